@@ -1,0 +1,162 @@
+"""The records a caller sees: what to do (`Decoding`), what happened (`Step`, `Stage`), and the whole run (`Trace`)."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Int
+from PIL import Image
+
+from vlm.connector import VisualTokens
+from vlm.errors import DecodingError
+from vlm.patches import Patches
+from vlm.text_tokens import TextTokens
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """D_d, the decoding operator, and its hyper-parameters d. The default is greedy.
+
+    Attributes:
+        max_new_tokens: the longest answer, in tokens.
+        temperature: 0 is greedy; 1 samples from the model's own distribution; below 1 sharpens it, above 1 flattens it.
+        top_k: sample among the k most probable tokens only; 0 is all of them.
+        top_p: nucleus sampling: among the fewest tokens whose probabilities sum to at least p; 1 is all of them.
+        repetition_penalty: above 1 makes tokens that have occurred less probable; 1 is off.
+        seed: the same seed gives the same answer.
+        alternatives: how many of the most probable tokens each step reports.
+
+    Raises:
+        DecodingError: a value is outside its range.
+    """
+
+    max_new_tokens: int = 64
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    seed: int = 0
+    alternatives: int = 8
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "max_new_tokens": (1, 1024),
+            "temperature": (0.0, 5.0),
+            "top_k": (0, 1_000_000),
+            "top_p": (0.01, 1.0),
+            "repetition_penalty": (0.5, 5.0),
+            "seed": (0, 2**63 - 1),
+            "alternatives": (1, 100),
+        }
+        for name, (least, most) in ranges.items():
+            value = getattr(self, name)
+            whole = isinstance(least, int)
+            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not least <= value <= most:
+                raise DecodingError(f"{name} is {value!r}; give a {'whole ' if whole else ''}number from {least} to {most}.")
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """One token that could have come at a step.
+
+    Attributes:
+        log_probability: the model's own, before D_d.
+        decoding_probability: its share after D_d; 0 if D_d ruled it out.
+    """
+
+    token_id: int
+    token_string: str
+    log_probability: float
+    decoding_probability: float
+
+    @property
+    def probability(self) -> float:
+        return math.exp(self.log_probability)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One generated token.
+
+    Attributes:
+        index: 0 for the first token of the answer.
+        log_probability: the model's own for the chosen token, before D_d.
+        decoding_probability: its share after D_d; 1 when greedy.
+        alternatives: the model's most probable tokens, best first.
+        is_end: this token ends the answer and is not part of its text.
+        answer: the text of the answer up to and including this token.
+        milliseconds: the time this token took; the first one includes the prefill of the whole sequence.
+    """
+
+    index: int
+    token_id: int
+    token_string: str
+    log_probability: float
+    decoding_probability: float
+    alternatives: tuple[Alternative, ...]
+    is_end: bool
+    answer: str
+    milliseconds: float
+
+    @property
+    def probability(self) -> float:
+        return math.exp(self.log_probability)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One arrow of the pipeline: its symbol, its real shape with the name of each axis, and the time it took."""
+
+    symbol: str
+    shape: tuple[int, ...]
+    axes: tuple[str, ...]
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One run of the pipeline. Everything is what the model computed, as numpy arrays in float32 on the CPU.
+
+    Attributes:
+        image: X, the photo, RGB.
+        question: as asked.
+        prompt: the text around the image as the model's chat template renders it, image placeholder included.
+        patches: x_p.
+        patch_features: X' after every encoder layer: `patch_features[0]` is the projected patches plus position embeddings,
+            `patch_features[k]` the output of layer k, one row a patch.
+        prefix_features: the same for the encoder positions that are not patches (CLS, registers); possibly none.
+        visual_tokens: VT.
+        text_tokens: TT.
+        input_ids: the prompt as token ids, S of them; visual positions hold the id of the image placeholder.
+        inputs_embeds: VT + TT, the fused sequence that the language model reads.
+        roles: what each position of the sequence is: `visual`, `question`, `special` (a control token) or `template`.
+        steps: the answer, token by token; empty before decoding.
+        stages: symbol, shape and time of every stage so far.
+    """
+
+    image: Image.Image
+    question: str
+    prompt: str
+    patches: Patches
+    patch_features: Float[np.ndarray, "layers N F"]
+    prefix_features: Float[np.ndarray, "layers prefix F"]
+    visual_tokens: VisualTokens
+    text_tokens: TextTokens
+    input_ids: Int[np.ndarray, "S"]
+    inputs_embeds: Float[np.ndarray, "S D"]
+    roles: tuple[str, ...]
+    steps: tuple[Step, ...]
+    stages: tuple[Stage, ...]
+
+    @property
+    def answer(self) -> str:
+        """The text of the answer; empty before decoding."""
+        return self.steps[-1].answer if self.steps else ""
+
+    def with_steps(self, steps: Iterable[Step]) -> "Trace":
+        """This trace with its answer, and the answer's stage."""
+        steps = tuple(steps)
+        stages = tuple(stage for stage in self.stages if stage.symbol != "answer")
+        answer = Stage("answer", (len(steps),), ("tokens",), sum(step.milliseconds for step in steps))
+        return replace(self, steps=steps, stages=(*stages, answer))

