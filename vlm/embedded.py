@@ -32,7 +32,7 @@ SENTENCE = WheelFile(
     "0872f5d7d0e806c443e588b6dd6b933e9200cf589b0e757e85e3afd57539c592", 83,
 )  # fmt: skip
 PARTS = Path(__file__).parents[1] / "assets" / "embedded"
-RECIPE = 1  # raise it when the code below joins the same parts differently: the checkpoints are then made anew
+RECIPE = 3  # raise it when the code below joins the same parts differently: the checkpoints are then made anew
 
 IMAGE_SIDE = 224  # pixels; 224 / 14 = 16 patches a side
 IMAGE_MEAN, IMAGE_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # DINOv2's own: ImageNet's
@@ -225,16 +225,24 @@ def _build_contrastive_checkpoint(onnx_path: Path, zip_path: Path, parts_path: P
     (folder / "model.safetensors").unlink()
     text.pop("embeddings.position_ids", None)
     text = merge(text, {name: part for name, part in parts.items() if name.startswith("text_model.")}, float(metadata.get("lora_scale", "1")), "text_model.")
-    state = {f"visual.trunk.{name}": weight for name, weight in timm_state(vision_state(onnx_path)).items()}
+    # Rounded before the position table is resampled, as in the language checkpoint: both towers then give the same features.
+    vision = {name: weight.to(torch.bfloat16).float() for name, weight in vision_state(onnx_path).items()}
+    state = {f"visual.trunk.{name}": weight for name, weight in timm_state(vision).items()}
     state |= {f"text.transformer.{name}": weight for name, weight in text.items()}
-    state = {name: weight.to(torch.bfloat16) for name, weight in state.items()}
+    state = {name: weight if name.endswith("pos_embed") else weight.to(torch.bfloat16) for name, weight in state.items()}
     state |= {"visual.proj.weight": parts["image.weight"], "visual.proj.bias": parts["image.bias"], "text.proj.weight": parts["text.weight"]}
     state["logit_scale"] = parts["logit_scale"].reshape(())
     save_file({name: weight.contiguous() for name, weight in state.items()}, folder / "open_clip_model.safetensors")
     config = {
         "embed_dim": parts["image.weight"].shape[0],
-        "vision_cfg": {"timm_model_name": "vit_small_patch14_dinov2", "image_size": IMAGE_SIDE, "timm_model_pretrained": False},
-        "text_cfg": {"hf_model_pretrained": False, "hf_pooler_type": "mean_pooler", "hf_proj_type": "linear"},
+        "vision_cfg": {"timm_model_name": "vit_small_patch14_dinov2", "image_size": IMAGE_SIDE, "timm_pool": "token", "timm_proj": "linear"},
+        "text_cfg": {
+            "hf_model_pretrained": False,
+            "hf_tokenizer_name": "all-MiniLM-L6-v2",  # only marks that the tokenizer lies in this folder
+            "hf_pooler_type": "mean_pooler",
+            "hf_proj_type": "linear",
+            "context_length": 64,
+        },
     }
     preprocess = {"mean": IMAGE_MEAN, "std": IMAGE_STD, "interpolation": "bicubic", "resize_mode": "squash"}
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}, indent=2))
@@ -243,7 +251,7 @@ def _build_contrastive_checkpoint(onnx_path: Path, zip_path: Path, parts_path: P
 def timm_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """`vision_state` under timm's names (`vit_small_patch14_dinov2` at 224 px).
 
-    The position table is resampled by transformers' own code, so that both towers give the same features.
+    The position table is resampled by transformers' own code; timm's differs.
     """
     import torch
     from transformers.models.dinov2.modeling_dinov2 import Dinov2Embeddings
