@@ -4,6 +4,8 @@ It answers questions about a loaded checkpoint (where is the connector, which pa
 refuses, in one sentence, what it cannot answer truthfully.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,18 @@ from transformers.utils import logging as transformers_logging  # noqa: E402
 FAMILIES = ("llava",)
 
 
+@contextmanager
+def without_progress_bars() -> Iterator[None]:
+    """Silence transformers' own bars: the callers of this library report progress by stage."""
+    were_on = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if were_on:
+            transformers_logging.enable_progress_bar()
+
+
 def load_checkpoint(folder: Path) -> tuple[PreTrainedModel, ProcessorMixin]:
     """A local checkpoint (safetensors only, no code of its own) on the chosen device.
 
@@ -32,18 +46,14 @@ def load_checkpoint(folder: Path) -> tuple[PreTrainedModel, ProcessorMixin]:
         ModelError: the folder is no checkpoint, or of a family this program cannot look into.
     """
     where = placement()
-    bar_was_on = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
     try:
-        model = AutoModelForImageTextToText.from_pretrained(
-            folder, dtype=where.dtype, local_files_only=True, use_safetensors=True, trust_remote_code=False, attn_implementation="sdpa"
-        )
-        processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        with without_progress_bars():
+            model = AutoModelForImageTextToText.from_pretrained(
+                folder, dtype=where.dtype, local_files_only=True, use_safetensors=True, trust_remote_code=False, attn_implementation="sdpa"
+            )
+            processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(f"{str(folder)!r} cannot be loaded as an image-and-text checkpoint: {str(error).splitlines()[0]}") from error
-    finally:
-        if bar_was_on:
-            transformers_logging.enable_progress_bar()
     if model.config.model_type not in FAMILIES:
         raise ModelError(f"{str(folder)!r} is a {model.config.model_type} model; this version looks into {', '.join(FAMILIES)} models.")
     return model.to(where.device).eval().requires_grad_(False), processor
@@ -80,6 +90,12 @@ def end_ids(model: PreTrainedModel) -> frozenset[int]:
     """Tokens that end an answer."""
     ids = model.generation_config.eos_token_id
     return frozenset([ids] if isinstance(ids, int) else ids or [])
+
+
+def control_tokens(processor: ProcessorMixin) -> tuple[str, ...]:
+    """Strings that the tokenizer reads as one control token wherever they stand, also inside a question."""
+    tokenizer = processor.tokenizer
+    return (*tokenizer.all_special_tokens, *(entry.content for entry in tokenizer.added_tokens_decoder.values() if entry.special))
 
 
 def render_prompt(processor: ProcessorMixin, question: str) -> str:

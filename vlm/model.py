@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -55,7 +56,7 @@ class VisionLanguageModel:
             ModelError: the checkpoint's processor or connector is of a kind this version does not follow.
         """
         tokenizer = self.processor.tokenizer
-        question = check_question(question, tokenizer.all_special_tokens)
+        question = check_question(question, architecture.control_tokens(self.processor))
         start = time.perf_counter()
         image = to_rgb(image)
         prompt = architecture.render_prompt(self.processor, question)
@@ -122,7 +123,7 @@ class VisionLanguageModel:
 
         room = architecture.context_length(self.network) - len(trace.input_ids)
         steps = decode(next_logits, torch.from_numpy(trace.input_ids), self.processor.tokenizer, architecture.end_ids(self.network), decoding)
-        return (step for step, _ in zip(steps, range(room)))
+        return islice(steps, room)
 
     def trace(self, image: Image.Image, question: str, decoding: Decoding = Decoding()) -> Trace:
         """The whole pipeline on one photo and one question.
