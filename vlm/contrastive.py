@@ -148,6 +148,11 @@ class ContrastiveModel:
         arrays = (tensor.cpu().numpy() for tensor in (cosine, logits, logits.softmax(1), logits.softmax(0)))
         return Similarity(*arrays, scale, bias, *losses)
 
+    @property
+    def has_shares(self) -> bool:
+        """Whether the image vector is a sum over CLS and patches, so that `patch_shares` exists."""
+        return isinstance(self.network.visual, ClassAndPatches)
+
     @torch.inference_mode()
     def patch_shares(self, image: Image.Image, texts: Sequence[str]) -> PatchShares:
         """Which parts of the photo speak for each text.
@@ -156,7 +161,7 @@ class ContrastiveModel:
             ModelError: this model's image vector is not a sum over patches.
             QuestionError: no text, or an empty one.
         """
-        if not isinstance(self.network.visual, ClassAndPatches):
+        if not self.has_shares:
             raise ModelError(f"The image vector of {self.name!r} is not a sum over patches, so it has no shares; use 'embedded'.")
         pixels = self._pixels([image])
         from_class, from_patches = self.network.visual.shares(pixels)

@@ -1,0 +1,1 @@
+"""The page: records of `vlm` in, pictures and controls out. Imports neither torch nor transformers."""
