@@ -1,0 +1,12 @@
+"""Serve the page: `python app.py`, or `gradio app.py` to reload on every change."""
+
+from app.page import build, launch_options
+
+demo = build()
+
+if __name__ == "__main__":
+    from app import models
+
+    demo.launch(prevent_thread_lock=True, **launch_options())
+    models.start()
+    demo.block_thread()
