@@ -108,6 +108,7 @@ def run(path: str | None, question: str, method: str, umap_seed: float, *setting
         steps.append(step)
         yield gr.skip(), gr.skip(), gr.skip(), payloads.answer(steps, False)
     yield payloads.stages(trace.with_steps(steps)), gr.skip(), gr.skip(), payloads.answer(steps, True)
+    models.answered.set()
 
 
 @shows_errors

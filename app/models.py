@@ -125,8 +125,9 @@ def _load_contrastive(progress: vlm.Progress):
 
 
 def _warm_umap(progress: vlm.Progress) -> bool:
-    """numba compiles UMAP on its first fit: some ten seconds that nobody should wait for."""
+    """numba compiles UMAP on its first fit: some ten seconds of both cores that nobody should wait for, least of all the first answer."""
     contrastive.wait(lambda status: status.state != "loading")
+    answered.wait(PATIENCE)
     model = language.get()
     from PIL import Image
 
@@ -137,7 +138,9 @@ def _warm_umap(progress: vlm.Progress) -> bool:
 
 language = Background("vision-language model", _load_language)
 contrastive = Background("contrastive model", _load_contrastive)
-umap = Background("UMAP", _warm_umap)
+umap = Background("UMAP view", _warm_umap)
+answered = threading.Event()  # the first answer on this page is complete
+PATIENCE = 60.0  # seconds without a question after which UMAP is warmed up all the same
 
 
 def start() -> None:

@@ -3,20 +3,15 @@
 import gradio as gr
 
 from app import handlers
-from app.panels import Panel, head
+from app.panels import Panel, plotly_head, shared_head
 
 TITLE = "Visual Token Explorer"
 INTRODUCTION = """# Visual Token Explorer
 *What is a visual token?* Give a photo and a question, and look inside every arrow of a vision-language model, with the numbers it computed."""
 FOOTER = """The notation is that of Matteo Nulli, *De-mystifying Multimodal Learning: Enabling Vision in Language Models*, 2026.
 Example photos: see `assets/examples/CREDITS.md`."""
-EXAMPLES = (
-    ("chelsea.jpg", "What animal is this?"),
-    ("coffee.jpg", "What is in this image?"),
-    ("astronaut.jpg", "Who is in the picture?"),
-    ("china.jpg", "Describe the image."),
-    ("flower.jpg", "What colour is the flower?"),
-)
+PHOTOS = ("chelsea.jpg", "coffee.jpg", "astronaut.jpg", "china.jpg", "flower.jpg")
+QUESTIONS = ("What is in this image?", "Describe the image.", "What animal is this?", "What colour is it?", "Is there a cat in the image?")
 TEXTS = "a photo of a cat\na cup of coffee\nan astronaut\na temple\na flower"
 PRIVATE = {"api_visibility": "private"}
 QUIET = {"show_progress": "hidden"}
@@ -29,7 +24,7 @@ def theme() -> gr.themes.Base:
 
 def launch_options() -> dict:
     """What `demo.launch` needs beside the page itself."""
-    return {"theme": theme(), "head": head(), "css": CSS, "max_file_size": "20mb", "run_history": False, "show_error": False, "ssr_mode": False}
+    return {"theme": theme(), "head": shared_head(), "css": CSS, "max_file_size": "20mb", "run_history": False, "show_error": False, "ssr_mode": False}
 
 
 CSS = """
@@ -69,12 +64,12 @@ def build() -> gr.Blocks:
                 with gr.Row():
                     go = gr.Button("Run", variant="primary", elem_id="run")
                     stop = gr.Button("Stop", elem_id="stop")
+                gr.Examples([str(handlers.EXAMPLES / name) for name in PHOTOS], image, label="Photos to try", api_visibility="private")
+                gr.Examples(list(QUESTIONS), question, label="Questions to try", api_visibility="private")
                 settings = decoding_controls()
             with gr.Column(scale=6, min_width=320):
                 titled("The answer", "Each token with the model’s probability for it: brighter is surer. Hover, click or use the arrow keys to see what could have come instead.")
                 answer = Panel("answer")
-                shown = [[str(handlers.EXAMPLES / name), asked] for name, asked in EXAMPLES]
-                gr.Examples(shown, [image, question], label="Examples", api_visibility="private")
         titled("The pipeline", "From your photo to the answer. Each stage with its real shape and the time it took just now.")
         stages = Panel("stage_strip")
         with gr.Row():
@@ -86,7 +81,7 @@ def build() -> gr.Blocks:
                 with gr.Row():
                     method = gr.Radio([("PCA", "pca"), ("UMAP", "umap")], value="pca", label="Method", elem_id="method")
                     umap_seed = gr.Number(0, precision=0, minimum=0, maximum=2**31 - 1, label="UMAP seed")
-                plane = Panel("projection")
+                plane = Panel("projection", head=plotly_head())
         titled("Photo against text", "Contrastive learning, the way a vision encoder comes to be: matching photos and texts point the same way. Hover over a text to see which patches speak for it.")
         with gr.Row():
             with gr.Column(scale=4, min_width=320):
@@ -100,7 +95,7 @@ def build() -> gr.Blocks:
             differences = gr.Dataframe(headers=["compared", "largest difference"], interactive=False, label="What the page shows, minus what the model computes in one go")
         gr.Markdown(FOOTER)
 
-        demo.load(handlers.status, None, status, **PRIVATE, **QUIET)
+        demo.load(handlers.status, None, status, concurrency_limit=None, **PRIVATE, **QUIET)
         inputs = [image, question, method, umap_seed, *settings]
         running = gr.on([go.click, question.submit], handlers.run, inputs, [stages, grid, plane, answer], concurrency_id="model", **PRIVATE, **QUIET)
         running.success(handlers.compare, [image, more, texts], similarity, **PRIVATE, **QUIET)

@@ -9,7 +9,7 @@ from PIL import Image
 
 import vlm
 
-FIRST = 6  # numbers shown of each vector
+FIRST = 4  # numbers shown of each vector
 PHOTO_SIDE, THUMB_SIDE = 896, 128  # pixels, for the wire only
 
 

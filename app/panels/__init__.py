@@ -30,7 +30,11 @@ class Panel(gr.HTML):
         return {"type": "object", "description": "what the panel draws"}
 
 
-def head() -> str:
-    """What every panel's script needs: the shared functions, and Plotly from its Python package (no network)."""
-    shared = (HERE / "shared.js").read_text()
-    return f'<script src="gradio_api/file={PLOTLY_JS.as_posix()}"></script><script>{shared}</script>'
+def plotly_head() -> str:
+    """Plotly from its Python package: no network."""
+    return f'<script src="gradio_api/file={PLOTLY_JS.as_posix()}"></script>'
+
+
+def shared_head() -> str:
+    """What every panel's script needs, in the page before any of them runs."""
+    return f"<script>{(HERE / 'shared.js').read_text()}</script>"

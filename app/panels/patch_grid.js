@@ -65,8 +65,9 @@ function showDetail() {
   for (const name of Object.keys(data.vectors)) {
     const line = make('tr'), head = make('th'), { width, first } = data.vectors[name];
     head.scope = 'row'; head.append(symbol(name)); line.append(head);
+    line.append(make('td', '', 'length ' + data.norms[name][token].toFixed(1) + ':'));
     for (const value of first[token]) line.append(make('td', '', value.toFixed(2)));
-    line.append(make('td', '', '… ' + width + ' numbers'), make('td', '', 'length ' + data.norms[name][token]));
+    line.append(make('td', '', '… (' + width + ' numbers)'));
     body.append(line);
   }
 }

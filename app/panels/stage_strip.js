@@ -16,7 +16,9 @@ function draw() {
   for (const card of CARDS) {
     if ('arrow' in card) {
       const arrow = make('li', 'arrow');
-      card.arrow.split(', ').filter(Boolean).forEach((name, i) => { if (i) arrow.append(', '); arrow.append(symbol(name)); });
+      const label = make('span', 'label');
+      card.arrow.split(', ').filter(Boolean).forEach((name, i) => { if (i) label.append(', '); label.append(symbol(name)); });
+      arrow.append(label);
       if (card.arrowName) arrow.title = card.arrowName; else arrow.setAttribute('aria-hidden', 'true');
       strip.append(arrow);
     }
