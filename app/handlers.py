@@ -121,14 +121,23 @@ def reproject(path: str | None, question: str, method: str, seed: float) -> dict
 @shows_errors
 def compare(path: str | None, more: Sequence[str] | None, lines: str) -> dict:
     """The photo (and more photos) against the lines of text."""
-    images = [open_upload(each) for each in ([path] if path else []) + list(more or [])]
-    texts = check_texts(lines)
-    if len(images) > MAX_PHOTOS:
-        raise vlm.ImageError(f"There are {len(images)} photos, at most {MAX_PHOTOS} can be compared at once; take some away.")
+    images, texts, record = matched(([path] if path else []) + list(more or []), lines)
     model = models.contrastive.get()
-    record = model.similarity(images, texts)
     shares = model.patch_shares(images[0], texts) if model.has_shares else None
     return payloads.similarity(record, images, texts, shares)
+
+
+def matched(paths: Sequence[str] | None, lines: str) -> tuple[list[Image.Image], list[str], vlm.Similarity]:
+    """The photos, the texts, and how well they match.
+
+    Raises:
+        vlm.VLMError: a photo or a text cannot be used, or there are too many.
+    """
+    paths, texts = list(paths or []), check_texts(lines)
+    if len(paths) > MAX_PHOTOS:
+        raise vlm.ImageError(f"There are {len(paths)} photos, at most {MAX_PHOTOS} can be compared at once; take some away.")
+    images = [open_upload(path) for path in paths]
+    return images, texts, models.contrastive.get().similarity(images, texts)
 
 
 def check_texts(lines: str) -> list[str]:
@@ -156,19 +165,23 @@ def check(path: str | None, question: str) -> list[list[str]]:
 
 
 @shows_errors
-def answer_endpoint(path: str | None, question: str, *settings: float) -> Iterator[str]:
+def answer_endpoint(
+    photo: str | None, question: str, temperature: float, top_k: float, top_p: float, repetition_penalty: float, seed: float, max_new_tokens: float
+) -> Iterator[str]:
     """`/answer`: the text of the answer as it grows."""
-    operator = decoding(*settings)
-    _, trace = encode(path, question)
+    operator = decoding(temperature, top_k, top_p, repetition_penalty, seed, max_new_tokens)
+    _, trace = encode(photo, question)
     for step in models.language.get().decode(trace, operator):
         yield step.answer
 
 
 @shows_errors
-def trace_endpoint(path: str | None, question: str, *settings: float) -> dict:
+def trace_endpoint(
+    photo: str | None, question: str, temperature: float, top_k: float, top_p: float, repetition_penalty: float, seed: float, max_new_tokens: float
+) -> dict:
     """`/trace`: shapes, roles, boxes, tokens and steps as JSON."""
-    operator = decoding(*settings)
-    _, trace = encode(path, question)
+    operator = decoding(temperature, top_k, top_p, repetition_penalty, seed, max_new_tokens)
+    _, trace = encode(photo, question)
     trace = trace.with_steps(models.language.get().decode(trace, operator))
     return {
         "question": trace.question,
@@ -182,9 +195,10 @@ def trace_endpoint(path: str | None, question: str, *settings: float) -> dict:
 
 
 @shows_errors
-def similarity_endpoint(paths: Sequence[str] | None, lines: str) -> dict:
+def similarity_endpoint(photos: Sequence[str] | None, texts: str) -> dict:
     """`/similarity`: photos against lines of text; the matrices, e^tau and the losses."""
-    result = compare.__wrapped__(None, paths, lines)
+    images, lines, record = matched(photos, texts)
+    result = payloads.similarity(record, images, lines)
     return {name: value for name, value in result.items() if name not in ("photos", "shares")}
 
 

@@ -3,6 +3,7 @@
 import gradio as gr
 
 from app import handlers
+from app.inputs import Page, Photo
 from app.panels import Panel, plotly_head, shared_head
 
 TITLE = "Visual Token Explorer"
@@ -54,12 +55,12 @@ def decoding_controls() -> list[gr.components.Component]:
 
 def build() -> gr.Blocks:
     """The whole page."""
-    with gr.Blocks(title=TITLE) as demo:
+    with Page(title=TITLE) as demo:
         gr.Markdown(INTRODUCTION)
         status = Panel("status")
         with gr.Row():
             with gr.Column(scale=4, min_width=320):
-                image = gr.Image(type="filepath", image_mode=None, sources=["upload", "clipboard", "webcam"], label="Photo (X)", height=300, elem_id="photo")
+                image = Photo(sources=["upload", "clipboard", "webcam"], label="Photo (X)", height=300, elem_id="photo")
                 question = gr.Textbox("What is in this image?", label="Question", max_lines=4, elem_id="question")
                 with gr.Row():
                     go = gr.Button("Run", variant="primary", elem_id="run")

@@ -55,7 +55,8 @@ def projection(trace: vlm.Trace, projected: vlm.Projection) -> dict:
     """Visual tokens, coloured by the mean colour of their patch, and text tokens in the same plane."""
     count = len(trace.visual_tokens.embeddings)
     patches = trace.patches
-    colours = vlm.patchify(patches.received.transpose(2, 0, 1), patches.size).reshape(count, -1, 3).mean(1).round().astype(int)
+    received = patches.received.transpose(2, 0, 1).astype(np.float32)
+    colours = vlm.patchify(received, patches.size).reshape(count, -1, 3).mean(1).round().astype(int)
     text = trace.text_tokens
     return {
         "method": projected.method,

@@ -20,7 +20,7 @@ from vlm.errors import DecodingError, FetchError, ImageError, ModelError, Questi
 from vlm.images import open_image
 from vlm.patches import Patches, patchify, unpatchify
 from vlm.projection import Projection, project
-from vlm.records import Alternative, Decoding, Stage, Step, Trace
+from vlm.records import Alternative, Decoding, PatchShares, Similarity, Stage, Step, Trace
 from vlm.store import Progress
 from vlm.text_tokens import TextTokens
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from vlm.model import VisionLanguageModel
 
 __all__ = [
-    "Alternative", "Decoding", "DecodingError", "FetchError", "ImageError", "ModelError", "Patches", "Projection", "QuestionError",
-    "Stage", "Step", "TextTokens", "Trace", "VLMError", "VisualTokens", "load", "load_contrastive", "open_image", "patchify",
+    "Alternative", "Decoding", "DecodingError", "FetchError", "ImageError", "ModelError", "PatchShares", "Patches", "Progress", "Projection",
+    "QuestionError", "Similarity", "Stage", "Step", "TextTokens", "Trace", "VLMError", "VisualTokens", "load", "load_contrastive", "open_image", "patchify",
     "project", "unpatchify",
 ]  # fmt: skip
 

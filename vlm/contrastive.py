@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image
@@ -21,6 +20,7 @@ from vlm.device import placement
 from vlm.errors import ImageError, ModelError, QuestionError
 from vlm.images import to_rgb
 from vlm.patches import grid_boxes
+from vlm.records import PatchShares, Similarity
 from vlm.store import Progress
 
 ensure_torchvision()
@@ -28,52 +28,6 @@ ensure_torchvision()
 import open_clip  # noqa: E402
 
 WEIGHTS, CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
-
-
-@dataclass(frozen=True)
-class Similarity:
-    """I photos against T texts.
-
-    Attributes:
-        cosine: between the two normalised vectors of each pair, -1 to 1.
-        logits: cosine * logit_scale + logit_bias.
-        image_to_text: for each photo, softmax over the texts (rows sum to 1).
-        text_to_image: for each text, softmax over the photos (columns sum to 1).
-        logit_scale: e^tau.
-        logit_bias: 0 unless the model was trained with the sigmoid loss.
-        loss_image: L_X, the cross-entropy of finding each photo's text, photo i belonging to text i; None unless I = T.
-        loss_text: L_t, the same from text to photo.
-        loss: L, the mean of the two.
-    """
-
-    cosine: Float[np.ndarray, "I T"]
-    logits: Float[np.ndarray, "I T"]
-    image_to_text: Float[np.ndarray, "I T"]
-    text_to_image: Float[np.ndarray, "I T"]
-    logit_scale: float
-    logit_bias: float
-    loss_image: float | None
-    loss_text: float | None
-    loss: float | None
-
-
-@dataclass(frozen=True)
-class PatchShares:
-    """What each part of one photo gives to its score: cosine = class_share + mean of the patches' shares, exactly.
-
-    Attributes:
-        cosine: of the photo with each of the T texts.
-        class_share: from the CLS token (and the linear map's bias).
-        patch_shares: from each of the N patches.
-        boxes: (top, left, bottom, right) of each patch in pixels of the photo.
-    """
-
-    cosine: Float[np.ndarray, "T"]
-    class_share: Float[np.ndarray, "T"]
-    patch_shares: Float[np.ndarray, "T N"]
-    boxes: Float[np.ndarray, "N 4"]
-    rows: int
-    columns: int
 
 
 class ClassAndPatches(nn.Module):

@@ -160,3 +160,49 @@ class Trace:
         stages = tuple(stage for stage in self.stages if stage.symbol != "answer")
         answer = Stage("answer", (len(steps),), ("tokens",), sum(step.milliseconds for step in steps))
         return replace(self, steps=steps, stages=(*stages, answer))
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """I photos against T texts.
+
+    Attributes:
+        cosine: between the two normalised vectors of each pair, -1 to 1.
+        logits: cosine * logit_scale + logit_bias.
+        image_to_text: for each photo, softmax over the texts (rows sum to 1).
+        text_to_image: for each text, softmax over the photos (columns sum to 1).
+        logit_scale: e^tau.
+        logit_bias: 0 unless the model was trained with the sigmoid loss.
+        loss_image: L_X, the cross-entropy of finding each photo's text, photo i belonging to text i; None unless I = T.
+        loss_text: L_t, the same from text to photo.
+        loss: L, the mean of the two.
+    """
+
+    cosine: Float[np.ndarray, "I T"]
+    logits: Float[np.ndarray, "I T"]
+    image_to_text: Float[np.ndarray, "I T"]
+    text_to_image: Float[np.ndarray, "I T"]
+    logit_scale: float
+    logit_bias: float
+    loss_image: float | None
+    loss_text: float | None
+    loss: float | None
+
+
+@dataclass(frozen=True)
+class PatchShares:
+    """What each part of one photo gives to its score: cosine = class_share + mean of the patches' shares, exactly.
+
+    Attributes:
+        cosine: of the photo with each of the T texts.
+        class_share: from the CLS token (and the linear map's bias).
+        patch_shares: from each of the N patches.
+        boxes: (top, left, bottom, right) of each patch in pixels of the photo.
+    """
+
+    cosine: Float[np.ndarray, "T"]
+    class_share: Float[np.ndarray, "T"]
+    patch_shares: Float[np.ndarray, "T N"]
+    boxes: Float[np.ndarray, "N 4"]
+    rows: int
+    columns: int

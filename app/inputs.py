@@ -1,0 +1,33 @@
+"""Inputs that trust nobody: what Gradio would open or refuse in its own words is left to our checks and our sentences."""
+
+import gradio as gr
+from gradio.exceptions import ComponentProcessingError, InvalidPathError
+from pydantic import ValidationError
+
+
+class Photo(gr.Image):
+    """An image input that hands over the path of the uploaded file unopened; `handlers.open_upload` checks and opens it.
+
+    gr.Image would decode the file first, so that a file that is no image ends in an error without words.
+    """
+
+    def __init__(self, **properties) -> None:
+        super().__init__(type="filepath", image_mode=None, **properties)
+
+    def get_block_name(self) -> str:
+        return "image"
+
+    def preprocess(self, payload) -> str | None:
+        return payload.path if payload else None
+
+
+class Page(gr.Blocks):
+    """Blocks that answer a malformed request with a sentence; Gradio hides the reason of an error that is not a `gr.Error`."""
+
+    async def preprocess_data(self, *arguments, **named):
+        try:
+            return await super().preprocess_data(*arguments, **named)
+        except InvalidPathError as error:
+            raise gr.Error("This file was not uploaded here; upload the file itself instead of giving a path on the server.", print_exception=False) from error
+        except (ValidationError, ComponentProcessingError) as error:
+            raise gr.Error("An input is not of the kind that is expected; 'Use via API' at the foot of the page lists every input.", print_exception=False) from error
