@@ -7,7 +7,9 @@ os.environ["VLM_DEVICE"] = "cpu"  # float32: identities hold exactly
 
 from jaxtyping import install_import_hook
 
-install_import_hook("vlm", "beartype.beartype").__enter__()
+import tests.shapes  # noqa: F401
+
+install_import_hook("vlm", "tests.shapes.check").__enter__()
 
 import pytest  # noqa: E402
 
