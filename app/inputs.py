@@ -8,11 +8,9 @@ from pydantic import ValidationError
 class Photo(gr.Image):
     """An image input that hands over the path of the uploaded file unopened; `handlers.open_upload` checks and opens it.
 
-    gr.Image would decode the file first, so that a file that is no image ends in an error without words.
+    gr.Image would decode the file first, so that a file that is no image ends in an error without words. There is no `__init__` here:
+    Gradio reads from its signature what to send to the browser.
     """
-
-    def __init__(self, **properties) -> None:
-        super().__init__(type="filepath", image_mode=None, **properties)
 
     def get_block_name(self) -> str:
         return "image"

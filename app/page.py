@@ -60,7 +60,7 @@ def build() -> gr.Blocks:
         status = Panel("status")
         with gr.Row():
             with gr.Column(scale=4, min_width=320):
-                image = Photo(sources=["upload", "clipboard", "webcam"], label="Photo (X)", height=300, elem_id="photo")
+                image = Photo(type="filepath", image_mode=None, sources=["upload", "clipboard", "webcam"], label="Photo (X)", height=300, elem_id="photo")
                 question = gr.Textbox("What is in this image?", label="Question", max_lines=4, elem_id="question")
                 with gr.Row():
                     go = gr.Button("Run", variant="primary", elem_id="run")
