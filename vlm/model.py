@@ -22,6 +22,8 @@ from vlm.records import Decoding, Stage, Step, Trace
 from vlm.text_tokens import TextTokens, check_question, question_positions, token_string
 from vlm.vision_encoder import encode_image
 
+STAND_IN = "\N{OBJECT REPLACEMENT CHARACTER}"  # for a question
+
 
 def to_numpy(tensor: Tensor) -> np.ndarray:
     """float32 (integers as they are) on the CPU."""
@@ -164,7 +166,10 @@ class VisionLanguageModel:
         placeholder = architecture.image_token_id(self.network)
         count = int((input_ids == placeholder).sum())
         mark = tokenizer.convert_ids_to_tokens(placeholder)
-        asked = question_positions(tokenizer, prompt.replace(mark, mark * count), question, input_ids.tolist())
+        # Found with a stand-in, because the words of the question may stand in the template too ("a" in "assistant").
+        before = architecture.render_prompt(self.processor, STAND_IN).partition(STAND_IN)[0].replace(mark, mark * count)
+        span = (len(before), len(before) + len(question))
+        asked = question_positions(tokenizer, prompt.replace(mark, mark * count), span, input_ids.tolist())
         special = set(tokenizer.all_special_ids)
         return tuple(
             "visual" if token == placeholder else "question" if position in asked else "special" if token in special else "template"
