@@ -77,7 +77,7 @@ def decode(
                 Alternative(token_id, token_string(tokenizer, token_id), float(log_probabilities[token_id]), float(kept[token_id])) for token_id in top
             ),
             is_end=chosen in end_ids,
-            answer=tokenizer.decode(token_ids, skip_special_tokens=True).strip().rstrip("\N{REPLACEMENT CHARACTER}"),
+            answer=tokenizer.decode(token_ids[:-1] if chosen in end_ids else token_ids, skip_special_tokens=True).strip().rstrip("\N{REPLACEMENT CHARACTER}"),
             milliseconds=1000 * (time.perf_counter() - start),
         )
         if chosen in end_ids:
