@@ -23,10 +23,10 @@ def processors(decoding: Decoding) -> LogitsProcessorList:
     """The transformation of the logits that `decoding` asks for, in the order of transformers' own `generate`."""
     chain = LogitsProcessorList()
     if decoding.repetition_penalty != 1.0:
-        chain.append(RepetitionPenaltyLogitsProcessor(decoding.repetition_penalty))
+        chain.append(RepetitionPenaltyLogitsProcessor(float(decoding.repetition_penalty)))
     if decoding.temperature > 0:
         if decoding.temperature != 1.0:
-            chain.append(TemperatureLogitsWarper(decoding.temperature))
+            chain.append(TemperatureLogitsWarper(float(decoding.temperature)))  # refuses an int
         if decoding.top_k:
             chain.append(TopKLogitsWarper(decoding.top_k))
         if decoding.top_p < 1.0:
