@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from jaxtyping import Float, UInt8
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from vlm.compat import ensure_torchvision
@@ -25,6 +27,8 @@ from transformers.image_transforms import get_resize_output_image_size  # noqa: 
 from transformers.utils import logging as transformers_logging  # noqa: E402
 
 FAMILIES = ("llava",)
+# What transformers raises on a checkpoint that is damaged or of an unknown kind.
+UNREADABLE = (AttributeError, ImportError, KeyError, OSError, RuntimeError, SafetensorError, StrictDataclassError, TypeError, ValueError)
 
 
 @contextmanager
@@ -48,14 +52,26 @@ def load_checkpoint(folder: Path) -> tuple[PreTrainedModel, ProcessorMixin]:
     where = placement()
     try:
         with without_progress_bars():
-            model = AutoModelForImageTextToText.from_pretrained(
-                folder, dtype=where.dtype, local_files_only=True, use_safetensors=True, trust_remote_code=False, attn_implementation="sdpa"
+            model, loading = AutoModelForImageTextToText.from_pretrained(
+                folder,
+                dtype=where.dtype,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                attn_implementation="sdpa",
+                ignore_mismatched_sizes=True,  # refused below, with the missing ones
+                output_loading_info=True,
             )
             processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except UNREADABLE as error:
         raise ModelError(f"{str(folder)!r} cannot be loaded as an image-and-text checkpoint: {str(error).splitlines()[0]}") from error
     if model.config.model_type not in FAMILIES:
         raise ModelError(f"{str(folder)!r} is a {model.config.model_type} model; this version looks into {', '.join(FAMILIES)} models.")
+    made_up = sorted([*loading["missing_keys"], *(name for name, *_ in loading["mismatched_keys"])])
+    if made_up:
+        raise ModelError(
+            f"{str(folder)!r} lacks {len(made_up)} of the weights that its config.json asks for, or has them in another size ({made_up[0]}, ...); copy it again."
+        )
     return model.to(where.device).eval().requires_grad_(False), processor
 
 
@@ -134,6 +150,8 @@ def received_box(processor: ProcessorMixin, photo: tuple[int, int], received: tu
     top, left = 0, 0
     if getattr(image_processor, "do_center_crop", False):
         top, left = (resized[0] - received[0]) // 2, (resized[1] - received[1]) // 2
+        if top < 0 or left < 0:
+            raise ModelError(f"This image processor crops {received[0]} x {received[1]} out of {resized[0]} x {resized[1]} pixels; this version does not follow padding.")
     elif tuple(resized) != tuple(received):
         raise ModelError(f"The processor was expected to give {resized[0]} x {resized[1]} pixels and gave {received[0]} x {received[1]}.")
     vertical, horizontal = height / resized[0], width / resized[1]
