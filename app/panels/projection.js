@@ -18,7 +18,7 @@ function rings() {
   if (hovered >= 0) marks.push([hovered, 'ring hover']);
   for (const [token, name] of marks) { const ring = make('div', name); ring.dataset.token = token; place(ring, token); plot.append(ring); }
 }
-function escape(text) {  // Plotly reads hover texts and labels as a little HTML
+function escape(text) {  // Plotly reads hover texts as a little HTML
   return text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
 }
 function draw() {
@@ -30,10 +30,9 @@ function draw() {
     { name: 'visual tokens', x: xs(visual.points), y: ys(visual.points), type: 'scatter', mode: 'markers',
       marker: { size: 9, color: visual.colours, line: { color: ink, width: 0.8 } }, hoverinfo: 'text',
       text: visual.norms.map((norm, i) => 'patch ' + i + ' (row ' + Math.floor(i / visual.columns) + ', column ' + i % visual.columns + ')<br>length ' + norm) },
-    { name: 'text tokens', x: xs(text.points), y: ys(text.points), type: 'scatter', mode: 'markers+text',
-      marker: { size: 9, symbol: 'diamond', color: '#0072b2', line: { color: '#fff', width: 1 } }, textposition: 'top center', textfont: { size: 11, color: ink },
-      text: text.strings.map((string, i) => text.roles[i] === 'question' ? escape(visible(string)) : ''), hoverinfo: 'text',
-      hovertext: text.strings.map((string, i) => '“' + escape(visible(string)) + '” (' + text.roles[i] + ')<br>length ' + text.norms[i]) },
+    { name: 'text tokens', x: xs(text.points), y: ys(text.points), type: 'scatter', mode: 'markers',
+      marker: { size: 9, symbol: 'diamond', color: '#0072b2', line: { color: '#fff', width: 1 } }, hoverinfo: 'text',
+      text: text.strings.map((string, i) => '“' + escape(visible(string)) + '” (' + text.roles[i] + ')<br>length ' + text.norms[i]) },
   ];
   const pca = data.method === 'pca', share = i => pca ? ' (' + (100 * data.explained[i]).toFixed(1) + ' % of the variance)' : '';
   const axis = title => ({ title: { text: title, font: { size: 11 } }, zeroline: false, gridcolor: 'rgba(128,128,128,.2)', color: ink, tickfont: { size: 10 } });
