@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from PIL import Image
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -28,6 +29,7 @@ ensure_torchvision()
 import open_clip  # noqa: E402
 
 WEIGHTS, CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
+UNREADABLE = (AttributeError, KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError)  # raised on damaged checkpoints
 
 
 class ClassAndPatches(nn.Module):
@@ -140,7 +142,7 @@ def load(name: str | Path, pretrained: str | None, progress: Progress | None) ->
 
         return _load_embedded(embedded.contrastive_checkpoint(progress))
     folder = Path(name)
-    if folder.is_dir():
+    if str(name) and folder.is_dir():
         missing = [file for file in (CONFIG, WEIGHTS) if not (folder / file).is_file()]
         if missing:
             raise ModelError(f"{str(name)!r} is no open_clip checkpoint: {' and '.join(missing)} is missing in it.")
@@ -158,9 +160,9 @@ def _load_open_clip(name: str, pretrained: str | None) -> ContrastiveModel:
     try:
         network, _, preprocess = open_clip.create_model_and_transforms(name, pretrained=pretrained, weights_only=True)
         tokenizer = open_clip.get_tokenizer(name)
-    except (OSError, RuntimeError, ValueError) as error:
+    except UNREADABLE as error:
         raise ModelError(f"The contrastive model {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
-    return ContrastiveModel(name.removeprefix("local-dir:"), network.to(where.device, where.dtype).eval(), preprocess, tokenizer)
+    return ContrastiveModel(name.removeprefix("local-dir:"), network.to(where.device, where.dtype).eval().requires_grad_(False), preprocess, tokenizer)
 
 
 def _load_embedded(folder: Path) -> ContrastiveModel:

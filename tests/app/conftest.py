@@ -1,0 +1,105 @@
+"""The page on tiny models, served once, a client and a browser to use it."""
+
+import shutil
+from contextlib import contextmanager
+
+import pytest
+from gradio_client import Client
+
+from app import models
+from app.page import build, launch_options
+from tests.tiny import photo
+
+CHROMIUM_FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def uploads(tmp_path_factory):
+    """The folder of the visitors' uploads, one of our own."""
+    folder = tmp_path_factory.mktemp("uploads").resolve()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def tiny_page(tiny_model, tiny_contrast):
+    """`app.models` with tiny models in it, and no UMAP to warm up."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"language": tiny_model, "contrastive": tiny_contrast, "umap": True}.items():
+            patch.setattr(models, name, models.Background(name, lambda progress, value=value: value))
+        models.start()
+        yield models
+
+
+@pytest.fixture(scope="session")
+def url(tiny_page):
+    """The page on tiny models, served on a free port of this machine."""
+    demo = build()
+    _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **launch_options())
+    yield address
+    demo.close()
+
+
+@pytest.fixture(scope="session")
+def client(url):
+    """A program that uses the page's API."""
+    return Client(url, verbose=False)
+
+
+@pytest.fixture
+def upload(uploads):
+    """Save a PIL image, or bytes, among the uploads under a name; gives the path as a string."""
+
+    def save(content, name: str, **options) -> str:
+        path = uploads / name
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            content.save(path, **options)
+        return str(path)
+
+    return save
+
+
+@pytest.fixture
+def uploaded(upload):
+    """A photo that is not square, among the uploads."""
+    return upload(photo(90, 150), "wide.png")
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Debian's Chromium."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("chromium is not installed")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS.split())
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium):
+    """Open an address in a window; at the end no script may have failed and no other machine may have been asked."""
+
+    @contextmanager
+    def window(address: str, **options):
+        page = chromium.new_page(**{"viewport": {"width": 1280, "height": 1000}, **options})
+        page.set_default_timeout(30_000)
+        failures, elsewhere = [], []
+        page.on("pageerror", lambda error: failures.append(str(error)))
+        page.on("request", lambda request: None if request.url.startswith((address, "data:", "blob:")) else elsewhere.append(request.url))
+        page.goto(address)
+        yield page
+        page.close()
+        assert failures == []
+        assert elsewhere == []
+
+    return window

@@ -1,0 +1,92 @@
+"""The named endpoints, as a program uses them."""
+
+import shutil
+
+import pytest
+from gradio_client import handle_file
+
+import vlm
+from tests.tiny import photo
+
+QUESTION = "What is in this image?"
+SETTINGS = (0.0, 0, 1.0, 1.0, 0, 5)
+
+
+@pytest.fixture
+def local(tmp_path):
+    """A photo on the caller's machine."""
+    path = tmp_path / "mine.png"
+    photo(90, 150).save(path)
+    return path
+
+
+@pytest.fixture
+def expected(local, tiny_model):
+    return tiny_model.trace(vlm.open_image(local), QUESTION, vlm.Decoding(max_new_tokens=5))
+
+
+def test_only_the_three_endpoints_are_public(client):
+    assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/answer", "/trace", "/similarity"}
+    assert client.view_api(return_format="dict")["unnamed_endpoints"] == {}
+
+
+def test_answer_streams_the_answer(client, local, expected):
+    job = client.submit(handle_file(local), QUESTION, *SETTINGS, api_name="/answer")
+    assert job.result() == expected.answer
+    assert job.outputs()[-1] == expected.answer
+
+
+def test_trace_gives_shapes_roles_boxes_tokens_and_steps(client, local, expected):
+    record = client.predict(handle_file(local), QUESTION, *SETTINGS, api_name="/trace")
+    assert {stage["symbol"]: tuple(stage["shape"]) for stage in record["stages"]} == {stage.symbol: stage.shape for stage in expected.stages}
+    assert record["roles"] == list(expected.roles) and record["answer"] == expected.answer
+    assert len(record["boxes"]) == len(expected.visual_tokens.boxes)
+    assert record["text_tokens"] == list(expected.text_tokens.token_strings)
+    assert [step["string"] for step in record["steps"]] == [step.token_string for step in expected.steps]
+
+
+def test_similarity_gives_the_matrices(client, local, tiny_contrast):
+    record = client.predict([handle_file(local)], "a cat\na dog", api_name="/similarity")
+    expected = tiny_contrast.similarity([vlm.open_image(local)], ["a cat", "a dog"])
+    assert record["matrices"]["cosine"] == pytest.approx(expected.cosine, abs=1e-4)
+    assert record["logit_scale"] == pytest.approx(expected.logit_scale)
+
+
+def raw(client, endpoint: str, *data):
+    """Call an endpoint with exactly this data: the client's own care for files is left out."""
+    import httpx
+
+    with httpx.Client(base_url=client.src, timeout=60) as http:
+        event = http.post(f"gradio_api/call/{endpoint}", json={"data": list(data)})
+        if event.status_code != 200:
+            return event.text
+        return http.get(f"gradio_api/call/{endpoint}/{event.json()['event_id']}").text
+
+
+@pytest.mark.parametrize("marked", [True, False])
+@pytest.mark.parametrize("path", ["/etc/hostname", "photo"])
+@pytest.mark.parametrize("endpoint", ["answer", "trace", "similarity"])
+def test_a_path_on_the_server_is_refused(client, tmp_path, endpoint, path, marked):
+    if path == "photo":
+        path = str(tmp_path / "private.png")
+        photo(50, 50).save(path)
+    file = {"path": path, "meta": {"_type": "gradio.FileData"}} if marked else {"path": path}
+    reply = raw(client, endpoint, [file], "a cat") if endpoint == "similarity" else raw(client, endpoint, file, QUESTION, *SETTINGS)
+    assert "error" in reply and "complete" not in reply
+
+
+def test_an_address_elsewhere_is_not_fetched(client):
+    reply = raw(client, "answer", {"path": "http://127.0.0.1:9/x.png", "url": "http://127.0.0.1:9/x.png"}, QUESTION, *SETTINGS)
+    assert "error" in reply and "complete" not in reply
+
+
+def test_a_bad_question_comes_back_as_its_sentence(client, local):
+    with pytest.raises(Exception, match="The question is empty"):
+        client.predict(handle_file(local), "", *SETTINGS, api_name="/answer")
+
+
+def test_the_servers_files_are_not_served(client):
+    import httpx
+
+    for path in ("/etc/passwd", shutil.__file__, "app/page.py", "README.md", "vlm/model.py"):
+        assert httpx.get(f"{client.src}gradio_api/file={path}").status_code in (403, 404), path

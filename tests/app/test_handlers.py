@@ -1,0 +1,255 @@
+"""What a visitor does and what comes of it, without a server: the handlers on a tiny model."""
+
+import io
+import re
+
+import gradio as gr
+import numpy as np
+import pytest
+from PIL import Image
+
+import vlm
+from app import handlers, models
+from tests.tiny import photo
+
+GREEDY = (0.0, 0, 1.0, 1.0, 0, 6)  # temperature, top-k, top-p, repetition penalty, seed, max_new_tokens
+QUESTION = "What is in this image?"
+
+pytestmark = pytest.mark.usefixtures("tiny_page")
+
+
+def run(path, question=QUESTION, settings=GREEDY):
+    return list(handlers.run(path, question, "pca", 0, *settings))
+
+
+def is_skipped(value) -> bool:
+    return value == gr.skip()
+
+
+def test_the_stage_views_come_first_and_the_answer_streams_after_them(uploaded):
+    first, *middle, last = run(uploaded)
+    assert [bool(value) for value in first] == [True] * 4 and first[3]["steps"] == []
+    assert [len(views[3]["steps"]) for views in middle] == list(range(1, len(middle) + 1))
+    assert all(is_skipped(view) for views in middle for view in views[:3])
+    assert last[3]["finished"] and last[3]["steps"] == middle[-1][3]["steps"]
+    assert last[0]["stages"][-1]["symbol"] == "answer"
+
+
+def test_the_page_says_what_the_library_says(uploaded, tiny_model):
+    trace = tiny_model.trace(vlm.open_image(uploaded), QUESTION, vlm.Decoding(max_new_tokens=6))
+    assert run(uploaded)[-1][3]["answer"] == trace.answer
+
+
+def test_another_decoding_does_not_encode_again(uploaded, monkeypatch):
+    run(uploaded)
+    monkeypatch.setattr(type(models.language.get()), "encode", None)
+    run(uploaded, settings=(1.0, 5, 0.9, 1.2, 3, 4))
+
+
+def test_another_photo_of_the_same_name_is_encoded_again(upload):
+    before = run(upload(photo(80, 60, seed=1), "again.png"))[0]
+    after = run(upload(photo(80, 60, seed=2), "again.png"))[0]
+    assert before[1]["photo"] != after[1]["photo"] and before[1]["norms"] != after[1]["norms"]
+
+
+def test_the_same_seed_gives_the_same_answer(uploaded):
+    warm = (1.5, 0, 1.0, 1.0, 7, 8)
+    assert run(uploaded, settings=warm)[-1][3] == run(uploaded, settings=warm)[-1][3]
+
+
+def test_comparing_needs_no_question(uploaded, upload):
+    second = upload(photo(60, 60, seed=5), "second.png")
+    payload = handlers.compare(uploaded, [second], " a cat \n\n a dog ")
+    assert payload["texts"] == ["a cat", "a dog"] and len(payload["photos"]) == 2
+    np.testing.assert_allclose(np.sum(payload["matrices"]["image_to_text"], axis=1), 1, atol=1e-4)
+    np.testing.assert_allclose(np.sum(payload["matrices"]["text_to_image"], axis=0), 1, atol=1e-4)
+    losses = payload["losses"]
+    assert losses["both"] == pytest.approx((losses["image"] + losses["text"]) / 2)
+    logits = np.array(payload["matrices"]["logits"])
+    assert losses["image"] == pytest.approx(np.mean(np.log(np.exp(logits).sum(1)) - logits.diagonal()), abs=1e-3)
+
+
+def test_losses_need_pairs(uploaded):
+    assert handlers.compare(uploaded, None, "a cat\na dog")["losses"] is None
+
+
+def test_the_page_agrees_with_the_models_own_forward(uploaded):
+    assert all(difference == "0 (identical)" or float(difference) < 1e-4 for _, difference in handlers.check(uploaded, QUESTION))
+
+
+def test_the_status_ends_when_everything_is_there():
+    *_, last = handlers.status()
+    assert {job["state"] for job in last["jobs"]} == {"ready"}
+
+
+def test_a_model_that_cannot_be_loaded_says_why_and_is_tried_again():
+    attempts = []
+
+    def make(progress):
+        attempts.append(1)
+        if len(attempts) == 1:
+            raise vlm.FetchError("The cable is out; plug it in.")
+        return "model"
+
+    job = models.Background("model", make)
+    with pytest.raises(vlm.FetchError, match="plug it in"):
+        job.get()
+    assert job.status.state == "failed" and job.status.message == "The cable is out; plug it in."
+    assert job.get() == "model"
+
+
+def test_only_the_last_few_values_are_kept():
+    recent, made = models.Recent(2), []
+    for key in (1, 2, 1, 3, 1, 2):
+        recent.get(key, lambda key=key: made.append(key))
+    assert made == [1, 2, 3, 2]
+
+
+# Photos of every kind. What a handler accepts it shows; what it refuses it refuses in one sentence, before anything is sent.
+
+
+def encoded(mode_or_image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    mode_or_image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def rotated(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(photo(60, 90), "JPEG", exif=exif)
+
+
+GOOD = {
+    "one-pixel.png": (lambda: encoded(photo(1, 1), "PNG"), (1, 1)),
+    "one-pixel-high.png": (lambda: encoded(photo(1, 200), "PNG"), (1, 200)),
+    "wide.jpg": (lambda: encoded(photo(40, 12_000), "JPEG"), (40, 12_000)),
+    "animated.gif": (lambda: encoded(photo(50, 70), "GIF", save_all=True, append_images=[photo(50, 70, seed=1)]), (50, 70)),
+    "deep.png": (lambda: encoded(Image.fromarray(np.linspace(0, 65535, 60 * 80).reshape(60, 80).astype(np.uint16)), "PNG"), (60, 80)),
+    "print.jpg": (lambda: encoded(photo(60, 80).convert("CMYK"), "JPEG"), (60, 80)),
+    "glass.png": (lambda: encoded(Image.new("RGBA", (80, 60), (255, 0, 0, 0)), "PNG"), (60, 80)),
+    "turned.jpg": (lambda: rotated(6), (90, 60)),
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_photo_of_an_unusual_kind_is_shown(name, upload):
+    content, (height, width) = GOOD[name]
+    views = run(upload(content(), name))
+    assert views[0][1]["photo_size"] == [height, width]
+    assert views[-1][3]["finished"]
+
+
+def test_transparent_is_white_and_not_the_colour_underneath(upload):
+    assert handlers.open_upload(upload(GOOD["glass.png"][0](), "glass.png")).getpixel((3, 3)) == (255, 255, 255)
+
+
+def test_sixteen_bits_keep_their_shades(upload):
+    values = np.asarray(handlers.open_upload(upload(GOOD["deep.png"][0](), "deep.png")))[..., 0]
+    assert values.min() == 0 and values.max() == 255 and abs(values.mean() - 127.5) < 1
+
+
+def one_bit_bomb() -> bytes:
+    return encoded(Image.new("1", (9_800, 9_800)), "PNG")
+
+
+BAD = {
+    "text.png": lambda: b"this is not an image",
+    "empty.png": lambda: b"",
+    "truncated.jpg": lambda: encoded(photo(400, 400), "JPEG")[:3_000],
+    "bomb.png": one_bit_bomb,
+    "drawing.svg": lambda: b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>',
+}
+
+
+def sentence(error) -> str:
+    """The message, which is one line that says what is wrong and what to do."""
+    text = error.value.message
+    assert re.fullmatch(r"[\w'].*\w.*[.a-z?]", text) and "Traceback" not in text, text
+    return text
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_file_that_is_no_photo_is_refused_in_one_sentence(name, upload):
+    path = upload(BAD[name](), name)
+    with pytest.raises(gr.Error) as error:
+        run(path)
+    assert "/" not in sentence(error)  # nothing about this machine's folders
+
+
+def test_a_photo_elsewhere_on_this_machine_is_refused(tmp_path):
+    photo(50, 50).save(tmp_path / "private.png")
+    with pytest.raises(gr.Error) as error:
+        run(str(tmp_path / "private.png"))
+    assert "upload" in sentence(error)
+
+
+def test_a_link_out_of_the_uploads_is_refused(tmp_path, uploads):
+    photo(50, 50).save(tmp_path / "private.png")
+    link = uploads / "link.png"
+    link.symlink_to(tmp_path / "private.png")
+    with pytest.raises(gr.Error, match="upload"):
+        run(str(link))
+
+
+@pytest.mark.parametrize("path", ["/etc/hostname", "/etc/no-such-file", "../app.py", str(handlers.EXAMPLES / ".." / "screenshot.png")])
+def test_a_path_of_this_machine_is_refused(path):
+    with pytest.raises(gr.Error, match="upload"):
+        run(path)
+
+
+def test_every_example_photo_can_be_opened():
+    names = sorted(path.name for path in handlers.EXAMPLES.glob("*.jpg"))
+    assert len(names) >= 4
+    sizes = [handlers.open_upload(str(handlers.EXAMPLES / name)).size for name in names]
+    assert any(width != height for width, height in sizes)
+    credits = (handlers.EXAMPLES / "CREDITS.md").read_text()
+    for name in names:
+        assert name in credits and (handlers.EXAMPLES / name).stat().st_size < 150_000
+
+
+@pytest.mark.parametrize(
+    ("question", "reason"),
+    [("", "empty"), (" \n ", "empty"), ("why? " * 2_000, "10,000 characters"), ("what is <image> here", "control token")],
+)
+def test_a_question_that_cannot_be_asked_is_refused_in_one_sentence(uploaded, question, reason):
+    with pytest.raises(gr.Error) as error:
+        run(uploaded, question)
+    assert reason in sentence(error)
+
+
+def test_running_without_a_photo_says_what_to_do():
+    with pytest.raises(gr.Error) as error:
+        run(None)
+    assert "upload one" in sentence(error)
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [((-1.0, 0, 1.0, 1.0, 0, 6), "temperature"), ((1.0, 2.5, 1.0, 1.0, 0, 6), "top_k"), ((1.0, 0, 1.0, 1.0, None, 6), "seed"), ((0.0, 0, 1.0, 1.0, 0, 9_999), "max_new_tokens")],
+)
+def test_a_setting_out_of_range_is_refused_by_name(uploaded, settings, name):
+    with pytest.raises(gr.Error) as error:
+        run(uploaded, settings=settings)
+    assert name in sentence(error)
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"), [("", "no text"), ("\n \n", "no text"), ("a cat\n" * 65, "65 lines"), ("a " * 400, "799 characters")]
+)
+def test_texts_that_cannot_be_compared_are_refused_in_one_sentence(uploaded, lines, reason):
+    with pytest.raises(gr.Error) as error:
+        handlers.compare(uploaded, None, lines)
+    assert reason in sentence(error)
+
+
+def test_too_many_photos_are_refused_before_they_are_opened(uploaded):
+    with pytest.raises(gr.Error) as error:
+        handlers.compare(uploaded, [uploaded] * 8, "a cat")
+    assert "9 photos" in sentence(error)
+
+
+def test_text_that_looks_like_code_stays_text(uploaded):
+    nasty = "<img src=x onerror=alert(1)> ${alert(1)} {{value}}"
+    assert handlers.compare(uploaded, None, nasty)["texts"] == [nasty]
+    assert run(uploaded, nasty)[-1][3]["finished"]

@@ -1,0 +1,97 @@
+"""`python -m vlm.training STAGE --data DIR ...`: one command for each stage, and one that measures what came out.
+
+    features      compute the frozen encoder's features once (the other stages do it too where they are missing)
+    contrastive   L_X and L_t: linear maps, tau, and a little of the text tower
+    connector     LLaVA stage 1: the connector alone
+    instruct      LLaVA stage 2: connector and LoRA adapters together
+    evaluate      the table of the model card
+"""
+
+import argparse
+import logging
+import shlex
+import sys
+import time
+from pathlib import Path
+
+from vlm.errors import VLMError
+from vlm.training import commands
+
+HOME = Path("training-work")  # features and checkpoints; nothing in it belongs into a repository
+
+
+def parser() -> argparse.ArgumentParser:
+    whole = argparse.ArgumentParser(prog="python -m vlm.training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    stages = whole.add_subparsers(dest="stage", required=True, metavar="STAGE")
+    for name, summary in (
+        ("features", "compute the frozen features"),
+        ("contrastive", "train the contrastive maps"),
+        ("connector", "train the connector alone"),
+        ("instruct", "train connector and LoRA adapters"),
+        ("evaluate", "print the table of the model card"),
+    ):
+        stage = stages.add_parser(name, help=summary, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        stage.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR", help="data sets, or folders of data sets")
+        stage.add_argument("--work", type=Path, default=HOME, metavar="DIR", help="where features and checkpoints lie")
+        stage.add_argument("--seed", type=int, default=0)
+        if name == "features":
+            stage.add_argument("--views", nargs="+", default=["", "flip"], help="'' (the photo as it is), flip, crop, cropflip")
+            continue
+        stage.add_argument("--from", dest="parts", type=Path, metavar="DIR", help="start from the parts in this folder (assets/embedded)")
+        stage.add_argument("--wordnet", type=Path, metavar="DIR", help="a WordNet 3.0 folder (data.noun): kinds of things for ImageNet ids")
+        if name == "evaluate":
+            stage.set_defaults(parts=commands.SHIPPED)
+            stage.add_argument("--photos", type=int, default=100, help="held-out photos that are captioned and scored")
+            stage.add_argument("--show", type=int, default=0, metavar="N", help="print the captions of N held-out photos")
+            stage.add_argument("--only", nargs="+", choices=commands.MEASURES, default=list(commands.MEASURES))
+            continue
+        stage.add_argument("--out", type=Path, default=commands.SHIPPED, metavar="DIR", help="where the parts go")
+        stage.add_argument("--resume", action="store_true", help="go on from the checkpoint in --work")
+        stage.add_argument("--steps", type=int, default={"contrastive": 1500, "connector": 300, "instruct": 1500}[name])
+        if name == "contrastive":
+            stage.add_argument("--loss", choices=("softmax", "sigmoid"), default="softmax", help="the article's L, or SigLIP's")
+            continue
+        stage.add_argument("--text", type=Path, metavar="DIR", help="unused by this stage unless it names captions without photos")
+        stage.add_argument("--tokens", type=int, default=1000, help="positions a step")
+        stage.add_argument("--sides", default=None, help="grid sides and their shares, as 4:0.35,8:0.55,16:0.1")
+        stage.add_argument("--cooldown", type=int, default=200, help="last steps over which the learning rate falls to zero")
+        stage.add_argument("--connector-rate", type=float, default=1e-3)
+        stage.add_argument("--language-rate", type=float, default=4e-4)
+        stage.add_argument("--rank", type=int, default=16)
+        stage.add_argument("--minutes", type=float, default=None, help="stop (resumably) after this long")
+    return whole
+
+
+class Progress:
+    """One line now and then: how far, how fast, when it ends."""
+
+    def __init__(self, every: float = 15.0):
+        self.every, self.last, self.started = every, 0.0, time.monotonic()
+
+    def __call__(self, done: int, total: int, message: str) -> None:
+        now = time.monotonic()
+        if now - self.last < self.every and done < total:
+            return
+        if not self.last:
+            self.first, self.started = done, now
+        self.last = now
+        rate = (done - self.first) / (now - self.started) if now > self.started else 0.0
+        end = time.strftime("%H:%M", time.localtime(time.time() + (total - done) / rate)) if rate else "?"
+        print(f"{time.strftime('%H:%M:%S')} {message} {done}/{total} {rate:.2f}/s, ends {end}", flush=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    command = "python -m vlm.training " + shlex.join(sys.argv[1:] if arguments is None else arguments)
+    try:
+        commands.RUN[options.stage](options, command, Progress())
+    except VLMError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

