@@ -31,6 +31,8 @@ def launch_options() -> dict:
 CSS = """
 .panel-title h3 { margin: 6px 0 0; } .panel-title p { margin: 0 0 4px; font-size: .9rem; }
 .gradio-container { max-width: 1360px !important; }
+/* after an error the panels keep what they showed; the notice says what was wrong */
+.panel [data-testid="status-tracker"]:has(.error) { display: none !important; }
 """
 
 

@@ -6,6 +6,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
+SPECTRAL_LEAST = 10  # rows; UMAP's spectral start has no eigenvectors to take from fewer
+
 
 @dataclass(frozen=True)
 class Projection:
@@ -30,7 +32,7 @@ def project(rows: Float[np.ndarray, "rows columns"], method: Literal["pca", "uma
     Args:
         neighbours: UMAP's n_neighbors; at most the number of rows less one is used.
     """
-    if len(rows) < 3:
+    if len(rows) < 3 or (rows == rows[0]).all():  # nothing to spread out
         return Projection(np.zeros((len(rows), 2), np.float32), method, ())
     if method == "pca":
         from sklearn.decomposition import PCA
@@ -40,5 +42,7 @@ def project(rows: Float[np.ndarray, "rows columns"], method: Literal["pca", "uma
         return Projection(points.astype(np.float32), "pca", tuple(float(share) for share in pca.explained_variance_ratio_))
     from umap import UMAP
 
-    points = UMAP(n_components=2, n_neighbors=min(neighbours, len(rows) - 1), random_state=seed, n_jobs=1).fit_transform(rows)
+    start = "spectral" if len(rows) > SPECTRAL_LEAST else "random"
+    umap = UMAP(n_components=2, n_neighbors=min(neighbours, len(rows) - 1), init=start, random_state=seed, n_jobs=1)
+    points = umap.fit_transform(rows)
     return Projection(np.asarray(points, np.float32), "umap", ())

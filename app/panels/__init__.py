@@ -21,7 +21,7 @@ class Panel(gr.HTML):
 
     def __init__(self, name: str, **properties) -> None:
         html, css, js = ((HERE / f"{name}.{kind}").read_text() for kind in ("html", "css", "js"))
-        super().__init__(value=None, html_template=html, css_template=css, js_on_load=js, apply_default_css=False, elem_id=name.replace("_", "-"), **properties)
+        super().__init__(value=None, html_template=html, css_template=css, js_on_load=js, apply_default_css=False, elem_id=name.replace("_", "-"), elem_classes="panel", **properties)
 
     def get_block_name(self) -> str:
         return "html"

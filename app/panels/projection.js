@@ -34,7 +34,7 @@ function draw() {
       marker: { size: 9, symbol: 'diamond', color: '#0072b2', line: { color: '#fff', width: 1 } }, hoverinfo: 'text',
       text: text.strings.map((string, i) => '“' + escape(visible(string)) + '” (' + text.roles[i] + ')<br>length ' + text.norms[i]) },
   ];
-  const pca = data.method === 'pca', share = i => pca ? ' (' + (100 * data.explained[i]).toFixed(1) + ' % of the variance)' : '';
+  const pca = data.method === 'pca', share = i => pca && data.explained.length ? ' (' + (100 * data.explained[i]).toFixed(1) + ' % of the variance)' : '';
   const axis = title => ({ title: { text: title, font: { size: 11 } }, zeroline: false, gridcolor: 'rgba(128,128,128,.2)', color: ink, tickfont: { size: 10 } });
   P.react(plot, traces, {
     margin: { l: 44, r: 8, t: 8, b: 40 }, hovermode: 'closest', paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', font: { color: ink },
