@@ -111,7 +111,9 @@ def test_what_looks_like_code_is_shown_as_text(url, visit, tmp_path):
 def test_bad_input_leaves_the_page_as_it_was(url, visit, picture, tmp_path):
     with visit(url) as page:
         ask(page, picture, "What is in this image?")
-        before = {panel: page.inner_text(f"#{panel}") for panel in ("answer", "stage-strip", "projection")}
+        expect(page.locator("#similarity [data-ready]")).to_be_attached()
+        parts = ("#answer .text", "#answer .tokens", "#stage-strip .strip", "#patch-grid .where", "#projection .caption", "#similarity .matrix")
+        before = {part: page.inner_text(part) for part in parts}
         page.fill("#question textarea", "why? " * 2_000)
         page.click("#run")
         expect(page.get_by_text("10,000 characters")).to_be_visible()
@@ -122,7 +124,7 @@ def test_bad_input_leaves_the_page_as_it_was(url, visit, picture, tmp_path):
         page.fill("#question textarea", "What is it?")
         page.click("#run")
         expect(page.get_by_text("is damaged or cut off")).to_be_visible()
-        assert {panel: page.inner_text(f"#{panel}") for panel in before} == before
+        assert {part: page.inner_text(part) for part in parts} == before
 
 
 def test_the_page_fits_a_telephone(url, visit, picture):
