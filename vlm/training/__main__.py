@@ -1,10 +1,10 @@
 """`python -m vlm.training STAGE --data DIR ...`: one command for each stage, and one that measures what came out.
 
     features      compute the frozen encoder's features once (the other stages do it too where they are missing)
-    contrastive   L_X and L_t: linear maps, tau, and a little of the text tower
+    contrastive   L_X and L_t: the two linear maps and tau
     connector     LLaVA stage 1: the connector alone
     instruct      LLaVA stage 2: connector and LoRA adapters together
-    evaluate      the table of the model card
+    evaluate      recall and zero-shot accuracy of the contrastive parts on held-out photos
 """
 
 import argparse
@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
         ("contrastive", "train the contrastive maps"),
         ("connector", "train the connector alone"),
         ("instruct", "train connector and LoRA adapters"),
-        ("evaluate", "print the table of the model card"),
+        ("evaluate", "measure the contrastive parts on held-out photos"),
     ):
         stage = stages.add_parser(name, help=summary, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
         stage.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR", help="data sets, or folders of data sets")
@@ -41,17 +41,13 @@ def parser() -> argparse.ArgumentParser:
         stage.add_argument("--wordnet", type=Path, metavar="DIR", help="a WordNet 3.0 folder (data.noun): kinds of things for ImageNet ids")
         if name == "evaluate":
             stage.set_defaults(parts=commands.SHIPPED)
-            stage.add_argument("--photos", type=int, default=100, help="held-out photos that are captioned and scored")
-            stage.add_argument("--show", type=int, default=0, metavar="N", help="print the captions of N held-out photos")
-            stage.add_argument("--only", nargs="+", choices=commands.MEASURES, default=list(commands.MEASURES))
             continue
         stage.add_argument("--out", type=Path, default=commands.SHIPPED, metavar="DIR", help="where the parts go")
-        stage.add_argument("--resume", action="store_true", help="go on from the checkpoint in --work")
         stage.add_argument("--steps", type=int, default={"contrastive": 1500, "connector": 300, "instruct": 1500}[name])
         if name == "contrastive":
             stage.add_argument("--loss", choices=("softmax", "sigmoid"), default="softmax", help="the article's L, or SigLIP's")
             continue
-        stage.add_argument("--text", type=Path, metavar="DIR", help="unused by this stage unless it names captions without photos")
+        stage.add_argument("--resume", action="store_true", help="go on from the checkpoint in --work")
         stage.add_argument("--tokens", type=int, default=1000, help="positions a step")
         stage.add_argument("--sides", default=None, help="grid sides and their shares, as 4:0.35,8:0.55,16:0.1")
         stage.add_argument("--cooldown", type=int, default=200, help="last steps over which the learning rate falls to zero")

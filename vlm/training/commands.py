@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from vlm.embedded import PARTS as SHIPPED
-from vlm.training import base, corpus, language
+from vlm.training import base, contrastive, corpus, language
 from vlm.training.datasets import DataError
 from vlm.training.features import encoder, mean_and_spread, pool
 from vlm.training.mixing import Mixture
@@ -18,7 +18,6 @@ from vlm.training.parts import provenance, read_parts, save_parts, unfold
 
 log = logging.getLogger(__name__)
 
-MEASURES = ("retrieval", "zero-shot", "captions", "presence", "daquar")
 VLM_FILE, CONTRASTIVE_FILE = "vlm.safetensors", "contrastive.safetensors"
 
 
@@ -144,4 +143,31 @@ def _memo(function):
     return remembered
 
 
-RUN = {"features": features, "connector": train_language, "instruct": train_language}
+def train_contrastive(options, command: str, progress) -> None:
+    """Stage 1; the parts are written when it ends."""
+    gathered = _gather(options, progress)
+    towers, norm = base.sentence(), base.final_norm()
+    settings = contrastive.Settings(steps=options.steps, seed=options.seed, loss=options.loss)
+    maps = contrastive.train(gathered, towers, norm, settings, progress)
+    tensors = {"image.weight": maps.image.weight, "image.bias": maps.image.bias, "text.weight": maps.text.weight, "logit_scale": maps.logit_scale}
+    save_parts(options.out / CONTRASTIVE_FILE, tensors, provenance(command, options.seed, gathered.names(), options.steps * settings.batch))
+    _print(contrastive.evaluate(maps, gathered, towers, norm))
+
+
+def evaluate(options, command: str, progress) -> None:
+    """The contrastive parts on photos that were held out."""
+    gathered = _gather(options, progress)
+    parts, _ = read_parts(options.parts / CONTRASTIVE_FILE)
+    maps = contrastive.Maps(parts["image.weight"].shape[1], parts["text.weight"].shape[1], contrastive.Settings()).eval()
+    with torch.no_grad():
+        for parameter, name in ((maps.image.weight, "image.weight"), (maps.image.bias, "image.bias"), (maps.text.weight, "text.weight")):
+            parameter.copy_(parts[name])
+    _print(contrastive.evaluate(maps, gathered, base.sentence(), base.final_norm()))
+
+
+def _print(figures: dict[str, float]) -> None:
+    for name, value in figures.items():
+        print(f"| {name} | {value:.3f} |")
+
+
+RUN = {"features": features, "contrastive": train_contrastive, "connector": train_language, "instruct": train_language, "evaluate": evaluate}

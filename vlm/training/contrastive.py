@@ -1,0 +1,157 @@
+"""Stage 1, contrastive: one linear map from each locked tower into a common space, and tau.
+
+L_X and L_t are cross-entropies over the rows and columns of the logits cosine * e^tau, L is their mean; open_clip's `ClipLoss` is that
+L, its `SigLipLoss` the sigmoid loss of SigLIP. The image tower is locked (LiT), and so is the text tower: both are run once.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vlm.compat import ensure_torchvision
+from vlm.training.corpus import Corpus
+from vlm.training.datasets import Photo
+from vlm.training.features import summary
+from vlm.training.questions import label_words
+
+TEMPLATES = ("a photo of a {}.", "a picture of a {}.", "{}", "this is a {}.", "a close-up photo of a {}.", "there is a {} in the image.")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides a run; `keep` pulls the text map towards the identity, which keeps the text tower's own geometry."""
+
+    steps: int = 1500
+    seed: int = 0
+    batch: int = 640
+    rate: float = 1e-3
+    decay: float = 0.1
+    dropout: float = 0.5
+    keep: float = 0.02
+    loss: str = "softmax"
+
+
+class Maps(nn.Module):
+    """The two linear maps, tau and, for the sigmoid loss, a bias."""
+
+    def __init__(self, image_width: int, text_width: int, settings: Settings) -> None:
+        super().__init__()
+        self.image = nn.Linear(image_width, text_width)
+        self.text = nn.Linear(text_width, text_width, bias=False)
+        nn.init.eye_(self.text.weight)
+        self.logit_scale = nn.Parameter(torch.tensor(2.7))
+        self.logit_bias = nn.Parameter(torch.tensor(-10.0)) if settings.loss == "sigmoid" else None
+        self.dropout = nn.Dropout(settings.dropout)
+
+    def forward(self, images: Float[Tensor, "B W"], texts: Float[Tensor, "B E"]) -> tuple[Float[Tensor, "B E"], Float[Tensor, "B E"]]:
+        """Unit vectors of photos and texts."""
+        return functional.normalize(self.image(self.dropout(images)), dim=-1), functional.normalize(self.text(texts), dim=-1)
+
+
+def texts_of(photo: Photo) -> list[str]:
+    """What may stand beside a photo: its captions, or its class name in a sentence."""
+    if photo.label:
+        name = label_words(photo.label)
+        return [template.format(name) for template in TEMPLATES]
+    return list(photo.captions)
+
+
+@torch.inference_mode()
+def encode_texts(sentences: Sequence[str], model, tokenizer, size: int = 128, progress=None) -> Float[Tensor, "T E"]:
+    """Mean-pooled states of the text tower, as open_clip's mean pooler gives them."""
+    rows = []
+    for start in range(0, len(sentences), size):
+        inputs = tokenizer(list(sentences[start : start + size]), padding=True, truncation=True, max_length=64, return_tensors="pt")
+        states = model(**inputs).last_hidden_state
+        mask = inputs["attention_mask"][..., None]
+        rows.append((states * mask).sum(1) / mask.sum(1))
+        if progress:
+            progress(min(start + size, len(sentences)), len(sentences), "texts")
+    return torch.cat(rows)
+
+
+def image_rows(corpus: Corpus, photos: Sequence[Photo], norm: nn.LayerNorm, views: bool) -> tuple[Float[Tensor, "rows W"], list[list[int]]]:
+    """[CLS; mean of the patches] of every photo (and, with `views`, of its other views), and which rows are whose."""
+    rows, owners = [], []
+    for photo in photos:
+        places = corpus.places[photo.key] if views else corpus.places[photo.key][:1]
+        owners.append(list(range(len(rows), len(rows) + len(places))))
+        rows += [summary(features.row(index), norm) for features, index in places]
+    return torch.stack(rows), owners
+
+
+def train(corpus: Corpus, text_tower, norm: nn.LayerNorm, settings: Settings, progress=None) -> Maps:
+    """The maps after `settings.steps` batches of distinct photos with distinct texts."""
+    ensure_torchvision()
+    from open_clip.loss import ClipLoss, SigLipLoss
+
+    torch.manual_seed(settings.seed)
+    chance = random.Random(settings.seed)
+    photos = [photo for photo in corpus.training() if texts_of(photo)]
+    images, rows = image_rows(corpus, photos, norm, views=True)
+    beside = [texts_of(photo) for photo in photos]
+    sentences = sorted({text for texts in beside for text in texts})
+    place = {text: index for index, text in enumerate(sentences)}
+    texts = encode_texts(sentences, *text_tower, progress=progress)
+    maps = Maps(images.shape[1], texts.shape[1], settings).train()
+    identity = torch.eye(texts.shape[1])
+    optimizer = torch.optim.AdamW(maps.parameters(), lr=settings.rate, weight_decay=settings.decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.rate, total_steps=settings.steps, pct_start=0.05)
+    loss_of = SigLipLoss() if settings.loss == "sigmoid" else ClipLoss()
+    for step in range(settings.steps):
+        drawn: dict[str, int] = {}
+        for photo in chance.sample(range(len(photos)), min(settings.batch, len(photos))):
+            drawn.setdefault(chance.choice(beside[photo]), photo)
+        image, text = maps(images[[chance.choice(rows[photo]) for photo in drawn.values()]], texts[[place[each] for each in drawn]])
+        extra = (maps.logit_bias,) if maps.logit_bias is not None else ()
+        loss = loss_of(image, text, maps.logit_scale.exp(), *extra)
+        optimizer.zero_grad()
+        (loss + settings.keep * (maps.text.weight - identity).square().sum()).backward()
+        optimizer.step()
+        schedule.step()
+        if progress:
+            progress(step + 1, settings.steps, f"contrastive L {loss.item():.3f}, step")
+    return maps.eval()
+
+
+@torch.inference_mode()
+def recall(maps: Maps, images: Float[Tensor, "n W"], texts: Float[Tensor, "n E"]) -> dict[str, float]:
+    """Recall@1 and @5 over n photos with one caption each, both ways."""
+    image, text = maps(images, texts)
+    cosine, own = image @ text.T, torch.arange(len(image))[:, None]
+    return {
+        f"{name} recall@{k}": (matrix.topk(min(k, len(matrix)), dim=1).indices == own).any(1).float().mean().item()
+        for name, matrix in (("image->text", cosine), ("text->image", cosine.T))
+        for k in (1, 5)
+    }
+
+
+@torch.inference_mode()
+def zero_shot(maps: Maps, images: Float[Tensor, "n W"], labels: Sequence[str], text_tower) -> dict[str, float]:
+    """Top-1 and top-5 accuracy, each class the mean of its sentences."""
+    names = sorted(set(labels))
+    sentences = [template.format(label_words(name)) for name in names for template in TEMPLATES]
+    texts = functional.normalize(maps.text(encode_texts(sentences, *text_tower)), dim=-1).view(len(names), len(TEMPLATES), -1).mean(1)
+    image = functional.normalize(maps.image(images), dim=-1)
+    best = (image @ functional.normalize(texts, dim=-1).T).topk(5, dim=1).indices
+    own = torch.tensor([names.index(label) for label in labels])[:, None]
+    return {f"{len(names)}-way top-{k}": (best[:, :k] == own).any(1).float().mean().item() for k in (1, 5)}
+
+
+def evaluate(maps: Maps, corpus: Corpus, text_tower, norm: nn.LayerNorm, count: int = 100) -> dict[str, float]:
+    """Both measures on photos that were held out."""
+    kept = corpus.evaluation()
+    captioned = sorted((photo for photo in kept if photo.captions), key=lambda photo: photo.key)
+    captioned = random.Random(0).sample(captioned, min(count, len(captioned)))
+    images, _ = image_rows(corpus, captioned, norm, views=False)
+    result = recall(maps, images, encode_texts([photo.captions[0] for photo in captioned], *text_tower))
+    classes = [photo for photo in kept if photo.dataset == "imagen_200x5" and photo.label]
+    if classes:
+        images, _ = image_rows(corpus, classes, norm, views=False)
+        result |= zero_shot(maps, images, [photo.label for photo in classes], text_tower)
+    return result
