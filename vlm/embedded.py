@@ -171,7 +171,7 @@ def read_parts(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         return load_file(path), file.metadata() or {}
 
 
-def _image_processor():
+def image_processor():
     """The photo is squashed to a square, not cropped: nothing of it is lost."""
     from transformers import BitImageProcessor
 
@@ -207,7 +207,7 @@ def _build_language_checkpoint(onnx_path: Path, gguf_path: Path, parts_path: Pat
     end = tokenizer.convert_tokens_to_ids("<|im_end|>")
     model.generation_config.eos_token_id, model.generation_config.pad_token_id = end, end
     processor = LlavaProcessor(
-        image_processor=_image_processor(),
+        image_processor=image_processor(),
         tokenizer=tokenizer,
         patch_size=config.vision_config.patch_size,
         vision_feature_select_strategy=config.vision_feature_select_strategy,

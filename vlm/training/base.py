@@ -38,7 +38,7 @@ def vision():
     # rounded as in the checkpoint that is shown, so that the parts are trained on exactly its features
     state = {name: weight.to(torch.bfloat16).float() for name, weight in embedded.vision_state(fetch(embedded.VISION)).items()}
     model.load_state_dict(state)
-    return model.eval().requires_grad_(False).to(placement().device), embedded._image_processor()
+    return model.eval().requires_grad_(False).to(placement().device), embedded.image_processor()
 
 
 def final_norm() -> nn.LayerNorm:
