@@ -14,6 +14,7 @@ Example photos: see `assets/examples/CREDITS.md`."""
 PHOTOS = ("chelsea.jpg", "coffee.jpg", "astronaut.jpg", "china.jpg", "flower.jpg")
 QUESTIONS = ("What is in this image?", "Describe the image.", "What animal is this?", "What colour is it?", "Is there a cat in the image?")
 TEXTS = "a photo of a cat\na cup of coffee\nan astronaut\na temple\na flower"
+STOPPED = "() => window.VTE.send('stop', {})"
 PRIVATE = {"api_visibility": "private"}
 QUIET = {"show_progress": "hidden"}
 
@@ -102,7 +103,7 @@ def build() -> gr.Blocks:
         inputs = [image, question, method, umap_seed, *settings]
         running = gr.on([go.click, question.submit], handlers.run, inputs, [stages, grid, plane, answer], concurrency_id="model", **PRIVATE, **QUIET)
         running.success(handlers.compare, [image, more, texts], similarity, **PRIVATE, **QUIET)
-        stop.click(None, cancels=[running], **PRIVATE)
+        stop.click(None, js=STOPPED, cancels=[running], **PRIVATE)
         for control in (method.input, umap_seed.submit):
             control(handlers.reproject, [image, question, method, umap_seed], plane, **PRIVATE)
         match.click(handlers.compare, [image, more, texts], similarity, **PRIVATE)

@@ -46,5 +46,6 @@ tokens.addEventListener('keydown', event => {
   const move = { ArrowRight: 1, ArrowLeft: -1 }[event.key], next = move && tokens.children[indexOf(event) + move];
   if (next) { event.preventDefault(); next.tabIndex = 0; next.focus(); }
 });
+window.VTE.on('stop', () => { text.classList.remove('waiting'); if (steps.length) element.dataset.finished = 'true'; });
 watch('value', draw);
 draw();

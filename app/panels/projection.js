@@ -14,7 +14,7 @@ function rings() {
   for (const old of plot.querySelectorAll('.ring')) old.remove();
   element.dataset.selected = selected.join(',');
   if (!data || !plot._fullLayout) return;
-  const marks = selected.map(token => [token, 'ring']);
+  const marks = selected.filter(token => token < data.visual.points.length).map(token => [token, 'ring']);
   if (hovered >= 0) marks.push([hovered, 'ring hover']);
   for (const [token, name] of marks) { const ring = make('div', name); ring.dataset.token = token; place(ring, token); plot.append(ring); }
 }
@@ -23,7 +23,7 @@ function escape(text) {  // Plotly reads hover texts as a little HTML
 }
 function draw() {
   if (!props.value || !props.value.visual) return;
-  data = props.value; selected = []; hovered = -1;
+  data = props.value; hovered = -1;  // the selection stays: another method or theme shows the same tokens, and a new photo's grid clears it
   const { visual, text } = data, ink = getComputedStyle(element).getPropertyValue('--body-text-color').trim() || '#333';
   const xs = points => points.map(point => point[0]), ys = points => points.map(point => point[1]);
   const traces = [

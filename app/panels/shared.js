@@ -4,7 +4,7 @@
 //   vte:hover  {token}            a visual token is under the pointer (-1: none)
 //   vte:select {tokens, source}   the selected visual tokens, in raster order
 //   vte:heat   {values, label}    one number a visual token, to be shown over the photo (values null: nothing)
-//   vte:trace  {}                 a new photo or question was traced: selections are void
+//   vte:stop   {}                 the visitor stopped the answer
 window.VTE = (() => {
   const send = (name, detail) => document.dispatchEvent(new CustomEvent('vte:' + name, { detail }));
   const on = (name, callback) => document.addEventListener('vte:' + name, event => callback(event.detail));

@@ -5,13 +5,17 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
 
+import vlm
+from app import models
 from tests.tiny import photo
 
 expect = pytest.importorskip("playwright.sync_api").expect
@@ -125,6 +129,51 @@ def test_bad_input_leaves_the_page_as_it_was(url, visit, picture, tmp_path):
         page.click("#run")
         expect(page.get_by_text("is damaged or cut off")).to_be_visible()
         assert {part: page.inner_text(part) for part in parts} == before
+
+
+def test_another_projection_keeps_the_selection(url, visit, picture, monkeypatch):
+    pca = vlm.project
+    monkeypatch.setattr(vlm, "project", lambda rows, method, seed: replace(pca(rows), points=-pca(rows).points, method="umap", explained=()))
+    with visit(url) as page:
+        ask(page, picture, "What else is there?")
+        token = press_patch(page, 2, 3, 4, 4)
+        expect_selected(page, token)
+        page.locator("#method").get_by_text("UMAP").click()
+        expect(page.locator("#projection .caption")).to_contain_text("UMAP keeps neighbours together")
+        expect_selected(page, token)
+
+
+class Hesitant:
+    """A model that gives two tokens of its answer and then waits to be let on."""
+
+    def __init__(self, model) -> None:
+        self.model, self.go_on = model, threading.Event()
+
+    def encode(self, image, question):
+        return self.model.encode(image, question)
+
+    def decode(self, trace, decoding):
+        for step in self.model.decode(trace, decoding):
+            if step.index == 2:
+                self.go_on.wait(60)
+            yield step
+
+
+def test_stop_ends_the_answer_and_keeps_what_came(url, visit, picture, tiny_model, monkeypatch):
+    model = Hesitant(tiny_model)
+    monkeypatch.setattr(models, "language", models.Background("language", lambda progress: model))
+    with visit(url) as page:
+        page.set_input_files("#photo input[type=file]", picture)
+        expect(page.locator("#photo img").first).to_be_visible()
+        page.click("#run")
+        expect(page.locator("#answer .token")).to_have_count(2)
+        expect(page.locator("#answer .text.waiting")).to_be_attached()
+        page.click("#stop")
+        expect(page.locator("#answer [data-finished=true]")).to_be_attached()
+        expect(page.locator("#answer .text.waiting")).to_have_count(0)
+        model.go_on.set()
+        ask(page, picture, "And now?")
+        expect(page.locator("#answer .token").nth(2)).to_be_visible()
 
 
 def test_the_page_fits_a_telephone(url, visit, picture):
