@@ -35,7 +35,7 @@ function paint() {
     context.lineWidth = width * scale; context.strokeStyle = colour; context.strokeRect(...rectangle(token));
   };
   for (const token of selected) outline(token, '#e8590c', 2.5);
-  if (hovered >= 0) outline(hovered, '#111', 1.5);
+  if (hovered >= 0 && !selected.includes(hovered)) outline(hovered, '#111', 1.5);
 }
 function describe() {
   const token = hovered >= 0 ? hovered : selected.length ? selected[selected.length - 1] : -1;

@@ -15,7 +15,7 @@ function rings() {
   element.dataset.selected = selected.join(',');
   if (!data || !plot._fullLayout) return;
   const marks = selected.filter(token => token < data.visual.points.length).map(token => [token, 'ring']);
-  if (hovered >= 0) marks.push([hovered, 'ring hover']);
+  if (hovered >= 0 && !selected.includes(hovered)) marks.push([hovered, 'ring hover']);
   for (const [token, name] of marks) { const ring = make('div', name); ring.dataset.token = token; place(ring, token); plot.append(ring); }
 }
 function escape(text) {  // Plotly reads hover texts as a little HTML

@@ -16,6 +16,7 @@ function draw() {
   if (!value || !value.texts) return;
   const matrix = value.matrices[which], all = matrix.flat(), probability = which.includes('_to_');
   const low = probability ? 0 : Math.min(...all), high = probability ? 1 : Math.max(...all);
+  const number = share => (probability ? percent(share) : share.toFixed(which === 'logits' ? 2 : 3)), steps = [0, .125, .25, .375, .5, .625, .75, .875, 1];
   const head = make('tr');
   head.append(make('th', '', ''));
   value.photos.forEach((photo, i) => {
@@ -26,13 +27,16 @@ function draw() {
     const row = make('tr'), name = make('th', '', text);
     name.scope = 'row'; row.append(name); row.dataset.text = t;
     matrix.forEach((line, i) => {
-      const cell = make('td', '', probability ? percent(line[t]) : line[t].toFixed(which === 'logits' ? 2 : 3)), colour = cividis((line[t] - low) / (high - low || 1));
+      const cell = make('td', '', number(line[t])), colour = cividis((line[t] - low) / (high - low || 1));
       cell.style.background = rgb(colour); cell.style.color = ink(colour); cell.tabIndex = 0;
       cell.setAttribute('aria-label', 'photo ' + (i + 1) + ', ' + text + ': ' + cell.textContent);
       row.append(cell);
     });
     return row;
   });
+  element.querySelector('.scale').hidden = false;
+  element.querySelector('.low').textContent = number(low); element.querySelector('.high').textContent = number(high);
+  element.querySelector('.colours').style.background = 'linear-gradient(to right, ' + steps.map(share => rgb(cividis(share))).join(', ') + ')';
   table.replaceChildren(head, ...rows);
   const bias = value.logit_bias ? ' + ' + value.logit_bias.toFixed(2) : '', n = value.photos.length;
   facts.textContent = 'e^τ = ' + value.logit_scale.toFixed(2) + ', so logits = cosine · ' + value.logit_scale.toFixed(2) + bias + '. ' + (value.losses
