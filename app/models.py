@@ -1,6 +1,7 @@
 """What the page waits for and keeps: the models, loaded behind the open page, and the last traces."""
 
 import os
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -128,6 +129,8 @@ def _warm_umap(progress: vlm.Progress) -> bool:
     """numba compiles UMAP on its first fit: some ten seconds of both cores that nobody should wait for, least of all the first answer."""
     contrastive.wait(lambda status: status.state != "loading")
     answered.wait(PATIENCE)
+    if sys.platform == "linux":  # there a thread has a priority of its own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
     model = language.get()
     from PIL import Image
 
