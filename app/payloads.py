@@ -35,7 +35,7 @@ def stages(trace: vlm.Trace) -> dict:
 def patch_grid(trace: vlm.Trace) -> dict:
     """The photo, what the model received of it, every visual token's box, and the first numbers of each row of x_p, X', VT."""
     patches = trace.patches
-    rows = {"x_p": patches.pixels, "X'": trace.patch_features[-1], "VT": trace.visual_tokens.embeddings}
+    rows = {"x_p": patches.pixels, "X'": trace.encoder_output, "VT": trace.visual_tokens.embeddings}
     return {
         "photo": data_url(trace.image, PHOTO_SIDE),
         "received": data_url(Image.fromarray(patches.received), PHOTO_SIDE, quality=95),

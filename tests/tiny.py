@@ -86,7 +86,7 @@ def tiny_llava(
         ),
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         image_seq_length=(SIDE // PATCH) ** 2,
-        vision_feature_layer=-2 if vision == "clip" else -1,
+        vision_feature_layer={"clip": -2, "dinov2": [-3, -2], "siglip": -1}[vision],
         vision_feature_select_strategy="default" if has_class else "full",
     )
     torch.manual_seed(seed)

@@ -32,24 +32,39 @@ WEIGHTS, CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
 UNREADABLE = (AttributeError, KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError)  # raised on damaged checkpoints
 
 
+def normalised(tokens: Float[Tensor, "... F"], layers: int) -> Float[Tensor, "... F"]:
+    """Each of the `layers` equal parts of the last axis with mean 0 and variance 1."""
+    parts = tokens.unflatten(-1, (layers, -1))
+    return F.layer_norm(parts, parts.shape[-1:]).flatten(-2)
+
+
 class ClassAndPatches(nn.Module):
     """Image tower whose vector is one linear map of [CLS; mean of the patches], so that it is a sum over CLS and patches.
 
-    open_clip's own timm tower pools one or the other; this stands in its place in a `CustomTextCLIP`.
+    CLS and patches are the outputs of some of the trunk's layers (counted from 1), normalised and side by side. open_clip's own timm
+    tower pools CLS or patches of the last layer; this stands in its place in a `CustomTextCLIP`.
     """
 
-    def __init__(self, trunk: nn.Module, embed_dim: int) -> None:
+    def __init__(self, trunk: nn.Module, layers: Sequence[int], embed_dim: int) -> None:
         super().__init__()
         self.trunk = trunk
-        self.proj = nn.Linear(2 * trunk.num_features, embed_dim)
+        self.layers = tuple(layers)
+        self.proj = nn.Linear(2 * len(self.layers) * trunk.num_features, embed_dim)
+
+    def tokens(self, image: Float[Tensor, "B C H W"]) -> Float[Tensor, "B positions F"]:
+        """CLS first."""
+        outputs = self.trunk.forward_intermediates(
+            image, indices=[layer - 1 for layer in self.layers], return_prefix_tokens=True, output_fmt="NLC", intermediates_only=True
+        )  # (patches, CLS) of each layer
+        return normalised(torch.cat([torch.cat([prefix, patches], dim=1) for patches, prefix in outputs], dim=-1), len(self.layers))
 
     def forward(self, image: Float[Tensor, "B C H W"]) -> Float[Tensor, "B E"]:
-        tokens = self.trunk.forward_features(image)
+        tokens = self.tokens(image)
         return self.proj(torch.cat([tokens[:, 0], tokens[:, 1:].mean(1)], dim=-1))
 
     def shares(self, image: Float[Tensor, "1 C H W"]) -> tuple[Float[Tensor, " E"], Float[Tensor, "N E"]]:
         """What CLS (with the bias) and each patch add: `forward` is the first plus the mean of the second."""
-        tokens = self.trunk.forward_features(image)[0]
+        tokens = self.tokens(image)[0]
         class_weight, patch_weight = self.proj.weight.chunk(2, dim=1)
         return F.linear(tokens[0], class_weight, self.proj.bias), F.linear(tokens[1:], patch_weight)
 
@@ -176,7 +191,7 @@ def _load_embedded(folder: Path) -> ContrastiveModel:
     network = open_clip.CustomTextCLIP(**model_config)
     trunk = network.visual.trunk
     trunk.set_input_size(img_size=model_config["vision_cfg"]["image_size"])  # the stored position table fits this size
-    network.visual = ClassAndPatches(trunk, model_config["embed_dim"])
+    network.visual = ClassAndPatches(trunk, config["feature_layers"], model_config["embed_dim"])
     network.load_state_dict(load_file(folder / WEIGHTS))
     preprocess_config = open_clip.transform.PreprocessCfg(size=model_config["vision_cfg"]["image_size"], **config["preprocess_cfg"])
     preprocess = open_clip.transform.image_transform_v2(preprocess_config, is_train=False)

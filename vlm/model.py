@@ -100,13 +100,14 @@ class VisionLanguageModel:
             patches=patches,
             patch_features=to_numpy(layers),
             prefix_features=to_numpy(prefix),
+            encoder_output=to_numpy(encoded.output),
             visual_tokens=visual_tokens,
             text_tokens=text_tokens,
             input_ids=input_ids.numpy(),
             inputs_embeds=to_numpy(fused),
             roles=self._roles(prompt, question, input_ids),
             steps=(),
-            stages=self._stages(image, patches, layers, visual_tokens, fused, times),
+            stages=self._stages(image, patches, encoded.output, visual_tokens, fused, times),
         )
 
     def decode(self, trace: Trace, decoding: Decoding = Decoding()) -> Iterator[Step]:
@@ -177,11 +178,11 @@ class VisionLanguageModel:
         )
 
     @staticmethod
-    def _stages(image: Image.Image, patches: Patches, layers: Tensor, visual: VisualTokens, fused: Tensor, seconds: tuple[float, ...]) -> tuple[Stage, ...]:
+    def _stages(image: Image.Image, patches: Patches, output: Tensor, visual: VisualTokens, fused: Tensor, seconds: tuple[float, ...]) -> tuple[Stage, ...]:
         shapes = (
             ("X", (image.height, image.width, 3), ("H", "W", "C")),
             ("x_p", patches.pixels.shape, ("N", "P·P·C")),
-            ("X'", tuple(layers.shape[1:]), ("N", "F")),
+            ("X'", tuple(output.shape), ("N", "F")),
             ("VT", visual.embeddings.shape, ("V", "D")),
             ("VT + TT", tuple(fused.shape), ("S", "D")),
         )

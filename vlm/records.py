@@ -123,9 +123,10 @@ class Trace:
         question: as asked.
         prompt: the text around the image as the model's chat template renders it, image placeholder included.
         patches: x_p.
-        patch_features: X' after every encoder layer: `patch_features[0]` is the projected patches plus position embeddings,
+        patch_features: the patches inside the encoder: `patch_features[0]` is the projected patches plus position embeddings,
             `patch_features[k]` the output of layer k, one row a patch.
         prefix_features: the same for the encoder positions that are not patches (CLS, registers); possibly none.
+        encoder_output: X', what the connector read: the patches after one of the layers, or after several, side by side.
         visual_tokens: VT.
         text_tokens: TT.
         input_ids: the prompt as token ids, S of them; visual positions hold the id of the image placeholder.
@@ -139,8 +140,9 @@ class Trace:
     question: str
     prompt: str
     patches: Patches
-    patch_features: Float[np.ndarray, "layers N F"]
-    prefix_features: Float[np.ndarray, "layers prefix F"]
+    patch_features: Float[np.ndarray, "layers N width"]
+    prefix_features: Float[np.ndarray, "layers prefix width"]
+    encoder_output: Float[np.ndarray, "N F"]
     visual_tokens: VisualTokens
     text_tokens: TextTokens
     input_ids: Int[np.ndarray, "S"]

@@ -15,10 +15,12 @@ from vlm import architecture
 class Encoded:
     """Attributes:
     layers: the encoder's positions after the embedding (row 0) and after each layer; positions that are not patches come first.
+    output: X', the very tensor that the connector read: the patches of one layer, or of several layers side by side.
     visual_tokens: what the connector made of them.
     """
 
-    layers: Float[Tensor, "layers positions F"]
+    layers: Float[Tensor, "layers positions width"]
+    output: Float[Tensor, "N F"]
     visual_tokens: Float[Tensor, "V D"]
     encoder_seconds: float
     connector_seconds: float
@@ -26,8 +28,8 @@ class Encoded:
 
 def encode_image(model: PreTrainedModel, pixel_values: Float[Tensor, "1 C H W"]) -> Encoded:
     """Run transformers' own `get_image_features` once; the moment the connector starts splits its time in two."""
-    connector_start = []
-    handle = architecture.connector(model).register_forward_pre_hook(lambda module, inputs: connector_start.append(_now(model)))
+    seen = []
+    handle = architecture.connector(model).register_forward_pre_hook(lambda module, inputs: seen.append((_now(model), inputs[0])))
     start = _now(model)
     try:
         output = model.get_image_features(pixel_values=pixel_values, output_hidden_states=True, return_dict=True)
@@ -36,8 +38,8 @@ def encode_image(model: PreTrainedModel, pixel_values: Float[Tensor, "1 C H W"])
     end = _now(model)
     visual = output.pooler_output
     visual = visual[0] if isinstance(visual, (list, tuple)) or visual.ndim == 3 else visual
-    layers = torch.cat(output.hidden_states)
-    return Encoded(layers, visual, connector_start[0] - start, end - connector_start[0])
+    [(middle, connector_input)] = seen
+    return Encoded(torch.cat(output.hidden_states), connector_input.flatten(0, -2), visual, middle - start, end - middle)
 
 
 def _now(model: PreTrainedModel) -> float:

@@ -39,7 +39,7 @@ def test_the_stage_strip_shows_the_shapes_of_the_arrays(trace):
     assert shapes == {
         "X": (trace.image.height, trace.image.width, 3),
         "x_p": trace.patches.pixels.shape,
-        "X'": trace.patch_features.shape[1:],
+        "X'": trace.encoder_output.shape,
         "VT": trace.visual_tokens.embeddings.shape,
         "VT + TT": trace.inputs_embeds.shape,
         "answer": (len(trace.steps),),
@@ -51,7 +51,7 @@ def test_every_visual_token_has_a_box_a_position_and_numbers(trace):
     count = len(trace.visual_tokens.embeddings)
     assert len(payload["boxes"]) == len(payload["positions"]) == payload["rows"] * payload["columns"] == count
     assert all(trace.roles[position] == "visual" for position in payload["positions"])
-    for name, rows in {"x_p": trace.patches.pixels, "X'": trace.patch_features[-1], "VT": trace.visual_tokens.embeddings}.items():
+    for name, rows in {"x_p": trace.patches.pixels, "X'": trace.encoder_output, "VT": trace.visual_tokens.embeddings}.items():
         np.testing.assert_allclose(payload["vectors"][name]["first"], rows[:, : payloads.FIRST], atol=6e-4)
         np.testing.assert_allclose(payload["norms"][name], np.linalg.norm(rows, axis=1), atol=6e-3)
         assert payload["vectors"][name]["width"] == rows.shape[1]

@@ -98,11 +98,16 @@ def test_a_cosine_is_the_class_share_and_the_mean_of_the_patch_shares(embedded_c
 @torch.inference_mode()
 def test_a_patch_share_is_that_patchs_feature_through_the_linear_map(embedded_contrast):
     network, image = embedded_contrast.network, PHOTOS[0]
-    tokens = network.visual.trunk.forward_features(embedded_contrast.preprocess(image)[None])[0].numpy().astype(np.float64)
+    blocks, outputs = network.visual.trunk.blocks, []
+    handles = [blocks[layer - 1].register_forward_hook(lambda module, given, output: outputs.append(output[0].double())) for layer in network.visual.layers]
+    network.visual.trunk.forward_features(embedded_contrast.preprocess(image)[None])
+    for handle in handles:
+        handle.remove()
+    tokens = torch.cat([(each - each.mean(1, keepdim=True)) / each.std(1, keepdim=True, correction=0) for each in outputs], dim=1).numpy()
     weight, bias = network.visual.proj.weight.numpy().astype(np.float64), network.visual.proj.bias.numpy()
     text = embedded_contrast.encode_texts(TEXTS).numpy()
     whole = weight @ np.concatenate([tokens[0], tokens[1:].mean(0)]) + bias
-    expected = text @ (weight[:, 384:] @ tokens[1 + 77]) / np.linalg.norm(whole)
+    expected = text @ (weight[:, tokens.shape[1] :] @ tokens[1 + 77]) / np.linalg.norm(whole)
     np.testing.assert_allclose(embedded_contrast.patch_shares(image, TEXTS).patch_shares[:, 77], expected, atol=1e-4)
 
 

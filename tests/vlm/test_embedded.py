@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 import vlm
 from tests.tiny import photo
 from vlm import embedded
+from vlm.contrastive import normalised
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +99,18 @@ def test_both_halves_see_with_the_same_encoder(embedded_model, embedded_contrast
     timms = embedded_contrast.network.visual.trunk.forward_features(pixels)
     assert ours.shape == timms.shape == (1, 257, 384)
     assert float((ours - timms).abs().max()) < 1e-3 * float(ours.abs().max())
+
+
+@torch.inference_mode()
+def test_both_halves_read_the_same_layers_of_it(embedded_model, embedded_contrast, wide_photo):
+    pixels = embedded_model.processor(images=wide_photo, text="<image>", return_tensors="pt")["pixel_values"]
+    read = []
+    handle = embedded_model.network.model.multi_modal_projector.register_forward_pre_hook(lambda module, given: read.append(given[0]))
+    embedded_model.network.get_image_features(pixel_values=pixels)
+    handle.remove()
+    ours = normalised(read[0].flatten(0, -2), len(embedded.FEATURE_LAYERS))
+    assert ours.shape == (256, 384 * len(embedded.FEATURE_LAYERS))
+    assert float((ours - embedded_contrast.network.visual.tokens(pixels)[0, 1:]).abs().max()) < 1e-3 * float(ours.abs().max())
 
 
 def test_both_halves_get_the_same_pixels(embedded_model, embedded_contrast, wide_photo):

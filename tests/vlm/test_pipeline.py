@@ -86,6 +86,13 @@ def test_the_patch_features_are_the_encoders_hidden_states_after_every_layer(mod
     assert np.array_equal(trace.prefix_features, expected[:, :prefix])
 
 
+def test_the_encoder_output_is_the_layers_that_the_checkpoint_names_side_by_side(model, trace):
+    named = model.network.config.vision_feature_layer
+    layers = [named] if isinstance(named, int) else named
+    assert np.array_equal(trace.encoder_output, np.concatenate([trace.patch_features[layer] for layer in layers], axis=1))
+    assert next(stage for stage in trace.stages if stage.symbol == "X'").shape == trace.encoder_output.shape
+
+
 @torch.inference_mode()
 def test_every_row_of_patch_features_comes_out_of_that_layer_of_the_encoder(model, trace, inputs):
     """hidden_states might be shifted by one or normed at the end: here the layers themselves are asked."""
@@ -247,7 +254,7 @@ def test_the_stages_name_the_shapes_that_are_there(model, wide_photo):
     assert shapes == {
         "X": (90, 150, 3),
         "x_p": trace.patches.pixels.shape,
-        "X'": (len(trace.patches.boxes), config.vision_config.hidden_size),
+        "X'": trace.encoder_output.shape,
         "VT": (len(trace.patches.boxes), config.text_config.hidden_size),
         "VT + TT": (len(trace.input_ids), config.text_config.hidden_size),
         "answer": (len(trace.steps),),

@@ -1,10 +1,11 @@
 """`python -m vlm.training STAGE --data DIR ...`: one command for each stage, and one that measures what came out.
 
     features      compute the frozen encoder's features once (the other stages do it too where they are missing)
+    scenes        make a data set of pasted cut-outs, whose answers are known
     contrastive   L_X and L_t: the two linear maps and tau
     connector     LLaVA stage 1: the connector alone
     instruct      LLaVA stage 2: connector and LoRA adapters together
-    evaluate      recall and zero-shot accuracy of the contrastive parts on held-out photos
+    evaluate      both parts files on held-out photos, as one table
 """
 
 import argparse
@@ -25,10 +26,11 @@ def parser() -> argparse.ArgumentParser:
     stages = whole.add_subparsers(dest="stage", required=True, metavar="STAGE")
     for name, summary in (
         ("features", "compute the frozen features"),
+        ("scenes", "make a data set of pasted cut-outs with known answers"),
         ("contrastive", "train the contrastive maps"),
         ("connector", "train the connector alone"),
         ("instruct", "train connector and LoRA adapters"),
-        ("evaluate", "measure the contrastive parts on held-out photos"),
+        ("evaluate", "measure the parts on held-out photos"),
     ):
         stage = stages.add_parser(name, help=summary, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
         stage.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR", help="data sets, or folders of data sets")
@@ -37,10 +39,17 @@ def parser() -> argparse.ArgumentParser:
         if name == "features":
             stage.add_argument("--views", nargs="+", default=["", "flip"], help="'' (the photo as it is), flip, crop, cropflip")
             continue
+        if name == "scenes":
+            stage.add_argument("--stamps", type=Path, required=True, metavar="DIR", help="cut-outs: NAME.png with NAME.txt (/usr/share/tuxpaint/stamps)")
+            stage.add_argument("--out", type=Path, default=HOME / "cutouts", metavar="DIR", help="the data set that is written")
+            stage.add_argument("--count", type=int, default=3000)
+            continue
         stage.add_argument("--from", dest="parts", type=Path, metavar="DIR", help="start from the parts in this folder (assets/embedded)")
         stage.add_argument("--wordnet", type=Path, metavar="DIR", help="a WordNet 3.0 folder (data.noun): kinds of things for ImageNet ids")
         if name == "evaluate":
             stage.set_defaults(parts=commands.SHIPPED)
+            stage.add_argument("--most", type=int, default=300, help="photos a test")
+            stage.add_argument("--captions", type=Path, default=None, metavar="FILE", help="write the captions of the held-out photos beside the human ones")
             continue
         stage.add_argument("--out", type=Path, default=commands.SHIPPED, metavar="DIR", help="where the parts go")
         stage.add_argument("--steps", type=int, default={"contrastive": 1500, "connector": 300, "instruct": 1500}[name])

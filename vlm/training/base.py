@@ -4,7 +4,6 @@ import zipfile
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from vlm import embedded
 from vlm.compat import ensure_torchvision
@@ -30,7 +29,7 @@ def cpu_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 
 def vision():
-    """(Dinov2Model in float32, its image processor)."""
+    """(Dinov2Model at `working_place`, its image processor)."""
     ensure_torchvision()
     from transformers import Dinov2Model
 
@@ -38,16 +37,8 @@ def vision():
     # rounded as in the checkpoint that is shown, so that the parts are trained on exactly its features
     state = {name: weight.to(torch.bfloat16).float() for name, weight in embedded.vision_state(fetch(embedded.VISION)).items()}
     model.load_state_dict(state)
-    return model.eval().requires_grad_(False).to(placement().device), embedded.image_processor()
-
-
-def final_norm() -> nn.LayerNorm:
-    """DINOv2's last layer norm alone: what stands between the cached features and the contrastive summary."""
-    state = embedded.vision_state(fetch(embedded.VISION))
-    width = state["layernorm.weight"].shape[0]
-    norm = nn.LayerNorm(width, eps=embedded.vision_config().layer_norm_eps)
-    norm.load_state_dict({kind: state[f"layernorm.{kind}"].to(torch.bfloat16).float() for kind in ("weight", "bias")})
-    return norm.requires_grad_(False)
+    place = working_place()
+    return model.eval().requires_grad_(False).to(place.device, place.dtype), embedded.image_processor()
 
 
 def language(place: Placement):

@@ -9,12 +9,14 @@ from pathlib import Path
 import torch
 
 from vlm.embedded import PARTS as SHIPPED
-from vlm.training import base, contrastive, corpus, language
-from vlm.training.datasets import DataError
+from vlm.training import base, contrastive, corpus, language, scenes
+from vlm.training.datasets import DataError, dataset_folders, read_dataset
+from vlm.training.evaluation import Reader, Tests, measure
 from vlm.training.features import encoder, mean_and_spread, pool
 from vlm.training.mixing import Mixture
 from vlm.training.objects import WordNet
 from vlm.training.parts import provenance, read_parts, save_parts, unfold
+from vlm.training.splits import is_held_out
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,12 @@ def _gather(options, progress, views=()) -> corpus.Corpus:
 
 def features(options, command: str, progress) -> None:
     _gather(options, progress, options.views)
+
+
+def make_scenes(options, command: str, progress) -> None:
+    """A data set of made scenes, pasted onto photos that are not held out."""
+    photos = [photo for folder in dataset_folders(options.data) for photo in read_dataset(folder)[0] if not is_held_out(photo.key)]
+    scenes.make(options.stamps, [photo.path for photo in photos], options.out, options.count, options.seed, progress)
 
 
 def train_language(options, command: str, progress) -> None:
@@ -146,28 +154,41 @@ def _memo(function):
 def train_contrastive(options, command: str, progress) -> None:
     """Stage 1; the parts are written when it ends."""
     gathered = _gather(options, progress)
-    towers, norm = base.sentence(), base.final_norm()
+    towers = base.sentence()
     settings = contrastive.Settings(steps=options.steps, seed=options.seed, loss=options.loss)
-    maps = contrastive.train(gathered, towers, norm, settings, progress)
+    maps = contrastive.train(gathered, towers, settings, progress)
     tensors = {"image.weight": maps.image.weight, "image.bias": maps.image.bias, "text.weight": maps.text.weight, "logit_scale": maps.logit_scale}
     save_parts(options.out / CONTRASTIVE_FILE, tensors, provenance(command, options.seed, gathered.names(), options.steps * settings.batch))
-    _print(contrastive.evaluate(maps, gathered, towers, norm))
+    _print({"256": contrastive.evaluate(maps, gathered, towers)})
 
 
 def evaluate(options, command: str, progress) -> None:
-    """The contrastive parts on photos that were held out."""
+    """Both parts files on photos that were held out, as one table; `--captions` takes the captions that were written."""
     gathered = _gather(options, progress)
-    parts, _ = read_parts(options.parts / CONTRASTIVE_FILE)
-    maps = contrastive.Maps(parts["image.weight"].shape[1], parts["text.weight"].shape[1], contrastive.Settings()).eval()
-    with torch.no_grad():
-        for parameter, name in ((maps.image.weight, "image.weight"), (maps.image.bias, "image.bias"), (maps.text.weight, "text.weight")):
-            parameter.copy_(parts[name])
-    _print(contrastive.evaluate(maps, gathered, base.sentence(), base.final_norm()))
+    columns: dict[str, dict[str, float]] = {}
+    if (options.parts / CONTRASTIVE_FILE).exists():
+        maps = contrastive.read(options.parts / CONTRASTIVE_FILE)
+        columns["256"] = contrastive.evaluate(maps, gathered, base.sentence())
+    if (options.parts / VLM_FILE).exists():
+        tests = Tests.draw(gathered, WordNet(options.wordnet) if options.wordnet else None, options.most, options.seed)
+        reader = Reader.load(options.parts / VLM_FILE, base.working_place(), 16)
+        for side in (8, 16):
+            lines: list[str] = []
+            figures = measure(reader.at(side), gathered, tests, lines.append)
+            columns[str(side * side)] = columns.get(str(side * side), {}) | figures
+            if options.captions:
+                options.captions.with_suffix(f".{side * side}.txt").write_text("\n".join(lines) + "\n")
+    _print(columns)
 
 
-def _print(figures: dict[str, float]) -> None:
-    for name, value in figures.items():
-        print(f"| {name} | {value:.3f} |")
+def _print(columns: dict[str, dict[str, float]]) -> None:
+    """A table in Markdown, one column for each number of visual tokens."""
+    names = list(dict.fromkeys(name for figures in columns.values() for name in figures))
+    heads = sorted(columns, key=int)
+    print("| held-out photos | " + " | ".join(f"{head} tokens" for head in heads) + " |")
+    print("|---" * (len(heads) + 1) + "|")
+    for name in names:
+        print(f"| {name} | " + " | ".join(f"{columns[head][name]:.3f}" if name in columns[head] else "" for head in heads) + " |")
 
 
-RUN = {"features": features, "contrastive": train_contrastive, "connector": train_language, "instruct": train_language, "evaluate": evaluate}
+RUN = {"features": features, "scenes": make_scenes, "contrastive": train_contrastive, "connector": train_language, "instruct": train_language, "evaluate": evaluate}

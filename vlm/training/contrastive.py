@@ -7,6 +7,7 @@ L, its `SigLipLoss` the sigmoid loss of SigLIP. The image tower is locked (LiT),
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -17,6 +18,7 @@ from vlm.compat import ensure_torchvision
 from vlm.training.corpus import Corpus
 from vlm.training.datasets import Photo
 from vlm.training.features import summary
+from vlm.training.parts import read_parts
 from vlm.training.questions import label_words
 
 TEMPLATES = ("a photo of a {}.", "a picture of a {}.", "{}", "this is a {}.", "a close-up photo of a {}.", "there is a {} in the image.")
@@ -53,6 +55,15 @@ class Maps(nn.Module):
         return functional.normalize(self.image(self.dropout(images)), dim=-1), functional.normalize(self.text(texts), dim=-1)
 
 
+def read(path: Path) -> Maps:
+    """The maps of a parts file."""
+    parts, _ = read_parts(path)
+    maps = Maps(parts["image.weight"].shape[1], parts["text.weight"].shape[1], Settings())
+    state = {name: parts[name] for name in ("image.weight", "image.bias", "text.weight")} | {"logit_scale": parts["logit_scale"].reshape(())}
+    maps.load_state_dict(state)
+    return maps.eval()
+
+
 def texts_of(photo: Photo) -> list[str]:
     """What may stand beside a photo: its captions, or its class name in a sentence."""
     if photo.label:
@@ -75,17 +86,17 @@ def encode_texts(sentences: Sequence[str], model, tokenizer, size: int = 128, pr
     return torch.cat(rows)
 
 
-def image_rows(corpus: Corpus, photos: Sequence[Photo], norm: nn.LayerNorm, views: bool) -> tuple[Float[Tensor, "rows W"], list[list[int]]]:
+def image_rows(corpus: Corpus, photos: Sequence[Photo], views: bool) -> tuple[Float[Tensor, "rows W"], list[list[int]]]:
     """[CLS; mean of the patches] of every photo (and, with `views`, of its other views), and which rows are whose."""
     rows, owners = [], []
     for photo in photos:
         places = corpus.places[photo.key] if views else corpus.places[photo.key][:1]
         owners.append(list(range(len(rows), len(rows) + len(places))))
-        rows += [summary(features.row(index), norm) for features, index in places]
+        rows += [summary(features.row(index)) for features, index in places]
     return torch.stack(rows), owners
 
 
-def train(corpus: Corpus, text_tower, norm: nn.LayerNorm, settings: Settings, progress=None) -> Maps:
+def train(corpus: Corpus, text_tower, settings: Settings, progress=None) -> Maps:
     """The maps after `settings.steps` batches of distinct photos with distinct texts."""
     ensure_torchvision()
     from open_clip.loss import ClipLoss, SigLipLoss
@@ -93,7 +104,7 @@ def train(corpus: Corpus, text_tower, norm: nn.LayerNorm, settings: Settings, pr
     torch.manual_seed(settings.seed)
     chance = random.Random(settings.seed)
     photos = [photo for photo in corpus.training() if texts_of(photo)]
-    images, rows = image_rows(corpus, photos, norm, views=True)
+    images, rows = image_rows(corpus, photos, views=True)
     beside = [texts_of(photo) for photo in photos]
     sentences = sorted({text for texts in beside for text in texts})
     place = {text: index for index, text in enumerate(sentences)}
@@ -143,15 +154,15 @@ def zero_shot(maps: Maps, images: Float[Tensor, "n W"], labels: Sequence[str], t
     return {f"{len(names)}-way top-{k}": (best[:, :k] == own).any(1).float().mean().item() for k in (1, 5)}
 
 
-def evaluate(maps: Maps, corpus: Corpus, text_tower, norm: nn.LayerNorm, count: int = 100) -> dict[str, float]:
+def evaluate(maps: Maps, corpus: Corpus, text_tower, count: int = 100) -> dict[str, float]:
     """Both measures on photos that were held out."""
     kept = corpus.evaluation()
     captioned = sorted((photo for photo in kept if photo.captions), key=lambda photo: photo.key)
     captioned = random.Random(0).sample(captioned, min(count, len(captioned)))
-    images, _ = image_rows(corpus, captioned, norm, views=False)
+    images, _ = image_rows(corpus, captioned, views=False)
     result = recall(maps, images, encode_texts([photo.captions[0] for photo in captioned], *text_tower))
     classes = [photo for photo in kept if photo.dataset == "imagen_200x5" and photo.label]
     if classes:
-        images, _ = image_rows(corpus, classes, norm, views=False)
+        images, _ = image_rows(corpus, classes, views=False)
         result |= zero_shot(maps, images, [photo.label for photo in classes], text_tower)
     return result

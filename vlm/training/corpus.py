@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+from vlm.contrastive import normalised
+from vlm.embedded import FEATURE_LAYERS
 from vlm.training import features as cached
 from vlm.training.datasets import BadRow, Photo, dataset_folders, read_dataset
 from vlm.training.features import VIEWS, Encoder, Features
@@ -74,8 +76,8 @@ def gather(paths: Sequence[Path], cache: Path, encoder: Callable[[], Encoder], v
                 places.setdefault(f"{folder.name}/{name}", []).append((features, index))
         photos += [photo for photo in read if photo.key in places]
     keys = [photo.key for photo in photos]
-    summaries = torch.stack([places[key][0][0].row(places[key][0][1])[0] for key in keys])
-    out = held_out(keys, summaries)
+    classes = torch.stack([places[key][0][0].class_token(places[key][0][1]) for key in keys])
+    out = held_out(keys, normalised(classes, len(FEATURE_LAYERS)))
     tested = {photo.key for photo in photos if any(split == "test" for _, _, split in photo.questions)}
     log.info("%d photos, %d held out, %d rows or files skipped", len(photos), len(out | tested), len(bad))
     return Corpus(tuple(photos), {key: tuple(value) for key, value in places.items()}, frozenset(out | tested), tuple(bad))

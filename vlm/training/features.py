@@ -1,6 +1,6 @@
 """The frozen encoder's output, computed once and kept on disk: X' of every photo, and what the two training stages read from it.
 
-One file a data set and view: `NAME[.VIEW].npy` (photos x (1 + N) x F, float16: `hidden_states[-1]` before the final norm, CLS first)
+One file a data set and view: `NAME[.VIEW].npy` (photos x (1 + N) x F, float16: the encoder's FEATURE_LAYERS side by side, CLS first)
 and `NAME[.VIEW].txt` (file names, one a line). A view is a fixed transformation that keeps the captions true.
 """
 
@@ -17,6 +17,8 @@ from jaxtyping import Float
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from vlm.contrastive import normalised
+from vlm.embedded import FEATURE_LAYERS
 from vlm.training.datasets import BadRow
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,9 @@ class Features:
 
     def row(self, index: int) -> Float[Tensor, "positions width"]:
         return torch.from_numpy(np.array(self.array[index], dtype=np.float32))
+
+    def class_token(self, index: int) -> Float[Tensor, "width"]:
+        return torch.from_numpy(np.array(self.array[index, 0], dtype=np.float32))
 
 
 def cache_path(cache: Path, dataset: str, view: str) -> Path:
@@ -112,10 +117,9 @@ def beside(left: Float[Tensor, "positions width"], right: Float[Tensor, "positio
     return torch.cat([(left[:1] + right[:1]) / 2, patches])
 
 
-def summary(features: Float[Tensor, "positions width"], norm: torch.nn.LayerNorm) -> Float[Tensor, "two_widths"]:
-    """[CLS; mean of the patches] of the final-normed features: what the contrastive image map reads."""
-    with torch.no_grad():
-        normed = norm(features)
+def summary(features: Float[Tensor, "positions width"]) -> Float[Tensor, "two_widths"]:
+    """[CLS; mean of the patches], each layer normalised: what the contrastive image map reads (`vlm.contrastive.ClassAndPatches`)."""
+    normed = normalised(features, len(FEATURE_LAYERS))
     return torch.cat([normed[0], normed[1:].mean(0)])
 
 
@@ -130,11 +134,12 @@ def mean_and_spread(rows: Iterable[Float[Tensor, "positions width"]]) -> tuple[F
 
 
 def encoder(vision, process: Callable[[Sequence[Image.Image]], Tensor]) -> Encoder:
-    """The encode function of a transformers DINOv2 (`hidden_states[-1]` is before its final norm)."""
+    """The encode function of a transformers DINOv2: its FEATURE_LAYERS, before any norm, side by side."""
 
     @torch.inference_mode()
     def encode(images: list[Image.Image]) -> Tensor:
         pixel_values = process(images).to(vision.device, vision.dtype)
-        return vision(pixel_values, output_hidden_states=True).hidden_states[-1].float()
+        layers = vision(pixel_values, output_hidden_states=True).hidden_states
+        return torch.cat([layers[index] for index in FEATURE_LAYERS], dim=-1).float()
 
     return encode

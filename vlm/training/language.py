@@ -6,7 +6,7 @@ answers' tokens given the photo and the question.
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vlm.training.mixing import Mixture
-from vlm.training.packing import Batch, batch
+from vlm.training.packing import Batch, Pack, batch
 
 log = logging.getLogger(__name__)
 
@@ -35,14 +35,13 @@ class Settings:
     sides: Mapping[int, float] = field(default_factory=lambda: {4: 0.35, 8: 0.55, 16: 0.10})
     connector_rate: float = 1e-3
     language_rate: float = 4e-4
-    warmup: int = 40
+    warmup: int = 20
     cooldown: int = 200
     rank: int = 16
     alpha: int = 32
     targets: tuple[str, ...] = ATTENTION
-    dropout: float = 0.05
-    averaging: float = 0.99  # of the exponential average of the weights that is handed over
-    save_every: int = 100
+    averaging: float = 0.995  # of the exponential average of the weights that is handed over
+    save_every: int = 50
 
 
 def rate_factor(step: int, settings: Settings) -> float:
@@ -63,15 +62,16 @@ def new_connector(width: int, hidden: int) -> nn.Sequential:
 class Learner(nn.Module):
     """A connector and a language model that answer packed questions about cached features."""
 
-    def __init__(self, language_model, connector: nn.Sequential, mean: Float[Tensor, "F"], spread: Float[Tensor, "F"], settings: Settings):
+    def __init__(self, language_model, connector: nn.Module, mean: Float[Tensor, "F"], spread: Float[Tensor, "F"], settings: Settings):
         super().__init__()
         language_model.requires_grad_(False)
+        language_model.set_attn_implementation("eager")  # with a mask, a quicker backward on CPUs than sdpa's
         self.settings = settings
         if settings.stage == "instruct":
             from peft import LoraConfig, get_peft_model
 
             torch.manual_seed(settings.seed)
-            lora = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, lora_dropout=settings.dropout, target_modules=list(settings.targets))
+            lora = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=list(settings.targets))
             language_model = get_peft_model(language_model, lora, autocast_adapter_dtype=False)
         self.language_model = language_model
         self.connector = connector
@@ -104,7 +104,7 @@ class Learner(nn.Module):
         return functional.cross_entropy(logits.float(), batch.targets, reduction="none")
 
 
-def warm_start(learner: Learner, pairs: list[tuple[Callable[[], Tensor], list[int]]], steps: int = 250, size: int = 96, seed: int = 0) -> float:
+def warm_start(learner: Learner, pairs: list[tuple[Callable[[], Tensor], list[int]]], steps: int = 200, size: int = 48, seed: int = 0) -> float:
     """Regress the mean visual token of a photo on the mean input embedding of its texts' content words; the last loss.
 
     `pairs`: a function that gives pooled features (V x F), and the token ids of the words. It saves the first hundreds of steps
@@ -153,12 +153,15 @@ class Run:
 
     def advance(self, mixture: Mixture) -> float:
         """One optimizer step; the step's mean loss."""
-        torch.manual_seed(self.settings.seed * 1_000_003 + self.step)  # dropout
         packs, visual = mixture.step(self.step, self.settings.sides, self.settings.tokens)
-        together = move(batch(packs), self.learner.mean.device)
         self.learner.train()
-        loss = self.learner.losses(torch.cat(visual).to(self.learner.mean.device), together).mean()
-        loss.backward()
+        targets, value = sum(len(one.targets) for one in packs), 0.0
+        for some in alike(packs):
+            together = move(batch([packs[index] for index in some], self.learner.language_model.dtype), self.learner.mean.device)
+            features = torch.cat([visual[index] for index in some]).to(self.learner.mean.device)
+            loss = self.learner.losses(features, together).sum() / targets
+            loss.backward()
+            value += loss.item()
         for name, parameter in self.learner.trained().items():
             master = self.masters[name]
             if master is not parameter:
@@ -176,7 +179,6 @@ class Run:
                 self.average[name].lerp_(self.masters[name].detach(), weight)
         self.step += 1
         self.samples += sum(pack.answers for pack in packs)
-        value = loss.item()
         self.loss = value if self.loss is None else 0.98 * self.loss + 0.02 * value
         return value
 
@@ -219,6 +221,12 @@ class Run:
             if ".lora_" in name:  # language_model.base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight
                 tensors[name.removeprefix("language_model.base_model.model.").removesuffix(".default.weight")] = value.to(torch.bfloat16)
         return tensors
+
+
+def alike(packs: Sequence[Pack], size: int = 4) -> list[list[int]]:
+    """Indices of packs of about the same length in groups of at most `size`, so that little is padded."""
+    order = sorted(range(len(packs)), key=lambda index: len(packs[index].ids))
+    return [order[start : start + size] for start in range(0, len(order), size)]
 
 
 def move(batch: Batch, device: torch.device) -> Batch:

@@ -126,7 +126,7 @@ def presence(names: Sequence[str], answer: bool, chance: random.Random) -> Asked
 def about_rows(questions: Sequence[tuple[str, str, str]]) -> list[Asked]:
     """Rows of `qa.csv` of the training split whose answer is one thing."""
     return [
-        Asked(sentence(question).rstrip(".?") + "?", (sentence(answer.replace("_", " ")),), "row", bool(SIDED.search(question)))
+        Asked(sentence(question).rstrip(".?") + "?", (sentence(answer.replace("_", " ")),), "row", bool(SIDED.search(f"{question} {answer}")))
         for question, answer, split in questions
         if split == "train" and "," not in answer
     ]

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 HELD_OUT_SHARE = 0.07
-DUPLICATE_COSINE = 0.95  # of centred, final-normed CLS features; exact copies have 1.0
+DUPLICATE_COSINE = 0.95  # of centred CLS features; exact copies have 1.0
 EVALUATION_ONLY = frozenset({"imagen_200x5"})  # a data set of which nothing is ever trained on
 
 
