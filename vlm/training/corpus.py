@@ -36,7 +36,8 @@ class Corpus:
         return [photo for photo in self.photos if photo.key in self.held_out]
 
     def names(self) -> list[str]:
-        return sorted({photo.dataset for photo in self.photos})
+        """The data sets that are trained on."""
+        return sorted({photo.dataset for photo in self.training()})
 
     def entries(self, wordnet: WordNet | None) -> list[Entry]:
         """The training photos with everything that may be asked about them; DAQUAR's official test questions are left out with `facts`."""
