@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from vlm.errors import VLMError
-from vlm.training import commands
+from vlm.training import commands, contrastive
 
 HOME = Path("training-work")  # features and checkpoints; nothing in it belongs into a repository
 
@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
             stage.add_argument("--captions", type=Path, default=None, metavar="FILE", help="write the captions of the held-out photos beside the human ones")
             continue
         stage.add_argument("--out", type=Path, default=commands.SHIPPED, metavar="DIR", help="where the parts go")
-        stage.add_argument("--steps", type=int, default={"contrastive": 1500, "connector": 300, "instruct": 1500}[name])
+        stage.add_argument("--steps", type=int, default={"contrastive": contrastive.Settings().steps, "connector": 300, "instruct": 1500}[name])
         if name == "contrastive":
             stage.add_argument("--loss", choices=("softmax", "sigmoid"), default="softmax", help="the article's L, or SigLIP's")
             continue

@@ -156,9 +156,8 @@ def train_contrastive(options, command: str, progress) -> None:
     gathered = _gather(options, progress)
     towers = base.sentence()
     settings = contrastive.Settings(steps=options.steps, seed=options.seed, loss=options.loss)
-    maps = contrastive.train(gathered, towers, settings, progress)
-    tensors = {"image.weight": maps.image.weight, "image.bias": maps.image.bias, "text.weight": maps.text.weight, "logit_scale": maps.logit_scale}
-    save_parts(options.out / CONTRASTIVE_FILE, tensors, provenance(command, options.seed, gathered.names(), options.steps * settings.batch))
+    maps = contrastive.train(gathered, towers, settings, WordNet(options.wordnet) if options.wordnet else None, progress)
+    save_parts(options.out / CONTRASTIVE_FILE, maps.parts(), provenance(command, options.seed, gathered.names(), options.steps * settings.batch))
     _print({"256": contrastive.evaluate(maps, gathered, towers)})
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from vlm.training.datasets import Photo
+
 # name in questions -> words in captions that mean it (plural forms are added)
 OBJECTS: dict[str, tuple[str, ...]] = {
     "person": ("person", "people", "man", "men", "woman", "women", "boy", "girl", "child", "children", "kid", "lady", "guy", "baby", "toddler", "player",
@@ -85,6 +87,12 @@ def with_article(name: str) -> str:
     if name in MASS_NOUNS:
         return name
     return ("an " if name[0].lower() in "aeiou" else "a ") + name
+
+
+def synset_of(photo: Photo) -> str | None:
+    """The WordNet id that ImageNet's file names begin with ("n02084071_17.jpg"), or None."""
+    match = re.match(r"(n\d{8})_", photo.name)
+    return match[1] if match else None
 
 
 class WordNet:

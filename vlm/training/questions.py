@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vlm.training.datasets import Photo
-from vlm.training.objects import KIND_OF_DATASET, OBJECTS, WordNet, kind_of, literally_named, named_objects, with_article
+from vlm.training.objects import KIND_OF_DATASET, OBJECTS, WordNet, kind_of, literally_named, named_objects, synset_of, with_article
 
 CAPTION_QUESTIONS = (
     "Describe the image.", "Describe this picture in one sentence.", "What is in this image?", "Write a short caption.", "What do you see?",
@@ -168,8 +168,8 @@ def facts(photo: Photo, wordnet: WordNet | None = None, other_labels: Sequence[s
 
 def describe_label(photo: Photo, wordnet: WordNet | None) -> tuple[str | None, tuple[str, ...]]:
     """(kind, ancestors) of a photo's label: by WordNet id in the file name, by the data set, or by the folders in the file name."""
-    if wordnet and (match := re.match(r"(n\d{8})_", photo.name)):
-        ancestors = wordnet.ancestors(match[1])
+    if wordnet and (synset := synset_of(photo)):
+        ancestors = wordnet.ancestors(synset)
         return kind_of(ancestors), ancestors
     if photo.dataset in KIND_OF_DATASET:
         kind = KIND_OF_DATASET[photo.dataset]
