@@ -216,7 +216,7 @@ def test_the_embedded_model_answers_on_the_page(served, visit):
         expect(page.locator("#status [data-ready*=vision-language]")).to_be_attached()
         page.fill("#texts textarea", "a photo of a cat\na rocket")
         ask(page, EXAMPLE, f"What animal is this? {NASTY}")
-        for symbol, shape in {"x_p": "256 × 588", "X'": "256 × 384", "VT": "256 × 576"}.items():
+        for symbol, shape in {"x_p": "256 × 588", "X'": "256 × 1,152", "VT": "256 × 576"}.items():
             expect(page.locator(f'#stage-strip [data-symbol="{symbol}"] .shape')).to_have_text(shape)
         token = press_patch(page, 6, 5, 16, 16)
         expect_selected(page, token)
