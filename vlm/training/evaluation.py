@@ -158,7 +158,7 @@ class Tests:
             "objects that captions name": captioned,
         }
         presence = {name: cls._presence(group, wordnet, most, chance) for name, group in groups.items() if group}
-        return cls(tuple(captioned), questions, presence)
+        return cls(tuple(chance.sample(captioned, min(most, len(captioned)))), questions, presence)
 
     @staticmethod
     def _presence(photos: Sequence[Photo], wordnet: WordNet | None, most: int, chance: random.Random):
