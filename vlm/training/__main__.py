@@ -13,6 +13,7 @@ import logging
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from vlm.errors import VLMError
@@ -85,11 +86,16 @@ class Progress:
         print(f"{time.strftime('%H:%M:%S')} {message} {done}/{total} {rate:.2f}/s, ends {end}", flush=True)
 
 
+def without_folders(arguments: Sequence[str]) -> list[str]:
+    """The arguments with every path cut to its last name: what a parts file may tell of the machine it was made on."""
+    return [Path(argument).name if "/" in argument or "\\" in argument else argument for argument in arguments]
+
+
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    command = "python -m vlm.training " + shlex.join(sys.argv[1:] if arguments is None else arguments)
+    command = "python -m vlm.training " + shlex.join(without_folders(sys.argv[1:] if arguments is None else arguments))
     try:
         commands.RUN[options.stage](options, command, Progress())
     except VLMError as error:
