@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import torch
 from huggingface_hub.errors import StrictDataclassError
 from jaxtyping import Float, UInt8
 from safetensors import SafetensorError

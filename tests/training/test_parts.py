@@ -3,7 +3,8 @@
 import pytest
 
 from vlm.embedded import PARTS, read_parts
-from vlm.training.__main__ import without_folders
+from vlm.training.__main__ import parser, without_folders
+from vlm.training.commands import RUN
 
 
 @pytest.mark.parametrize("name", ["vlm", "contrastive"])
@@ -20,3 +21,14 @@ def test_the_shipped_parts_are_small():
 
 def test_a_command_is_told_without_folders():
     assert without_folders(["instruct", "--data", "/home/me/photos", "sets/own", "--sides", "4:1"]) == ["instruct", "--data", "photos", "own", "--sides", "4:1"]
+
+
+@pytest.mark.parametrize("stage", ["features", "scenes", "contrastive", "connector", "instruct", "evaluate"])
+def test_every_stage_has_a_command_and_its_defaults_are_the_shipped_parts(stage):
+    extra = ["--stamps", "stamps"] if stage == "scenes" else []
+    options = parser().parse_args([stage, "--data", "photos", *extra])
+    assert stage in RUN and options.data and options.seed == 0
+    if stage == "evaluate":
+        assert options.parts == PARTS
+    if stage in ("contrastive", "connector", "instruct"):
+        assert options.out == PARTS and options.steps > 0

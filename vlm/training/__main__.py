@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from vlm.embedded import PARTS as SHIPPED
 from vlm.errors import VLMError
 from vlm.training import commands, contrastive
 
@@ -48,11 +49,11 @@ def parser() -> argparse.ArgumentParser:
         stage.add_argument("--from", dest="parts", type=Path, metavar="DIR", help="start from the parts in this folder (assets/embedded)")
         stage.add_argument("--wordnet", type=Path, metavar="DIR", help="a WordNet 3.0 folder (data.noun): kinds of things for ImageNet ids")
         if name == "evaluate":
-            stage.set_defaults(parts=commands.SHIPPED)
+            stage.set_defaults(parts=SHIPPED)
             stage.add_argument("--most", type=int, default=300, help="photos a test")
             stage.add_argument("--captions", type=Path, default=None, metavar="FILE", help="write the captions of the held-out photos beside the human ones")
             continue
-        stage.add_argument("--out", type=Path, default=commands.SHIPPED, metavar="DIR", help="where the parts go")
+        stage.add_argument("--out", type=Path, default=SHIPPED, metavar="DIR", help="where the parts go")
         stage.add_argument("--steps", type=int, default={"contrastive": contrastive.Settings().steps, "connector": 300, "instruct": 1500}[name])
         if name == "contrastive":
             stage.add_argument("--loss", choices=("softmax", "sigmoid"), default="softmax", help="the article's L, or SigLIP's")

@@ -4,11 +4,9 @@ import logging
 import random
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 
-from vlm.embedded import PARTS as SHIPPED
 from vlm.training import base, contrastive, corpus, language, scenes
 from vlm.training.datasets import DataError, dataset_folders, read_dataset
 from vlm.training.evaluation import Reader, Tests, measure
