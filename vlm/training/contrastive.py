@@ -173,12 +173,13 @@ def evaluate(maps: Maps, corpus: Corpus, text_tower, count: int = 100) -> dict[s
     """Both measures on photos that were held out; recall is the mean over several draws of `count` photos with one caption each."""
     kept = corpus.evaluation()
     captioned = sorted((photo for photo in kept if photo.captions), key=lambda photo: photo.key)
+    images, _ = image_rows(corpus, captioned, views=False)
     draws = []
     for draw in range(DRAWS):
         chance = random.Random(draw)
-        some = chance.sample(captioned, min(count, len(captioned)))
-        images, _ = image_rows(corpus, some, views=False)
-        draws.append(recall(maps, images, encode_texts([chance.choice(photo.captions) for photo in some], *text_tower)))
+        some = chance.sample(range(len(captioned)), min(count, len(captioned)))
+        texts = encode_texts([chance.choice(captioned[index].captions) for index in some], *text_tower)
+        draws.append(recall(maps, images[some], texts))
     result = {name: sum(draw[name] for draw in draws) / DRAWS for name in draws[0]}
     classes = [photo for photo in kept if photo.dataset == "imagen_200x5" and photo.label]
     if classes:
