@@ -1,6 +1,7 @@
 """Stages 2 and 3 on a tiny Llama: a run learns, can be interrupted, and hands over parts that mean what it learnt."""
 
 import dataclasses
+import random
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,16 @@ def test_a_few_steps_lower_the_loss_of_the_same_questions(new_run, stage):
     assert mean_loss(run, mixture) < before - 0.01
 
 
+def test_a_false_sentence_names_what_is_not_there(new_run, entries):
+    _, mixture = new_run()
+    chance = random.Random(0)
+    asked = [(entry, one) for entry in entries for _ in range(30) for one in mixture.turns(entry, "", chance) if one.kind == "fits"]
+    assert {one.answers[0] for _, one in asked} == {"Yes.", "No."}
+    for entry, one in asked:
+        own = {sentence for sentence, _ in entry.facts.told}
+        assert (one.question.removeprefix("Is this true of the image? ") in own) == (one.answers[0] == "Yes.")
+
+
 def test_the_connector_stage_leaves_the_language_model_as_it_is(new_run):
     run, mixture = new_run(dataclasses.replace(SETTINGS, stage="connector"))
     before = {name: weight.clone() for name, weight in run.learner.language_model.state_dict().items()}
@@ -133,6 +144,20 @@ def test_a_new_run_starts_from_the_parts_of_another(new_run):
     smaller, _ = new_run(dataclasses.replace(SETTINGS, rank=1))
     with pytest.raises(DataError, match="--rank"):
         commands.adopt(smaller.learner, parts, 2.0, SETTINGS)
+
+
+def test_a_run_with_more_adapters_starts_as_the_model_of_the_parts(new_run):
+    run, mixture = new_run(dataclasses.replace(SETTINGS, language_rate=1e-2, averaging=0.0))
+    language.train(run, mixture)
+    more = dataclasses.replace(SETTINGS, targets=language.TARGETS["more"])
+    other, _ = new_run(more)
+    other.learner.connector.load_state_dict(run.learner.connector.state_dict())
+    commands.adopt(other.learner, run.parts(), 2.0, more)
+    assert len(other.learner.trained()) > len(run.learner.trained())
+    assert mean_loss(other, mixture) == pytest.approx(mean_loss(run, mixture), abs=0.02)  # deltas travel in bfloat16
+    fewer, _ = new_run()
+    with pytest.raises(DataError, match="--layers"):
+        commands.adopt(fewer.learner, other.parts(), 2.0, SETTINGS)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from vlm.embedded import PARTS as SHIPPED
 from vlm.errors import VLMError
-from vlm.training import commands, contrastive
+from vlm.training import commands, contrastive, language
 
 HOME = Path("training-work")  # features and checkpoints; nothing in it belongs into a repository
 
@@ -65,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
         stage.add_argument("--connector-rate", type=float, default=1e-3)
         stage.add_argument("--language-rate", type=float, default=4e-4)
         stage.add_argument("--rank", type=int, default=16)
+        stage.add_argument("--layers", choices=tuple(language.TARGETS), default="attention", help="linear maps of the language model that get an adapter")
         stage.add_argument("--minutes", type=float, default=None, help="stop (resumably) after this long")
     return whole
 
@@ -73,15 +74,15 @@ class Progress:
     """One line now and then: how far, how fast, when it ends."""
 
     def __init__(self, every: float = 15.0):
-        self.every, self.last, self.started = every, 0.0, time.monotonic()
+        self.every, self.last, self.done = every, 0.0, 0
 
     def __call__(self, done: int, total: int, message: str) -> None:
         now = time.monotonic()
         if now - self.last < self.every and done < total:
             return
-        if not self.last:
+        if not self.last or done <= self.done:  # another job
             self.first, self.started = done, now
-        self.last = now
+        self.last, self.done = now, done
         rate = (done - self.first) / (now - self.started) if now > self.started else 0.0
         end = time.strftime("%H:%M", time.localtime(time.time() + (total - done) / rate)) if rate else "?"
         print(f"{time.strftime('%H:%M:%S')} {message} {done}/{total} {rate:.2f}/s, ends {end}", flush=True)

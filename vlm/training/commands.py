@@ -51,7 +51,7 @@ def train_language(options, command: str, progress) -> None:
     model, tokenizer = base.language(place)
     settings = language.Settings(
         steps=options.steps, stage=options.stage, seed=options.seed, tokens=options.tokens, cooldown=min(options.cooldown, options.steps // 2),
-        connector_rate=options.connector_rate, language_rate=options.language_rate, rank=options.rank,
+        connector_rate=options.connector_rate, language_rate=options.language_rate, rank=options.rank, targets=language.TARGETS[options.layers],
     )  # fmt: skip
     if options.sides:
         settings = replace(settings, sides={int(side): float(share) for side, share in (pair.split(":") for pair in options.sides.split(","))})
@@ -104,10 +104,10 @@ def train_language(options, command: str, progress) -> None:
 
 
 def adopt(learner: language.Learner, parts: dict[str, torch.Tensor], scale: float, settings: language.Settings) -> None:
-    """Put the LoRA deltas of a parts file into the adapters, rescaled to this run's alpha / r.
+    """Put the LoRA deltas of a parts file into the adapters, rescaled to this run's alpha / r; adapters that the file lacks start from zero.
 
     Raises:
-        DataError: the deltas have another rank or are on other layers.
+        DataError: the deltas have another rank or are on layers that this run does not train.
     """
     factor = scale / (settings.alpha / settings.rank)
     deltas = {name: value.float() for name, value in parts.items() if ".lora_" in name}
@@ -117,11 +117,13 @@ def adopt(learner: language.Learner, parts: dict[str, torch.Tensor], scale: floa
             if ".lora_" not in short or not deltas:
                 continue
             value = deltas.pop(short, None)
-            if value is None or value.shape != parameter.shape:
-                raise DataError(f"the parts' {short} is {'missing' if value is None else tuple(value.shape)}; this run needs {tuple(parameter.shape)}. Choose --rank to fit.")
+            if value is None:
+                continue
+            if value.shape != parameter.shape:
+                raise DataError(f"the parts' {short} is {tuple(value.shape)}; this run needs {tuple(parameter.shape)}. Choose --rank to fit.")
             parameter.copy_(value * factor if ".lora_B" in short else value)
     if deltas:
-        raise DataError(f"the parts hold {len(deltas)} deltas that this run does not train, for example {next(iter(deltas))}")
+        raise DataError(f"the parts hold {len(deltas)} deltas that this run does not train, for example {next(iter(deltas))}. Choose --layers to fit.")
 
 
 def _content_words(entries, tokenizer):

@@ -21,6 +21,7 @@ from vlm.training.packing import Batch, Pack, batch
 log = logging.getLogger(__name__)
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
+TARGETS = {"attention": ATTENTION, "more": (*ATTENTION, "up_proj", "down_proj")}  # linear maps that get an adapter
 SAVED_WITH = ("seed", "rank", "targets", "stage")  # what a checkpoint must agree on to be gone on from
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vlm.training.features import Features, beside, pool
 from vlm.training.packing import Pack, Turn, pack
-from vlm.training.questions import CAPTION_QUESTIONS, Asked, Facts, presence
+from vlm.training.questions import CAPTION_QUESTIONS, SIDED, Asked, Facts, fits, presence
 
 Encode = Callable[[str], tuple[int, ...]]
 SHARES = {  # of the photos of a step; data sets that are not named share what "other" has
@@ -67,6 +67,7 @@ class Mixture:
         self.seed = seed
         # "no" is asked of the same words as "yes": the word alone must not give the answer away
         self.asked_names = {name: [one for entry in group for one in entry.facts.present] for name, group in self.groups.items()}
+        self.told = {name: [told for entry in group for told in entry.facts.told] for name, group in self.groups.items()}
 
     def step(self, number: int, sides: Mapping[int, float], tokens: int) -> tuple[list[Pack], list[Float[Tensor, "V F"]]]:
         """Packs of about `tokens` positions in all and the features of their visual tokens; `sides` has grid sides and their shares."""
@@ -109,7 +110,7 @@ class Mixture:
         return features.row(index), self.turns(entry, features.view, chance)
 
     def turns(self, entry: Entry, view: str, chance: random.Random) -> list[Asked]:
-        """The questions of one visit to a photo: some captions, some facts, one or two presences."""
+        """The questions of one visit to a photo: some captions, some facts, what is there and what is not, whose sentence fits."""
         allowed = usable(entry.facts, view)
         captions = [asked for asked in allowed if asked.kind == "caption"]
         others = [asked for asked in allowed if asked.kind not in ("caption", "label", "row")]
@@ -120,10 +121,13 @@ class Mixture:
             turns.append(Asked(chance.choice(CAPTION_QUESTIONS), tuple(asked.answers[0] for asked in few), "caption"))
         turns += chance.sample(others, min(len(others), 2))
         turns += chance.sample(named, min(len(named), 4 if named and named[0].kind == "row" else 2))
-        for answer in (True, False):
-            if chance.random() < 0.6 and (one := presence(self._names(entry, answer, chance), answer, chance)):
+        for answer in (True, False, True, False):
+            if chance.random() < 0.7 and (one := presence(self._names(entry, answer, chance), answer, chance)):
                 turns.append(one)
-        return turns or [chance.choice(entry.facts.asked)]
+        for answer in (True, False):
+            if chance.random() < 0.5 and (sentence := self._sentence(entry, view, answer, chance)):
+                turns.append(fits(sentence, answer))
+        return list(dict.fromkeys(turns)) or [chance.choice(entry.facts.asked)]
 
     def _names(self, entry: Entry, answer: bool, chance: random.Random) -> list[str]:
         if answer:
@@ -135,6 +139,19 @@ class Mixture:
             if name in absent:
                 return [name]
         return []
+
+
+    def _sentence(self, entry: Entry, view: str, answer: bool, chance: random.Random) -> str | None:
+        """One of the photo's captions; or, for "no", another photo's that names something which is certainly not here."""
+        if answer:
+            own = [sentence for sentence, _ in entry.facts.told if not ("flip" in view and SIDED.search(sentence))]
+            return chance.choice(own) if own else None
+        absent = set(entry.facts.absent)
+        candidates = self.told[entry.dataset]
+        for sentence, names in chance.sample(candidates, min(len(candidates), 12)):
+            if absent.intersection(names):
+                return sentence
+        return None
 
 
 def usable(facts: Facts, view: str) -> list[Asked]:

@@ -123,6 +123,11 @@ def presence(names: Sequence[str], answer: bool, chance: random.Random) -> Asked
     return Asked(chance.choice(PRESENCE_QUESTIONS).format(with_article(name)), ("Yes." if answer else "No.",), "presence")
 
 
+def fits(caption: str, answer: bool) -> Asked:
+    """One yes/no question about a whole sentence."""
+    return Asked(f"Is this true of the image? {caption}", ("Yes." if answer else "No.",), "fits", bool(SIDED.search(caption)))
+
+
 def about_rows(questions: Sequence[tuple[str, str, str]]) -> list[Asked]:
     """Rows of `qa.csv` of the training split whose answer is one thing."""
     return [
@@ -139,6 +144,7 @@ class Facts:
     asked: tuple[Asked, ...]
     present: tuple[str, ...]  # names for a certain "yes"
     absent: tuple[str, ...]  # names for a certain "no"
+    told: tuple[tuple[str, tuple[str, ...]], ...] = ()  # captions, each with those of `present` that it names
 
 
 def facts(photo: Photo, wordnet: WordNet | None = None, other_labels: Sequence[str] = ()) -> Facts:
@@ -163,7 +169,9 @@ def facts(photo: Photo, wordnet: WordNet | None = None, other_labels: Sequence[s
         if kind in ANIMALS:
             family.add("animal")
         absent += [other for other in map(label_words, other_labels) if not family & {other, *other.split()}]
-    return Facts(tuple(asked), tuple(dict.fromkeys(present)), tuple(dict.fromkeys(absent)))
+    sentences = [one.answers[0] for one in asked if one.kind == "caption"]
+    told = tuple((one, tuple(name for name in present if literally_named(name, (one,)))) for one in sentences)
+    return Facts(tuple(asked), tuple(dict.fromkeys(present)), tuple(dict.fromkeys(absent)), told)
 
 
 def describe_label(photo: Photo, wordnet: WordNet | None) -> tuple[str | None, tuple[str, ...]]:
