@@ -19,8 +19,8 @@ from vlm.connector import VisualTokens
 from vlm.errors import DecodingError, FetchError, ImageError, ModelError, QuestionError, VLMError
 from vlm.images import open_image
 from vlm.patches import Patches, patchify, unpatchify
-from vlm.projection import Projection, project
-from vlm.records import Alternative, Decoding, PatchShares, Similarity, Stage, Step, Trace
+from vlm.projection import Colours, Projection, pca_colours, project
+from vlm.records import Alternative, Decoding, PatchShares, Sight, Similarity, Stage, Step, Trace
 from vlm.store import Progress
 from vlm.text_tokens import TextTokens
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from vlm.model import VisionLanguageModel
 
 __all__ = [
-    "Alternative", "Decoding", "DecodingError", "FetchError", "ImageError", "ModelError", "PatchShares", "Patches", "Progress", "Projection",
-    "QuestionError", "Similarity", "Stage", "Step", "TextTokens", "Trace", "VLMError", "VisualTokens", "load", "load_contrastive", "open_image", "patchify",
-    "project", "unpatchify",
+    "Alternative", "Colours", "Decoding", "DecodingError", "FetchError", "ImageError", "ModelError", "PatchShares", "Patches", "Progress", "Projection",
+    "QuestionError", "Sight", "Similarity", "Stage", "Step", "TextTokens", "Trace", "VLMError", "VisualTokens", "load", "load_contrastive", "open_image", "patchify",
+    "pca_colours", "project", "unpatchify",
 ]  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from jaxtyping import Float, UInt8
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from vlm.attention import IMPLEMENTATION
 from vlm.compat import ensure_torchvision
 from vlm.device import placement
 from vlm.errors import ModelError
@@ -57,7 +58,7 @@ def load_checkpoint(folder: Path) -> tuple[PreTrainedModel, ProcessorMixin]:
                 local_files_only=True,
                 use_safetensors=True,
                 trust_remote_code=False,
-                attn_implementation="sdpa",
+                attn_implementation=IMPLEMENTATION,
                 ignore_mismatched_sizes=True,  # refused below, with the missing ones
                 output_loading_info=True,
             )
@@ -84,10 +85,24 @@ def connector(model: PreTrainedModel) -> nn.Module:
     return model.model.multi_modal_projector
 
 
+def vision_tower(model: PreTrainedModel) -> nn.Module:
+    """f_v."""
+    return model.model.vision_tower
+
+
+def patch_embeddings(model: PreTrainedModel) -> nn.Module:
+    """What makes the first vectors of the encoder out of pixels: projection, CLS, position embeddings."""
+    return vision_tower(model).embeddings
+
+
+def patch_convolution(model: PreTrainedModel) -> nn.Conv2d:
+    """The linear projection of every patch, written as a convolution whose stride is its kernel's size."""
+    return next(module for module in patch_embeddings(model).modules() if isinstance(module, nn.Conv2d))
+
+
 def patch_projection(model: PreTrainedModel) -> tuple[Float[Tensor, "F PPC"], Float[Tensor, " F"] | None]:
     """The linear projection E of a flattened patch (P, P, C), and its bias: the convolution's kernel, reordered."""
-    embeddings = model.model.vision_tower.embeddings
-    convolution = next(module for module in embeddings.modules() if isinstance(module, nn.Conv2d))
+    convolution = patch_convolution(model)
     return convolution.weight.permute(0, 2, 3, 1).flatten(1), convolution.bias
 
 

@@ -1,5 +1,6 @@
 """The whole pipeline on one photo: encode (X to VT + TT), then decode (the answer). No state is kept between calls."""
 
+import copy
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,14 +14,15 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel, ProcessorMixin
 
 from vlm import architecture
+from vlm.attention import EncoderAttention
 from vlm.connector import VisualTokens
 from vlm.decoding import decode
 from vlm.errors import ModelError, QuestionError
 from vlm.images import to_rgb
 from vlm.patches import Patches, grid_boxes, patchify, unpatchify
-from vlm.records import Decoding, Stage, Step, Trace
+from vlm.records import Decoding, Sight, Stage, Step, Trace
 from vlm.text_tokens import TextTokens, check_question, question_positions, token_string
-from vlm.vision_encoder import encode_image
+from vlm.vision_encoder import encode_image, encoder_attention
 
 STAND_IN = "\N{OBJECT REPLACEMENT CHARACTER}"  # for a question
 
@@ -39,6 +41,15 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Prefill:
+    """What the language model keeps of VT + TT (keys and values of every layer), and its logits for the first token of the answer."""
+
+    cache: DynamicCache
+    logits: Float[Tensor, " vocab"]
+    seconds: float
+
+
+@dataclass(frozen=True)
 class VisionLanguageModel:
     """A loaded vision-language model and its processor.
 
@@ -50,83 +61,133 @@ class VisionLanguageModel:
     processor: ProcessorMixin
 
     @torch.inference_mode()
-    def encode(self, image: Image.Image, question: str) -> Trace:
-        """Every stage before the answer: X -> x_p -> X' -> VT -> VT + TT, with one encoder pass.
+    def see(self, image: Image.Image) -> Sight:
+        """Every stage that depends on the photo alone: X -> x_p -> X' -> VT, with one encoder pass.
 
         Raises:
-            QuestionError: the question is empty, too long for the model's context, or holds a control token.
             ModelError: the checkpoint's processor or connector is of a kind this version does not follow.
         """
-        tokenizer = self.processor.tokenizer
-        question = check_question(question, architecture.control_tokens(self.processor))
         start = time.perf_counter()
         image = to_rgb(image)
-        prompt = architecture.render_prompt(self.processor, question)
-        inputs = self.processor(images=image, text=prompt, return_tensors="pt")
-        input_ids, pixel_values = inputs["input_ids"][0], inputs["pixel_values"]
-        if len(input_ids) >= architecture.context_length(self.network):
-            raise QuestionError(
-                f"With the image the question takes {len(input_ids):,} tokens, but this model reads at most {architecture.context_length(self.network):,}; shorten it."
-            )
+        pixel_values = self.processor.image_processor(images=image, return_tensors="pt")["pixel_values"]
         ready = time.perf_counter()
         patches = self._patches(image, to_numpy(pixel_values[0]))
         cut = time.perf_counter()
         encoded = encode_image(self.network, pixel_values.to(self.network.device, self.network.dtype))
-        positions = (input_ids == architecture.image_token_id(self.network)).nonzero()[:, 0]
-        if len(encoded.visual_tokens) != len(patches.boxes) or len(positions) != len(patches.boxes):
+        if len(encoded.visual_tokens) != len(patches.boxes):
             raise ModelError(
-                f"The connector gives {len(encoded.visual_tokens)} visual tokens for {len(patches.boxes)} patches and the prompt has {len(positions)} places for them; "
-                "this version follows connectors that keep one token a patch."
+                f"The connector gives {len(encoded.visual_tokens)} visual tokens for {len(patches.boxes)} patches; this version follows connectors that keep one token a patch."
             )
-        embedding_start = time.perf_counter()
+        layers, prefix = encoded.layers[:, -len(patches.boxes) :], encoded.layers[:, : -len(patches.boxes)]
+        projections, embedded = to_numpy(encoded.projections), to_numpy(encoded.embedded)
+        shapes = (
+            ("X", (image.height, image.width, 3), ("H", "W", "C")),
+            ("x_p", patches.pixels.shape, ("N", "P·P·C")),
+            ("X'", tuple(encoded.output.shape), ("N", "F")),
+            ("VT", tuple(encoded.visual_tokens.shape), ("V", "D")),
+        )
+        seconds = (ready - start, cut - ready, encoded.encoder_seconds, encoded.connector_seconds)
+        return Sight(
+            image=image,
+            patches=patches,
+            projections=projections,
+            position_embeddings=embedded - projections,
+            patch_features=to_numpy(layers),
+            prefix_features=to_numpy(prefix),
+            encoder_output=to_numpy(encoded.output),
+            visual_embeddings=to_numpy(encoded.visual_tokens),
+            stages=tuple(Stage(symbol, tuple(shape), axes, 1000 * time) for (symbol, shape, axes), time in zip(shapes, seconds)),
+        )
+
+    @torch.inference_mode()
+    def ask(self, sight: Sight, question: str) -> Trace:
+        """A question about a photo that was seen: the prompt's tokens TT, and VT + TT. The encoder does not run again.
+
+        Raises:
+            QuestionError: the question is empty, too long for the model's context, or holds a control token.
+            ModelError: the checkpoint's processor is of a kind this version does not follow.
+        """
+        start = time.perf_counter()
+        tokenizer = self.processor.tokenizer
+        question = check_question(question, architecture.control_tokens(self.processor))
+        prompt = architecture.render_prompt(self.processor, question)
+        placeholder, count = architecture.image_token_id(self.network), len(sight.visual_embeddings)
+        mark = tokenizer.convert_ids_to_tokens(placeholder)
+        # the processor's own way of making room for the visual tokens
+        input_ids = torch.tensor(tokenizer(prompt.replace(mark, mark * count))["input_ids"])
+        if len(input_ids) >= architecture.context_length(self.network):
+            raise QuestionError(
+                f"With the image the question takes {len(input_ids):,} tokens, but this model reads at most {architecture.context_length(self.network):,}; shorten it."
+            )
+        is_visual = input_ids == placeholder
+        if int(is_visual.sum()) != count:
+            raise ModelError(f"The prompt has {int(is_visual.sum())} places for {count} visual tokens; this version follows prompts with one image.")
         embeddings = self.network.get_input_embeddings()(input_ids.to(self.network.device))
-        fused = embeddings.clone()
-        fused[positions] = encoded.visual_tokens.to(fused.dtype)
-        embedded = time.perf_counter()
-        text_positions = (input_ids != architecture.image_token_id(self.network)).nonzero()[:, 0]
+        text_positions = (~is_visual).nonzero()[:, 0]
         text_tokens = TextTokens(
             token_ids=input_ids[text_positions].numpy(),
             token_strings=tuple(token_string(tokenizer, int(token_id)) for token_id in input_ids[text_positions]),
             embeddings=to_numpy(embeddings[text_positions]),
             positions=text_positions.numpy(),
         )
-        visual_tokens = VisualTokens(to_numpy(encoded.visual_tokens), patches.boxes, positions.numpy())
-        layers, prefix = encoded.layers[:, -len(patches.boxes) :], encoded.layers[:, : -len(patches.boxes)]
-        times = (ready - start, cut - ready, encoded.encoder_seconds, encoded.connector_seconds, embedded - embedding_start)
+        fused = to_numpy(embeddings)
+        fused[is_visual.numpy()] = sight.visual_embeddings
+        visual_tokens = VisualTokens(sight.visual_embeddings, sight.patches.boxes, is_visual.nonzero()[:, 0].numpy())
+        stage = Stage("VT + TT", fused.shape, ("S", "D"), 1000 * (time.perf_counter() - start))
         return Trace(
-            image=image,
+            sight=sight,
             question=question,
             prompt=prompt,
-            patches=patches,
-            patch_features=to_numpy(layers),
-            prefix_features=to_numpy(prefix),
-            encoder_output=to_numpy(encoded.output),
             visual_tokens=visual_tokens,
             text_tokens=text_tokens,
             input_ids=input_ids.numpy(),
-            inputs_embeds=to_numpy(fused),
+            inputs_embeds=fused,
             roles=self._roles(prompt, question, input_ids),
             steps=(),
-            stages=self._stages(image, patches, encoded.output, visual_tokens, fused, times),
+            stages=(*sight.stages, stage),
         )
 
-    def decode(self, trace: Trace, decoding: Decoding = Decoding()) -> Iterator[Step]:
-        """Stream the answer to an encoded trace: one prefill of `trace.inputs_embeds`, then one short forward a token."""
+    def encode(self, image: Image.Image, question: str) -> Trace:
+        """Every stage before the answer: `see`, then `ask`.
+
+        Raises:
+            QuestionError, ModelError: as these.
+        """
+        check_question(question, architecture.control_tokens(self.processor))
+        return self.ask(self.see(image), question)
+
+    @torch.inference_mode()
+    def prefill(self, trace: Trace) -> Prefill:
+        """Let the language model read VT + TT once: what every answer to this trace starts from."""
+        start = time.perf_counter()
         cache = DynamicCache(config=self.network.config.get_text_config())
+        logits = self._forward(torch.from_numpy(trace.inputs_embeds).to(self.network.device, self.network.dtype), cache)
+        return Prefill(cache, logits, time.perf_counter() - start)
+
+    def decode(self, trace: Trace, decoding: Decoding = Decoding(), prefill: Prefill | None = None) -> Iterator[Step]:
+        """Stream the answer to an encoded trace: one prefill of `trace.inputs_embeds`, then one short forward a token.
+
+        Args:
+            prefill: from an earlier `prefill` of the same trace; it can be used any number of times.
+        """
         embed = self.network.get_input_embeddings()
+        cache = None
 
         def next_logits(token_id: int | None) -> Float[Tensor, " vocab"]:
+            nonlocal cache
             with torch.inference_mode():
                 if token_id is None:
-                    embeds = torch.from_numpy(trace.inputs_embeds).to(self.network.device, self.network.dtype)
-                else:
-                    embeds = embed(torch.tensor([token_id], device=self.network.device))
-                output = self.network(inputs_embeds=embeds[None], past_key_values=cache, use_cache=True, logits_to_keep=1)
-                return output.logits[0, -1]
+                    read = prefill or self.prefill(trace)
+                    cache = copy.deepcopy(read.cache) if prefill else read.cache
+                    return read.logits
+                return self._forward(embed(torch.tensor([token_id], device=self.network.device)), cache)
 
         room = architecture.context_length(self.network) - len(trace.input_ids)
         steps = decode(next_logits, torch.from_numpy(trace.input_ids), self.processor.tokenizer, architecture.end_ids(self.network), decoding)
         return islice(steps, room)
+
+    def _forward(self, embeds: Float[Tensor, "new D"], cache: DynamicCache) -> Float[Tensor, " vocab"]:
+        return self.network(inputs_embeds=embeds[None], past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1]
 
     def trace(self, image: Image.Image, question: str, decoding: Decoding = Decoding()) -> Trace:
         """The whole pipeline on one photo and one question.
@@ -140,11 +201,7 @@ class VisionLanguageModel:
     @torch.inference_mode()
     def check(self, trace: Trace) -> tuple[Check, ...]:
         """Run the model's own forward on the photo and the prompt and compare: stages with stages, logits with logits."""
-        pixel_values = unpatchify(trace.patches.pixels, trace.patches.rows, trace.patches.size)
-        inputs = {
-            "input_ids": torch.from_numpy(trace.input_ids)[None].to(self.network.device),
-            "pixel_values": torch.from_numpy(np.ascontiguousarray(pixel_values))[None].to(self.network.device, self.network.dtype),
-        }
+        inputs = {"input_ids": torch.from_numpy(trace.input_ids)[None].to(self.network.device), "pixel_values": self._pixel_values(trace.sight)}
         whole = self.network(**inputs, logits_to_keep=1)
         embeds = torch.from_numpy(trace.inputs_embeds)[None].to(self.network.device, self.network.dtype)
         staged = self.network(inputs_embeds=embeds, logits_to_keep=1)
@@ -153,6 +210,32 @@ class VisionLanguageModel:
             Check("visual tokens VT", float(np.abs(visual.reshape(trace.visual_tokens.embeddings.shape) - trace.visual_tokens.embeddings).max())),
             Check("logits of the first answer token", float((whole.logits - staged.logits).abs().max())),
         )
+
+    @torch.inference_mode()
+    def encoder_attention(self, sight: Sight, layer: int) -> EncoderAttention:
+        """Who looks at whom in one layer of the vision encoder (1 is the first): one more encoder pass.
+
+        Raises:
+            ModelError: there is no such layer.
+        """
+        most = len(sight.patch_features) - 1
+        if not 1 <= layer <= most:
+            raise ModelError(f"The vision encoder has layers 1 to {most}; {layer} is none of them.")
+        return encoder_attention(self.network, self._pixel_values(sight), layer, sight.prefix_features.shape[1])
+
+    @torch.inference_mode()
+    def nearest_words(self, rows: Float[np.ndarray, "rows D"], count: int = 5) -> tuple[tuple[tuple[str, float], ...], ...]:
+        """The embedding lens: for each row the `count` vocabulary entries whose input embedding points most nearly the same way, each with its cosine."""
+        table = self.network.get_input_embeddings().weight
+        table = table / table.norm(dim=1, keepdim=True).clamp(min=1e-6)
+        given = torch.from_numpy(rows).to(table.device, table.dtype)
+        cosines, ids = (given / given.norm(dim=1, keepdim=True).clamp(min=1e-6) @ table.T).float().topk(count)
+        tokenizer = self.processor.tokenizer
+        return tuple(tuple((token_string(tokenizer, word), cosine) for word, cosine in zip(*pair)) for pair in zip(ids.tolist(), cosines.tolist()))
+
+    def _pixel_values(self, sight: Sight) -> Float[Tensor, "1 C H W"]:
+        values = unpatchify(sight.patches.pixels, sight.patches.rows, sight.patches.size)
+        return torch.from_numpy(np.ascontiguousarray(values))[None].to(self.network.device, self.network.dtype)
 
     def _patches(self, image: Image.Image, pixel_values: Float[np.ndarray, "C H W"]) -> Patches:
         size = architecture.patch_size(self.network)
@@ -176,14 +259,3 @@ class VisionLanguageModel:
             "visual" if token == placeholder else "question" if position in asked else "special" if token in special else "template"
             for position, token in enumerate(input_ids.tolist())
         )
-
-    @staticmethod
-    def _stages(image: Image.Image, patches: Patches, output: Tensor, visual: VisualTokens, fused: Tensor, seconds: tuple[float, ...]) -> tuple[Stage, ...]:
-        shapes = (
-            ("X", (image.height, image.width, 3), ("H", "W", "C")),
-            ("x_p", patches.pixels.shape, ("N", "P·P·C")),
-            ("X'", tuple(output.shape), ("N", "F")),
-            ("VT", visual.embeddings.shape, ("V", "D")),
-            ("VT + TT", tuple(fused.shape), ("S", "D")),
-        )
-        return tuple(Stage(symbol, tuple(shape), axes, 1000 * time) for (symbol, shape, axes), time in zip(shapes, seconds))

@@ -115,18 +115,41 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Trace:
-    """One run of the pipeline. Everything is what the model computed, as numpy arrays in float32 on the CPU.
+class Sight:
+    """What depends on the photo alone: X to VT. Everything is what the model computed, as numpy arrays in float32 on the CPU.
 
     Attributes:
         image: X, the photo, RGB.
-        question: as asked.
-        prompt: the text around the image as the model's chat template renders it, image placeholder included.
         patches: x_p.
-        patch_features: the patches inside the encoder: `patch_features[0]` is the projected patches plus position embeddings,
-            `patch_features[k]` the output of layer k, one row a patch.
+        projections: each patch after the linear projection.
+        position_embeddings: what the encoder added to each of `projections`: its learned position table at this grid's size.
+        patch_features: the patches inside the encoder: `patch_features[0]` is what its first layer reads (projection plus
+            position embedding; CLIP normalises them first), `patch_features[k]` the output of layer k, one row a patch.
         prefix_features: the same for the encoder positions that are not patches (CLS, registers); possibly none.
         encoder_output: X', what the connector read: the patches after one of the layers, or after several, side by side.
+        visual_embeddings: VT without its places in a sequence.
+        stages: symbol, shape and time of X, x_p, X' and VT.
+    """
+
+    image: Image.Image
+    patches: Patches
+    projections: Float[np.ndarray, "N width"]
+    position_embeddings: Float[np.ndarray, "N width"]
+    patch_features: Float[np.ndarray, "layers N width"]
+    prefix_features: Float[np.ndarray, "layers prefix width"]
+    encoder_output: Float[np.ndarray, "N F"]
+    visual_embeddings: Float[np.ndarray, "V D"]
+    stages: tuple[Stage, ...]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One run of the pipeline: what was seen (`sight`, whose fields can be read here too), the prompt, and the answer.
+
+    Attributes:
+        sight: X to VT.
+        question: as asked.
+        prompt: the text around the image as the model's chat template renders it, image placeholder included.
         visual_tokens: VT.
         text_tokens: TT.
         input_ids: the prompt as token ids, S of them; visual positions hold the id of the image placeholder.
@@ -136,13 +159,9 @@ class Trace:
         stages: symbol, shape and time of every stage so far.
     """
 
-    image: Image.Image
+    sight: Sight
     question: str
     prompt: str
-    patches: Patches
-    patch_features: Float[np.ndarray, "layers N width"]
-    prefix_features: Float[np.ndarray, "layers prefix width"]
-    encoder_output: Float[np.ndarray, "N F"]
     visual_tokens: VisualTokens
     text_tokens: TextTokens
     input_ids: Int[np.ndarray, "S"]
@@ -150,6 +169,26 @@ class Trace:
     roles: tuple[str, ...]
     steps: tuple[Step, ...]
     stages: tuple[Stage, ...]
+
+    @property
+    def image(self) -> Image.Image:
+        return self.sight.image
+
+    @property
+    def patches(self) -> Patches:
+        return self.sight.patches
+
+    @property
+    def patch_features(self) -> Float[np.ndarray, "layers N width"]:
+        return self.sight.patch_features
+
+    @property
+    def prefix_features(self) -> Float[np.ndarray, "layers prefix width"]:
+        return self.sight.prefix_features
+
+    @property
+    def encoder_output(self) -> Float[np.ndarray, "N F"]:
+        return self.sight.encoder_output
 
     @property
     def answer(self) -> str:

@@ -62,3 +62,36 @@ def test_umap_gives_the_same_points_from_the_same_seed_and_keeps_groups_apart():
     assert np.array_equal(first, second) and first.shape == (40, 2)
     centres = first[:20].mean(0), first[20:].mean(0)
     assert np.linalg.norm(first[:20] - centres[0], axis=1).max() < np.linalg.norm(first[:20] - centres[1], axis=1).min()
+
+
+@pytest.mark.parametrize("method", ["pca", "tsne"])
+def test_three_dimensions_are_to_be_had(method):
+    first, second = (vlm.project(cloud(30, 8), method, seed=1, dimensions=3).points for _ in range(2))
+    assert first.shape == (30, 3)
+    np.testing.assert_array_equal(first, second)
+
+
+def test_the_colours_are_the_components_and_never_flip():
+    rows = cloud(60, 12) * np.linspace(4, 0.1, 12, dtype=np.float32)
+    colours, points = vlm.pca_colours(rows), vlm.project(rows, dimensions=3)
+    for channel in range(3):
+        assert np.corrcoef(colours.rgb[:, channel], points.points[:, channel])[0, 1] > 0.95
+    assert colours.explained == pytest.approx(points.explained)
+    np.testing.assert_array_equal(vlm.pca_colours(rows[::-1]).rgb[::-1], colours.rgb)
+
+
+def test_the_background_is_the_side_that_the_border_is_on():
+    rows = 0.1 * cloud(36, 8)
+    middle = np.zeros((6, 6), bool)
+    middle[2:4, 1:5] = True
+    rows[middle.ravel()] += 3
+    edge = np.ones((6, 6), bool)
+    edge[1:-1, 1:-1] = False
+    colours = vlm.pca_colours(rows, edge.ravel())
+    np.testing.assert_array_equal(colours.foreground, middle.ravel())
+    assert not colours.rgb[~colours.foreground].any() and colours.rgb[colours.foreground].any()
+
+
+def test_rows_that_are_all_alike_are_black():
+    colours = vlm.pca_colours(np.ones((9, 4), np.float32))
+    assert not colours.rgb.any() and colours.explained == ()

@@ -1,0 +1,77 @@
+"""Recorded attention is the model's own: the same weights as its slow, explicit attention, and nothing else changes."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+import vlm
+from tests.tiny import photo
+from vlm import attention
+from vlm.attention import recording
+
+
+@pytest.fixture(params=["clip", "siglip", "dinov2"])
+def model(request, tiny_models):
+    return tiny_models(request.param)
+
+
+@pytest.fixture
+def sight(model, wide_photo):
+    return model.see(wide_photo)
+
+
+@pytest.fixture
+def eager(model):
+    """The model with its explicit attention; the usual one comes back."""
+    model.network.set_attn_implementation("eager")
+    yield model
+    model.network.set_attn_implementation(attention.IMPLEMENTATION)
+
+
+def test_the_encoders_weights_are_those_of_eager_attention(sight, eager):
+    values = eager._pixel_values(sight)
+    with torch.inference_mode():
+        explicit = eager.network.model.vision_tower(pixel_values=values, output_attentions=True).attentions
+    eager.network.set_attn_implementation(attention.IMPLEMENTATION)
+    for layer, weights in enumerate(explicit, start=1):
+        recorded = eager.encoder_attention(sight, layer)
+        np.testing.assert_allclose(recorded.weights, weights[0].numpy(), atol=1e-5)
+        np.testing.assert_allclose(recorded.weights.sum(-1), 1, atol=1e-5)
+
+
+def test_the_language_models_weights_are_those_of_eager_attention(eager, wide_photo):
+    trace = eager.encode(wide_photo, "What is in this image?")
+    embeds = torch.from_numpy(trace.inputs_embeds)[None]
+    with torch.inference_mode():
+        explicit = eager.network(inputs_embeds=embeds, output_attentions=True).attentions
+    eager.network.set_attn_implementation(attention.IMPLEMENTATION)
+    seen = []
+    with recording(seen.append), torch.inference_mode():
+        eager.network(inputs_embeds=embeds)
+    assert len(seen) == len(explicit)
+    for recorded, weights in zip(seen, explicit):
+        torch.testing.assert_close(recorded, weights[0], atol=1e-5, rtol=0)
+
+
+def test_rollout_is_the_product_of_the_layers(model, sight):
+    product = np.eye(sight.prefix_features.shape[1] + len(sight.projections))
+    for layer in range(1, len(sight.patch_features)):
+        recorded = model.encoder_attention(sight, layer)
+        product = (recorded.weights.mean(0) + np.eye(len(product))) / 2 @ product
+        np.testing.assert_allclose(recorded.rollout, product, atol=1e-5)
+        assert recorded.prefix == sight.prefix_features.shape[1]
+
+
+def test_nobody_else_is_recorded(model):
+    seen, other = [], threading.Thread(target=lambda: model.see(photo(50, 60)))
+    with recording(seen.append):
+        other.start()
+        other.join()
+    assert seen == []
+
+
+def test_a_layer_that_is_not_there_is_named(model, sight):
+    with pytest.raises(vlm.ModelError, match="layers 1 to 3; 4 is"):
+        model.encoder_attention(sight, 4)

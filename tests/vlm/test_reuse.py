@@ -1,0 +1,66 @@
+"""What has not changed is not computed again, and what is reused gives the same numbers."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+import vlm
+from tests.tiny import photo
+
+QUESTION = "What is in this image?"
+SHORT = vlm.Decoding(max_new_tokens=6)
+
+
+@pytest.fixture(params=["clip", "siglip", "dinov2"])
+def model(request, tiny_models):
+    return tiny_models(request.param)
+
+
+def ids(steps) -> list[tuple[int, float]]:
+    return [(step.token_id, step.log_probability) for step in steps]
+
+
+def test_a_new_question_needs_no_new_sight(model, wide_photo):
+    sight = model.see(wide_photo)
+    for question in (QUESTION, "a dog?"):
+        again, anew = model.ask(sight, question), model.encode(wide_photo, question)
+        assert again.sight is sight
+        np.testing.assert_array_equal(again.inputs_embeds, anew.inputs_embeds)
+        assert again.roles == anew.roles
+
+
+def test_the_prompts_tokens_are_the_processors(model, wide_photo):
+    trace = model.encode(wide_photo, QUESTION)
+    theirs = model.processor(images=wide_photo, text=trace.prompt, return_tensors="pt")["input_ids"][0]
+    assert trace.input_ids.tolist() == theirs.tolist()
+
+
+def test_one_prefill_serves_many_answers(model, wide_photo):
+    trace = model.encode(wide_photo, QUESTION)
+    prefill = model.prefill(trace)
+    for decoding in (SHORT, dataclasses.replace(SHORT, temperature=1.5, seed=3), SHORT):
+        assert ids(model.decode(trace, decoding, prefill)) == ids(model.decode(trace, decoding))
+
+
+def test_the_projection_is_the_patches_times_the_weights(model, wide_photo):
+    from vlm import architecture
+
+    sight = model.see(wide_photo)
+    weight, bias = architecture.patch_projection(model.network)
+    expected = torch.from_numpy(sight.patches.pixels) @ weight.T + (0 if bias is None else bias)
+    np.testing.assert_allclose(sight.projections, expected.numpy(), atol=1e-4)
+
+
+def test_position_embeddings_do_not_depend_on_the_photo(model, wide_photo):
+    first, second = model.see(wide_photo), model.see(photo(80, 60, seed=5))
+    np.testing.assert_allclose(first.position_embeddings, second.position_embeddings, atol=1e-5)
+    assert np.abs(first.position_embeddings).max() > 1e-3
+
+
+def test_the_nearest_word_of_a_words_embedding_is_that_word(model, wide_photo):
+    trace = model.encode(wide_photo, QUESTION)
+    words = model.nearest_words(trace.text_tokens.embeddings, 2)
+    assert [near[0][0] for near in words] == list(trace.text_tokens.token_strings)
+    assert all(first == pytest.approx(1, abs=1e-4) and second <= first for (_, first), (_, second) in words)

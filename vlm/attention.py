@@ -1,0 +1,91 @@
+"""Attention weights, read while the model runs as it always does.
+
+transformers' fast attention returns no weights. The function registered here is that fast attention, and gives the weights as well
+to whoever is recording in the same thread; when nobody is, it costs nothing. It knows queries and keys, not which model they are from.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vlm.compat import ensure_torchvision
+
+ensure_torchvision()
+
+from transformers import AttentionInterface, AttentionMaskInterface  # noqa: E402
+from transformers.integrations.sdpa_attention import sdpa_attention_forward  # noqa: E402
+from transformers.masking_utils import sdpa_mask  # noqa: E402
+
+IMPLEMENTATION = "sdpa_recorded"  # what a checkpoint is loaded with
+
+Record = Callable[[Float[Tensor, "heads queries keys"]], None]
+_recorder: ContextVar[Record | None] = ContextVar("recorder", default=None)
+
+
+@dataclass(frozen=True)
+class EncoderAttention:
+    """Who looks at whom in one layer of the vision encoder; positions that are not patches (CLS, registers) come first.
+
+    Attributes:
+        layer: 1 is the first.
+        weights: one map a head; each row, what one position reads, sums to 1.
+        rollout: attention rollout up to this layer: the product over the layers of (mean of the heads + identity) / 2.
+            Source: Abnar and Zuidema, "Quantifying Attention Flow in Transformers", 2020.
+        prefix: how many positions are not patches.
+    """
+
+    layer: int
+    weights: Float[np.ndarray, "heads positions positions"]
+    rollout: Float[np.ndarray, "positions positions"]
+    prefix: int
+
+
+@contextmanager
+def recording(record: Record) -> Iterator[None]:
+    """Within this context (and thread) `record` is called with the weights of every attention that runs, in order."""
+    token = _recorder.set(record)
+    try:
+        yield
+    finally:
+        _recorder.reset(token)
+
+
+def attention(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **named):
+    """transformers' scaled dot product attention, its weights told to the recorder if there is one."""
+    record = _recorder.get()
+    if record is not None:
+        record(weights(module, query, key, attention_mask, named.get("scaling"), named.get("is_causal")))
+    return sdpa_attention_forward(module, query, key, value, attention_mask, **named)
+
+
+def weights(
+    module: nn.Module,
+    query: Float[Tensor, "1 heads queries size"],
+    key: Float[Tensor, "1 groups keys size"],
+    mask: Tensor | None,
+    scaling: float | None,
+    is_causal: bool | None,
+) -> Float[Tensor, "heads queries keys"]:
+    """softmax(q k^T * scaling + mask), in float32."""
+    _, heads, queries, size = query.shape
+    groups, keys = key.shape[1:3]
+    # heads that share their keys are multiplied as one: repeating the keys would cost memory
+    grouped = query[0].reshape(groups, heads // groups * queries, size).float()
+    scores = (grouped @ key[0].float().transpose(-1, -2)).reshape(heads, queries, keys) * (size**-0.5 if scaling is None else scaling)
+    if mask is not None:
+        part = mask[0, ..., :keys]
+        scores = scores.masked_fill(~part, float("-inf")) if part.dtype == torch.bool else scores + part.float()
+    elif (getattr(module, "is_causal", False) if is_causal is None else is_causal) and queries > 1:
+        visible = torch.ones(queries, keys, dtype=torch.bool, device=scores.device).tril(keys - queries)
+        scores = scores.masked_fill(~visible, float("-inf"))
+    return scores.softmax(-1)
+
+
+AttentionInterface.register(IMPLEMENTATION, attention)
+AttentionMaskInterface.register(IMPLEMENTATION, sdpa_mask)
