@@ -1,5 +1,6 @@
 """What happens when a visitor does something. Plain functions: tests call them without a server."""
 
+import dataclasses
 import functools
 import hashlib
 import inspect
@@ -16,8 +17,11 @@ from app import models, payloads
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 MAX_QUESTION, MAX_TEXT, MAX_TEXTS, MAX_PHOTOS = 2_000, 300, 64, 8  # characters, characters, lines, photos
 
-_traces: models.Recent[vlm.Trace] = models.Recent(8)
+_sights: models.Recent[vlm.Sight] = models.Recent(8)
+_traces: models.Recent[vlm.Trace] = models.Recent(12)
+_prefills: models.Recent = models.Recent(4)
 _projections: models.Recent[vlm.Projection] = models.Recent(32)
+_attentions: models.Recent[vlm.EncoderAttention] = models.Recent(8)
 
 
 def shows_errors(handler):
@@ -61,7 +65,7 @@ def digest(image: Image.Image) -> str:
 
 
 def encode(path: str | None, question: str) -> tuple[str, vlm.Trace]:
-    """The trace before its answer, from the last few if photo and question are the same; and its key.
+    """The trace before its answer, from the last few if photo and question are the same, and its key. A photo is seen once, whatever is asked.
 
     Raises:
         vlm.VLMError: the photo or the question cannot be used.
@@ -69,16 +73,51 @@ def encode(path: str | None, question: str) -> tuple[str, vlm.Trace]:
     image = open_upload(path)
     if len(question) > MAX_QUESTION:
         raise vlm.QuestionError(f"The question has {len(question):,} characters, at most {MAX_QUESTION:,} are allowed; shorten it.")
-    key = f"{digest(image)} {question.strip()}"
-    return key, _traces.get(key, lambda: models.language.get().encode(image, question))
+    model = models.language.get()
+    model.check_question(question)
+    seen = digest(image)
+    key = f"{seen}-{hashlib.blake2b(question.strip().encode(), digest_size=8).hexdigest()}"
+    return key, _traces.get(key, lambda: model.ask(_sights.get(seen, lambda: model.see(image)), question))
 
 
-def project(key: str, trace: vlm.Trace, method: str, seed: int) -> vlm.Projection:
-    """Visual and text tokens together in the plane."""
+@dataclasses.dataclass(frozen=True)
+class Plane:
+    """How tokens are laid out; the settings beside the method matter to UMAP and t-SNE alone."""
+
+    method: str = "pca"
+    dimensions: int = 2
+    seed: int = 0
+    neighbours: int = 15
+    metric: str = "cosine"
+
+    @classmethod
+    def of(cls, method: str, dimensions: int, seed: float | None, neighbours: float | None, metric: str) -> "Plane":
+        """The controls' values.
+
+        Raises:
+            vlm.VLMError: one is not to be had.
+        """
+        for name, value, least, most in (("seed", seed, 0, 2**31 - 1), ("neighbours", neighbours, 2, 200)):
+            if value is None or int(value) != value or not least <= value <= most:
+                raise vlm.VLMError(f"{name} is {value!r}; give a whole number from {least} to {most}.")
+        if method not in ("pca", "umap", "tsne") or int(dimensions) not in (2, 3) or metric not in ("cosine", "euclidean"):
+            raise vlm.VLMError(f"{method!r} in {dimensions!r} dimensions by {metric!r} distance is not to be had; choose pca, umap or tsne, 2 or 3, cosine or euclidean.")
+        return cls("pca", int(dimensions)) if method == "pca" else cls(method, int(dimensions), int(seed), int(neighbours), metric)
+
+    @property
+    def words(self) -> str:
+        return "" if self.method == "pca" else f"seed {self.seed}, {self.neighbours} neighbours, {self.metric} distance"
+
+
+def project(key: str, trace: vlm.Trace, plane: Plane) -> dict:
+    """Visual and text tokens together in the plane or in space."""
     import numpy as np
 
-    rows = np.concatenate([trace.visual_tokens.embeddings, trace.text_tokens.embeddings])
-    return _projections.get((key, method, seed if method == "umap" else 0), lambda: vlm.project(rows, method, seed=int(seed)))
+    def make() -> vlm.Projection:
+        rows = np.concatenate([trace.visual_tokens.embeddings, trace.text_tokens.embeddings])
+        return vlm.project(rows, plane.method, seed=plane.seed, neighbours=plane.neighbours, dimensions=plane.dimensions, metric=plane.metric)
+
+    return payloads.plane(key, _projections.get((key, plane), make), plane.words)
 
 
 def decoding(temperature: float, top_k: float, top_p: float, repetition_penalty: float, seed: float, max_new_tokens: float) -> vlm.Decoding:
@@ -97,25 +136,86 @@ def decoding(temperature: float, top_k: float, top_p: float, repetition_penalty:
 
 
 @shows_errors
-def run(path: str | None, question: str, method: str, umap_seed: float, *settings: float) -> Iterator[tuple]:
-    """Stage views at once, then the answer token by token: (stage strip, patch grid, projection, answer)."""
-    operator = decoding(*settings)
+def run(path: str | None, question: str, method: str, dimensions: int, seed: float, neighbours: float, metric: str, *settings: float) -> Iterator[tuple]:
+    """Stage views at once, then the answer token by token, then what the tokens are near to: (record, plane, answer, words)."""
+    operator, plane = decoding(*settings), Plane.of(method, dimensions, seed, neighbours, metric)
     key, trace = encode(path, question)
-    projected = project(key, trace, method, int(umap_seed or 0))
-    yield payloads.stages(trace), payloads.patch_grid(trace), payloads.projection(trace, projected), payloads.answer((), False)
+    model, longest = models.language.get(), operator.max_new_tokens
+    # UMAP and t-SNE take seconds: a run begins with PCA
+    first = plane if plane.method == "pca" else Plane(dimensions=plane.dimensions)
+    yield payloads.record(key, trace), project(key, trace, first), payloads.answer((), False, longest), gr.skip()
     steps: list[vlm.Step] = []
-    for step in models.language.get().decode(trace, operator):
+    for step in model.decode(trace, operator, _prefills.get(key, lambda: model.prefill(trace))):
         steps.append(step)
-        yield gr.skip(), gr.skip(), gr.skip(), payloads.answer(steps, False)
-    yield payloads.stages(trace.with_steps(steps)), gr.skip(), gr.skip(), payloads.answer(steps, True)
+        yield gr.skip(), gr.skip(), payloads.answer(steps, False, longest), gr.skip()
+    yield gr.skip(), gr.skip(), payloads.answer(steps, True, longest, trace.with_steps(steps)), gr.skip()
     models.answered.set()
+    nearest = model.nearest_words(trace.visual_tokens.embeddings, payloads.WORDS)
+    yield gr.skip(), gr.skip() if plane is first else project(key, trace, plane), gr.skip(), payloads.words(key, trace, nearest)
 
 
 @shows_errors
-def reproject(path: str | None, question: str, method: str, seed: float) -> dict:
-    """The same tokens by another method or seed."""
+def reproject(path: str | None, question: str, method: str, dimensions: int, seed: float, neighbours: float, metric: str) -> dict:
+    """The same tokens by another method, with other settings."""
+    plane = Plane.of(method, dimensions, seed, neighbours, metric)
     key, trace = encode(path, question)
-    return payloads.projection(trace, project(key, trace, method, int(seed or 0)))
+    return project(key, trace, plane)
+
+
+def asked_by_script(handler):
+    """For what the page's script asks, with all arguments as one list; an error the user can mend becomes `{"error": sentence}`, which the view shows."""
+    count = len(inspect.signature(handler).parameters)
+
+    @functools.wraps(handler)
+    def call(arguments):
+        try:
+            if not isinstance(arguments, list) or len(arguments) != count:
+                raise vlm.VLMError(f"{handler.__name__} was asked with {arguments!r:.60}; it takes a list of {count}.")
+            return handler(*arguments)
+        except vlm.VLMError as error:
+            return {"error": str(error)}
+
+    call.__signature__ = inspect.Signature([inspect.Parameter("arguments", inspect.Parameter.POSITIONAL_ONLY)])
+    return call
+
+
+def remembered(run: str) -> vlm.Trace:
+    """The trace of an earlier run.
+
+    Raises:
+        vlm.VLMError: it is no longer kept.
+    """
+    trace = _traces.known(str(run))
+    if trace is None:
+        raise vlm.VLMError("This run is no longer kept on the server; press Run again to look further into it.")
+    return trace
+
+
+def whole_number(value, name: str, count: int) -> int:
+    """An index that a browser sent.
+
+    Raises:
+        vlm.VLMError: it is none.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < count:
+        raise vlm.VLMError(f"There is no {name} {value!r}; there are {count}, counted from 0.")
+    return value
+
+
+@asked_by_script
+def layer(run: str, number: int) -> dict:
+    """PCA-RGB of one layer of the encoder."""
+    trace = remembered(run)
+    return payloads.layer(trace, whole_number(number, "layer", len(trace.patch_features)))
+
+
+@asked_by_script
+def rows(run: str, token: int, number: int) -> dict:
+    """All that the views tell of one token at one layer of the encoder."""
+    trace = remembered(run)
+    token, number = whole_number(token, "token", len(trace.patches.boxes)), whole_number(number, "layer", len(trace.patch_features))
+    attention = _attentions.get((run, number), lambda: models.language.get().encoder_attention(trace.sight, number)) if number else None
+    return payloads.rows(trace, token, number, attention)
 
 
 @shows_errors
@@ -186,11 +286,13 @@ def trace_endpoint(
     return {
         "question": trace.question,
         "prompt": trace.prompt,
-        **payloads.stages(trace),
+        "stages": payloads.stages(trace),
         "roles": list(trace.roles),
         "boxes": payloads.rounded(trace.visual_tokens.boxes, 3),
         "text_tokens": list(trace.text_tokens.token_strings),
-        **payloads.answer(trace.steps, True),
+        "answer": trace.answer,
+        "finished": True,
+        "steps": payloads.steps(trace.steps),
     }
 
 

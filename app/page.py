@@ -4,17 +4,18 @@ import gradio as gr
 
 from app import handlers
 from app.inputs import Page, Photo
-from app.panels import Panel, plotly_head, shared_head
+from app.panels import Panel, feed, plotly_head, shared_css, shared_head
 
 TITLE = "Visual Token Explorer"
 INTRODUCTION = """# Visual Token Explorer
-*What is a visual token?* Give a photo and a question, and look inside every arrow of a vision-language model, with the numbers it computed."""
+*What is a visual token?* Give a photo and a question."""
 FOOTER = """The notation is that of Matteo Nulli, *De-mystifying Multimodal Learning: Enabling Vision in Language Models*, 2026.
 Example photos: see `assets/examples/CREDITS.md`."""
 PHOTOS = ("chelsea.jpg", "coffee.jpg", "astronaut.jpg", "china.jpg", "flower.jpg")
 QUESTIONS = ("What is in this image?", "Describe the image.", "What animal is this?", "What colour is it?", "Is there a cat in the image?")
 TEXTS = "a photo of a cat\na cup of coffee\nan astronaut\na temple\na flower"
-STOPPED = "() => window.VTE.send('stop', {})"
+VIEWS = ("photo", "patches", "positions", "encoder", "connector", "space", "sequence")
+BUSY, IDLE = "() => window.VTE.store.set({ busy: true })", "() => window.VTE.store.set({ busy: false })"
 PRIVATE = {"api_visibility": "private"}
 QUIET = {"show_progress": "hidden"}
 
@@ -29,12 +30,28 @@ def launch_options() -> dict:
     return {"theme": theme(), "head": shared_head(), "css": CSS, "max_file_size": "20mb", "run_history": False, "show_error": False, "ssr_mode": False}
 
 
-CSS = """
+CSS = (
+    shared_css()
+    + """
 .panel-title h3 { margin: 6px 0 0; } .panel-title p { margin: 0 0 4px; font-size: .9rem; }
-.gradio-container { max-width: 1360px !important; }
+.gradio-container { padding: 0 !important; } .gradio-container > .main { max-width: 1600px; padding: 6px 14px !important; }
+.introduction { flex: 1 0 auto !important; width: auto !important; } .introduction h1 { font-size: 1.2rem; margin: 0; display: inline; } .introduction p { display: inline; margin-left: 10px; font-size: .88rem; } #status { flex: 1 1 200px; }
+.gradio-container .contain > .wrap, .gradio-container .contain { gap: 6px !important; } .gradio-container .row { gap: 12px !important; } .gradio-container .column { gap: 6px !important; }
+/* the place of the stage views keeps its size: nothing jumps when another one opens */
+#views { height: 448px; overflow-y: auto; align-content: flex-start; } #answer, #inspector { height: 250px; overflow-y: auto; }
+@media (max-width: 900px) { #views, #answer, #inspector { height: auto; } }
+#examples img { width: 100% !important; height: 100% !important; object-fit: cover; }
+#controls .gallery:not(.container) { display: grid; grid-template-columns: repeat(5, 1fr); gap: 4px; } #controls .gallery .container { width: 100% !important; height: 44px !important; }
+#controls textarea { min-height: 34px !important; }
+#views > .panel { display: none !important; flex: 1 1 300px; min-width: 0; width: auto !important; }
+"""
+    + ", ".join(f"[data-open~={name}] #views > #view-{name}" for name in VIEWS)
+    + """ { display: block !important; }
 /* after an error the panels keep what they showed; the notice says what was wrong */
 .panel [data-testid="status-tracker"]:has(.error) { display: none !important; }
+.panel { border: 0 !important; padding: 0 !important; }
 """
+)
 
 
 def titled(title: str, words: str) -> None:
@@ -43,8 +60,8 @@ def titled(title: str, words: str) -> None:
 
 def decoding_controls() -> list[gr.components.Component]:
     """The hyper-parameters d of D_d, in the order of `handlers.decoding`."""
-    with gr.Accordion("Decoding: how the next token is chosen", open=False):
-        gr.Markdown("At temperature 0 the most probable token is always taken (greedy). Above 0 a token is drawn by chance, and the other settings say among which.")
+    with gr.Accordion("Decoding", open=False):
+        gr.Markdown("How the next token is chosen. At temperature 0 the most probable token is always taken (greedy). Above 0 a token is drawn by chance, and the other settings say among which.")
         with gr.Row():
             temperature = gr.Slider(0, 2, 0, step=0.05, label="temperature", info="0 greedy; below 1 cautious, above 1 adventurous")
             top_k = gr.Slider(0, 100, 0, step=1, label="top-k", info="only the k most probable tokens; 0: all")
@@ -56,36 +73,54 @@ def decoding_controls() -> list[gr.components.Component]:
     return [temperature, top_k, top_p, repetition_penalty, seed, max_new_tokens]
 
 
+def plane_controls() -> list[gr.components.Component]:
+    """How tokens are laid out, in the order of `handlers.Plane.of`."""
+    with gr.Accordion("Token space: projection", open=False):
+        with gr.Row():
+            method = gr.Radio([("PCA", "pca"), ("UMAP", "umap"), ("t-SNE", "tsne")], value="pca", label="method", elem_id="method")
+            dimensions = gr.Radio([("plane", 2), ("space", 3)], value=2, label="dimensions", elem_id="dimensions")
+        with gr.Row():
+            seed = gr.Number(0, precision=0, minimum=0, maximum=2**31 - 1, label="seed", info="the same seed, the same plot")
+            neighbours = gr.Number(15, precision=0, minimum=2, maximum=200, label="neighbours", info="few: details, many: the whole")
+            metric = gr.Radio(["cosine", "euclidean"], value="cosine", label="distance")
+    return [method, dimensions, seed, neighbours, metric]
+
+
 def build() -> gr.Blocks:
     """The whole page."""
-    with Page(title=TITLE) as demo:
-        gr.Markdown(INTRODUCTION)
-        status = Panel("status")
+    with Page(title=TITLE, fill_width=True) as demo:
         with gr.Row():
-            with gr.Column(scale=4, min_width=320):
-                image = Photo(type="filepath", image_mode=None, sources=["upload", "clipboard", "webcam"], label="Photo (X)", height=300, elem_id="photo")
-                question = gr.Textbox("What is in this image?", label="Question", max_lines=4, elem_id="question")
+            gr.Markdown(INTRODUCTION, elem_classes="introduction")
+            status = Panel("status")
+        record, plane, answer, words = feed("record", server_functions=[handlers.layer, handlers.rows]), feed("plane"), feed("answer"), feed("words")
+        Panel("stage_strip")
+        with gr.Row():
+            with gr.Column(scale=5, min_width=280, elem_id="controls"):
+                image = Photo(type="filepath", image_mode=None, sources=["upload", "clipboard", "webcam"], label="Photo (X)", height=190, elem_id="photo")
+                gr.Examples([str(handlers.EXAMPLES / name) for name in PHOTOS], image, label="Photos to try", elem_id="examples", api_visibility="private")
+                question = gr.Textbox("What is in this image?", label="Question", max_lines=3, elem_id="question")
                 with gr.Row():
-                    go = gr.Button("Run", variant="primary", elem_id="run")
-                    stop = gr.Button("Stop", elem_id="stop")
-                gr.Examples([str(handlers.EXAMPLES / name) for name in PHOTOS], image, label="Photos to try", api_visibility="private")
-                gr.Examples(list(QUESTIONS), question, label="Questions to try", api_visibility="private")
+                    go = gr.Button("Run", variant="primary", elem_id="run", min_width=80)
+                    stop = gr.Button("Stop", elem_id="stop", min_width=80)
+                with gr.Accordion("Questions to try", open=False):
+                    gr.Examples(list(QUESTIONS), question, label="Click one", api_visibility="private")
                 settings = decoding_controls()
-            with gr.Column(scale=6, min_width=320):
-                titled("The answer", "Each token with the model’s probability for it: brighter is surer. Hover, click or use the arrow keys to see what could have come instead.")
-                answer = Panel("answer")
-        titled("The pipeline", "From your photo to the answer. Each stage with its real shape and the time it took just now.")
-        stages = Panel("stage_strip")
-        with gr.Row():
-            with gr.Column(min_width=320):
-                titled("Patches", "The squares the photo is cut into; each becomes one visual token. Select some and find them in the plane beside.")
-                grid = Panel("patch_grid")
-            with gr.Column(min_width=320):
-                titled("Visual and text tokens in one plane", "The language model reads both in the same space. Projected from many dimensions to two; near dots are similar tokens.")
+                layout = plane_controls()
+                Panel("history")
+            with gr.Column(scale=17, min_width=320):
                 with gr.Row():
-                    method = gr.Radio([("PCA", "pca"), ("UMAP", "umap")], value="pca", label="Method", elem_id="method")
-                    umap_seed = gr.Number(0, precision=0, minimum=0, maximum=2**31 - 1, label="UMAP seed")
-                plane = Panel("projection", head=plotly_head())
+                    with gr.Column(scale=6, min_width=300):
+                        Panel("received")
+                    with gr.Column(scale=11, min_width=320):
+                        Panel("view_tabs")
+                        with gr.Row(elem_id="views"):
+                            for name in VIEWS:
+                                Panel(name, elem_id=f"view-{name}", **({"head": plotly_head()} if name == "space" else {}))
+                with gr.Row():
+                    with gr.Column(scale=11, min_width=320):
+                        Panel("answer")
+                    with gr.Column(scale=9, min_width=320):
+                        Panel("inspector")
         titled("Photo against text", "Contrastive learning, the way a vision encoder comes to be: matching photos and texts point the same way. Hover over a text to see which patches speak for it.")
         with gr.Row():
             with gr.Column(scale=4, min_width=320):
@@ -100,12 +135,14 @@ def build() -> gr.Blocks:
         gr.Markdown(FOOTER)
 
         demo.load(handlers.status, None, status, concurrency_limit=None, **PRIVATE, **QUIET)
-        inputs = [image, question, method, umap_seed, *settings]
-        running = gr.on([go.click, question.submit], handlers.run, inputs, [stages, grid, plane, answer], concurrency_id="model", **PRIVATE, **QUIET)
+        asked = [go.click, question.submit]
+        gr.on(asked, None, js=BUSY, **PRIVATE)
+        running = gr.on(asked, handlers.run, [image, question, *layout, *settings], [record, plane, answer, words], concurrency_id="model", **PRIVATE, **QUIET)
         running.success(handlers.compare, [image, more, texts], similarity, **PRIVATE, **QUIET)
-        stop.click(None, js=STOPPED, cancels=[running], **PRIVATE)
-        for control in (method.input, umap_seed.submit):
-            control(handlers.reproject, [image, question, method, umap_seed], plane, **PRIVATE)
+        running.failure(None, js=IDLE, **PRIVATE)
+        stop.click(None, js=IDLE, cancels=[running], **PRIVATE)
+        for control in layout:
+            (control.submit if isinstance(control, gr.Number) else control.input)(handlers.reproject, [image, question, *layout], plane, **PRIVATE, **QUIET)
         match.click(handlers.compare, [image, more, texts], similarity, **PRIVATE)
         check.click(handlers.check, [image, question], differences, **PRIVATE)
         endpoints(image, question, settings, more, texts)

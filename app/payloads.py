@@ -1,4 +1,4 @@
-"""Records -> the JSON that the panels draw. Numbers are rounded for the wire, never computed here if the record has them."""
+"""Records -> what the page's store receives, once each: JSON in which every array is its bytes. Nothing is computed here that a record has."""
 
 import base64
 import io
@@ -11,9 +11,19 @@ import vlm
 
 FIRST = 4  # numbers shown of each vector
 PHOTO_SIDE, THUMB_SIDE = 896, 128  # pixels, for the wire only
+TYPES = {np.dtype(np.uint8): "u1", np.dtype(np.int32): "i4", np.dtype(np.float32): "f4"}
+OUTLIER = 3  # times the median length of a layer: what Darcet et al. (2023) call a register token lies far above, others below
+GROUPS, NEIGHBOURS, WORDS = 6, 4, 4
 
 
-def data_url(image: Image.Image, side: int, quality: int = 88) -> str:
+def packed(array: np.ndarray) -> dict:
+    """An array for the wire: its type, its shape, its bytes (little-endian) in base64. Floats go as float32, whole numbers as int32."""
+    kinds = {"f": np.float32, "i": np.int32}
+    array = np.ascontiguousarray(array, dtype=kinds.get(array.dtype.kind, array.dtype))
+    return {"type": TYPES[array.dtype], "shape": list(array.shape), "data": base64.b64encode(array.tobytes()).decode()}
+
+
+def data_url(image: Image.Image, side: int, quality: int = 85) -> str:
     """A JPEG of at most `side` pixels, for an <img>."""
     image = image.copy()
     image.thumbnail((side, side))
@@ -27,70 +37,175 @@ def rounded(values: np.ndarray, digits: int = 4) -> list:
     return np.round(values.astype(np.float64), digits).tolist()
 
 
-def stages(trace: vlm.Trace) -> dict:
-    """The stage strip."""
-    return {"stages": [{"symbol": s.symbol, "shape": list(s.shape), "axes": list(s.axes), "ms": round(s.milliseconds, 1)} for s in trace.stages]}
+def stages(trace: vlm.Trace) -> list[dict]:
+    """Symbol, shape, axes and milliseconds of every stage so far."""
+    return [{"symbol": s.symbol, "shape": list(s.shape), "axes": list(s.axes), "ms": round(s.milliseconds, 1)} for s in trace.stages]
 
 
-def patch_grid(trace: vlm.Trace) -> dict:
-    """The photo, what the model received of it, every visual token's box, and the first numbers of each row of x_p, X', VT."""
-    patches = trace.patches
-    rows = {"x_p": patches.pixels, "X'": trace.encoder_output, "VT": trace.visual_tokens.embeddings}
+def vectors(rows: np.ndarray) -> dict:
+    """What the page tells of rows that are too long to send: their shape, first numbers and lengths."""
+    return {"shape": list(rows.shape), "first": packed(rows[:, :FIRST]), "norms": packed(np.linalg.norm(rows, axis=1))}
+
+
+def colours(rows: np.ndarray, edge: np.ndarray | None = None) -> dict:
+    """PCA-RGB of one set of rows."""
+    record = vlm.pca_colours(rows, edge)
+    return {"rgb": packed(record.rgb), "explained": [round(share, 4) for share in record.explained]}
+
+
+def edge(rows: int, columns: int) -> np.ndarray:
+    """Which patches lie at the picture's border."""
+    border = np.ones((rows, columns), bool)
+    border[1:-1, 1:-1] = False
+    return border.ravel()
+
+
+def layer(trace: vlm.Trace, number: int) -> dict:
+    """PCA-RGB of the patches at one layer of the encoder, with and without the background."""
+    rows, patches = trace.patch_features[number], trace.patches
+    return {"rgb": colours(rows), "foreground": colours(rows, edge(patches.rows, patches.columns))}
+
+
+def transform(trace: vlm.Trace) -> str:
+    """What happened to the photo before the model saw it, in words."""
+    patches, (height, width) = trace.patches, (trace.image.height, trace.image.width)
+    top, left, bottom, right = patches.received_box
+    received = patches.received.shape[:2]
+    lost = 1 - (bottom - top) * (right - left) / (height * width)
+    vertical, horizontal = received[0] / (bottom - top), received[1] / (right - left)
+    stretch = vertical / horizontal
+    said = [f"Your photo of {width} × {height} pixels was scaled to {received[1]} × {received[0]}"]
+    if abs(stretch - 1) > 0.01:
+        said.append(f"which makes everything {max(stretch, 1 / stretch):.2f} times {'taller' if stretch > 1 else 'wider'} than it is")
+    said.append(f"{100 * lost:.0f} % of it, the dark margins, was cut off" if lost > 0.001 else "nothing was cut off")
+    said.append(f"then it was cut into {patches.rows} × {patches.columns} = {patches.rows * patches.columns} patches of {patches.size} × {patches.size} pixels")
+    return "; ".join(said) + "."
+
+
+def record(key: str, trace: vlm.Trace) -> dict:
+    """A run before its answer: all that its views draw without asking again."""
+    sight, patches, text = trace.sight, trace.patches, trace.text_tokens
+    norms = np.linalg.norm(sight.patch_features, axis=2)
+    received = vlm.patchify(patches.received.transpose(2, 0, 1).astype(np.float32), patches.size).reshape(len(patches.boxes), -1, 3)
+    first = trace.visual_tokens.positions[0]
     return {
+        "run": key,
+        "question": trace.question,
+        "stages": stages(trace),
         "photo": data_url(trace.image, PHOTO_SIDE),
-        "received": data_url(Image.fromarray(patches.received), PHOTO_SIDE, quality=95),
+        "received": data_url(Image.fromarray(patches.received), PHOTO_SIDE, quality=92),
         "photo_size": [trace.image.height, trace.image.width],
         "received_size": list(patches.received.shape[:2]),
         "received_box": list(patches.received_box),
-        "boxes": rounded(trace.visual_tokens.boxes, 2),
+        "transform": transform(trace),
         "rows": patches.rows,
         "columns": patches.columns,
-        "positions": trace.visual_tokens.positions.tolist(),
-        "vectors": {name: {"width": values.shape[1], "first": rounded(values[:, :FIRST], 3)} for name, values in rows.items()},
-        "norms": {name: rounded(np.linalg.norm(values, axis=1), 2) for name, values in rows.items()},
-    }
-
-
-def projection(trace: vlm.Trace, projected: vlm.Projection) -> dict:
-    """Visual tokens, coloured by the mean colour of their patch, and text tokens in the same plane."""
-    count = len(trace.visual_tokens.embeddings)
-    patches = trace.patches
-    received = patches.received.transpose(2, 0, 1).astype(np.float32)
-    colours = vlm.patchify(received, patches.size).reshape(count, -1, 3).mean(1).round().astype(int)
-    text = trace.text_tokens
-    return {
-        "method": projected.method,
-        "explained": [round(share, 4) for share in projected.explained],
-        "visual": {
-            "points": rounded(projected.points[:count]),
-            "colours": [f"rgb({r},{g},{b})" for r, g, b in colours.tolist()],
-            "norms": rounded(np.linalg.norm(trace.visual_tokens.embeddings, axis=1), 2),
-            "columns": patches.columns,
+        "patch_size": patches.size,
+        "boxes": packed(trace.visual_tokens.boxes),
+        "positions": packed(trace.visual_tokens.positions),
+        "colours": packed(np.rint(received.mean(1)).astype(np.uint8)),
+        "numbers": {
+            "x_p": vectors(patches.pixels),
+            "projection": vectors(sight.projections),
+            "X'": vectors(sight.encoder_output),
+            "VT": vectors(trace.visual_tokens.embeddings),
+            "VT + TT": {"shape": list(trace.inputs_embeds.shape)},
         },
+        "layers": {
+            "read": list(sight.output_layers),
+            "norms": packed(norms),
+            "limit": [round(float(limit), 4) for limit in OUTLIER * np.median(norms, axis=1)],
+        },
+        "connector": {"before": colours(sight.encoder_output), "after": colours(trace.visual_tokens.embeddings)},
         "text": {
-            "points": rounded(projected.points[count:]),
             "strings": list(text.token_strings),
-            "norms": rounded(np.linalg.norm(text.embeddings, axis=1), 2),
             "roles": [trace.roles[position] for position in text.positions],
+            "norms": packed(np.linalg.norm(text.embeddings, axis=1)),
+            "positions": packed(text.positions),
         },
+        "prompt": ["".join(string for string, position in zip(text.token_strings, text.positions) if (position < first) == before) for before in (True, False)],
     }
 
 
-def answer(steps: Sequence[vlm.Step], finished: bool) -> dict:
-    """The answer so far, each token with its alternatives before and after D_d."""
+def plane(key: str, projected: vlm.Projection, settings: str) -> dict:
+    """Where every token stands, the visual ones first."""
     return {
-        "answer": steps[-1].answer if steps else "",
+        "run": key,
+        "method": projected.method,
+        "points": packed(projected.points),
+        "explained": [round(share, 4) for share in projected.explained],
+        "settings": settings,
+    }
+
+
+def words(key: str, trace: vlm.Trace, nearest: Sequence[Sequence[tuple[str, float]]]) -> dict:
+    """What each visual token is near to: words of the vocabulary, other visual tokens, a group."""
+    from sklearn.cluster import KMeans
+
+    rows = trace.visual_tokens.embeddings
+    unit = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+    alike = unit @ unit.T
+    np.fill_diagonal(alike, -2)
+    groups = KMeans(min(GROUPS, len(rows)), n_init=1, random_state=0).fit_predict(rows)
+    return {
+        "run": key,
+        "words": [[[word, round(cosine, 4)] for word, cosine in near] for near in nearest],
+        "neighbours": packed(np.argsort(-alike, axis=1)[:, :NEIGHBOURS]),
+        "groups": packed(groups.astype(np.uint8)),
+    }
+
+
+def rows(trace: vlm.Trace, token: int, layer: int, attention: vlm.EncoderAttention | None) -> dict:
+    """What the views tell of one token at one layer: its vectors, and how every other patch relates to it."""
+    sight = trace.sight
+
+    def cosines(table: np.ndarray) -> np.ndarray:
+        lengths = np.linalg.norm(table, axis=1)
+        return table @ table[token] / np.maximum(lengths * lengths[token], 1e-9)
+
+    result = {
+        "pixels": packed(sight.patches.pixels[token]),
+        "projection": packed(sight.projections[token]),
+        "position": packed(sight.position_embeddings[token]),
+        "embedded": packed(sight.patch_features[0][token]),
+        "position_cosine": packed(cosines(sight.position_embeddings)),
+        "cosine": packed(cosines(sight.patch_features[layer])),
+    }
+    if attention is not None:
+        prefix = attention.prefix
+        weights = attention.weights[:, prefix + token]
+        result |= {
+            "attention": packed(weights[:, prefix:]),
+            "elsewhere": round(float(weights[:, :prefix].sum(1).mean()), 5),
+            "rollout": packed(attention.rollout[prefix + token, prefix:]),
+            "prefix": prefix,
+        }
+    return result
+
+
+def steps(taken: Sequence[vlm.Step]) -> list[dict]:
+    """Each token of an answer, with its alternatives before and after D_d."""
+    return [
+        {
+            "string": step.token_string,
+            "probability": round(step.probability, 5),
+            "decoding": round(step.decoding_probability, 5),
+            "entropy": round(step.entropy, 4),
+            "end": step.is_end,
+            "alternatives": [[a.token_string, round(a.probability, 5), round(a.decoding_probability, 5)] for a in step.alternatives],
+        }
+        for step in taken
+    ]
+
+
+def answer(taken: Sequence[vlm.Step], finished: bool, longest: int, trace: vlm.Trace | None = None) -> dict:
+    """The answer so far, of at most `longest` tokens; with the finished trace, its stages."""
+    return {
+        "answer": taken[-1].answer if taken else "",
         "finished": finished,
-        "steps": [
-            {
-                "string": step.token_string,
-                "probability": round(step.probability, 5),
-                "decoding": round(step.decoding_probability, 5),
-                "end": step.is_end,
-                "alternatives": [[a.token_string, round(a.probability, 5), round(a.decoding_probability, 5)] for a in step.alternatives],
-            }
-            for step in steps
-        ],
+        "longest": longest,
+        "stages": stages(trace) if trace else None,
+        "steps": steps(taken),
     }
 
 

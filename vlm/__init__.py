@@ -20,7 +20,7 @@ from vlm.errors import DecodingError, FetchError, ImageError, ModelError, Questi
 from vlm.images import open_image
 from vlm.patches import Patches, patchify, unpatchify
 from vlm.projection import Colours, Projection, pca_colours, project
-from vlm.records import Alternative, Decoding, PatchShares, Sight, Similarity, Stage, Step, Trace
+from vlm.records import Alternative, Decoding, EncoderAttention, PatchShares, Sight, Similarity, Stage, Step, Trace
 from vlm.store import Progress
 from vlm.text_tokens import TextTokens
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from vlm.model import VisionLanguageModel
 
 __all__ = [
-    "Alternative", "Colours", "Decoding", "DecodingError", "FetchError", "ImageError", "ModelError", "PatchShares", "Patches", "Progress", "Projection",
+    "Alternative", "Colours", "Decoding", "DecodingError", "EncoderAttention", "FetchError", "ImageError", "ModelError", "PatchShares", "Patches", "Progress", "Projection",
     "QuestionError", "Sight", "Similarity", "Stage", "Step", "TextTokens", "Trace", "VLMError", "VisualTokens", "load", "load_contrastive", "open_image", "patchify",
     "pca_colours", "project", "unpatchify",
 ]  # fmt: skip

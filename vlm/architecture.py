@@ -106,6 +106,12 @@ def patch_projection(model: PreTrainedModel) -> tuple[Float[Tensor, "F PPC"], Fl
     return convolution.weight.permute(0, 2, 3, 1).flatten(1), convolution.bias
 
 
+def output_layers(model: PreTrainedModel) -> tuple[int, ...]:
+    """The encoder layers that X' is made of, side by side; 1 is the first."""
+    layers, count = model.config.vision_feature_layer, model.config.vision_config.num_hidden_layers
+    return tuple(layer if layer >= 0 else count + 1 + layer for layer in ([layers] if isinstance(layers, int) else layers))
+
+
 def image_token_id(model: PreTrainedModel) -> int:
     """The placeholder id that marks a visual position."""
     return int(model.config.image_token_id)

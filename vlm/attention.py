@@ -7,9 +7,7 @@ to whoever is recording in the same thread; when nobody is, it costs nothing. It
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -26,24 +24,6 @@ IMPLEMENTATION = "sdpa_recorded"  # what a checkpoint is loaded with
 
 Record = Callable[[Float[Tensor, "heads queries keys"]], None]
 _recorder: ContextVar[Record | None] = ContextVar("recorder", default=None)
-
-
-@dataclass(frozen=True)
-class EncoderAttention:
-    """Who looks at whom in one layer of the vision encoder; positions that are not patches (CLS, registers) come first.
-
-    Attributes:
-        layer: 1 is the first.
-        weights: one map a head; each row, what one position reads, sums to 1.
-        rollout: attention rollout up to this layer: the product over the layers of (mean of the heads + identity) / 2.
-            Source: Abnar and Zuidema, "Quantifying Attention Flow in Transformers", 2020.
-        prefix: how many positions are not patches.
-    """
-
-    layer: int
-    weights: Float[np.ndarray, "heads positions positions"]
-    rollout: Float[np.ndarray, "positions positions"]
-    prefix: int
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """D_d: from the logits of the next token to a token, one step at a time. Knows logits and tokens, not images."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 
@@ -72,6 +73,7 @@ def decode(
             token_string=token_string(tokenizer, chosen),
             log_probability=float(log_probabilities[chosen]),
             decoding_probability=float(kept[chosen]),
+            entropy=float(torch.special.entr(log_probabilities.exp()).sum()) / math.log(2),
             alternatives=tuple(
                 Alternative(token_id, token_string(tokenizer, token_id), float(log_probabilities[token_id]), float(kept[token_id])) for token_id in top
             ),

@@ -14,13 +14,12 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel, ProcessorMixin
 
 from vlm import architecture
-from vlm.attention import EncoderAttention
 from vlm.connector import VisualTokens
 from vlm.decoding import decode
 from vlm.errors import ModelError, QuestionError
 from vlm.images import to_rgb
 from vlm.patches import Patches, grid_boxes, patchify, unpatchify
-from vlm.records import Decoding, Sight, Stage, Step, Trace
+from vlm.records import Decoding, EncoderAttention, Sight, Stage, Step, Trace
 from vlm.text_tokens import TextTokens, check_question, question_positions, token_string
 from vlm.vision_encoder import encode_image, encoder_attention
 
@@ -60,6 +59,14 @@ class VisionLanguageModel:
     network: PreTrainedModel
     processor: ProcessorMixin
 
+    def check_question(self, question: str) -> str:
+        """The question without surrounding space.
+
+        Raises:
+            QuestionError: it is empty, or holds a control token of this model.
+        """
+        return check_question(question, architecture.control_tokens(self.processor))
+
     @torch.inference_mode()
     def see(self, image: Image.Image) -> Sight:
         """Every stage that depends on the photo alone: X -> x_p -> X' -> VT, with one encoder pass.
@@ -95,6 +102,7 @@ class VisionLanguageModel:
             patch_features=to_numpy(layers),
             prefix_features=to_numpy(prefix),
             encoder_output=to_numpy(encoded.output),
+            output_layers=architecture.output_layers(self.network),
             visual_embeddings=to_numpy(encoded.visual_tokens),
             stages=tuple(Stage(symbol, tuple(shape), axes, 1000 * time) for (symbol, shape, axes), time in zip(shapes, seconds)),
         )
@@ -109,7 +117,7 @@ class VisionLanguageModel:
         """
         start = time.perf_counter()
         tokenizer = self.processor.tokenizer
-        question = check_question(question, architecture.control_tokens(self.processor))
+        question = self.check_question(question)
         prompt = architecture.render_prompt(self.processor, question)
         placeholder, count = architecture.image_token_id(self.network), len(sight.visual_embeddings)
         mark = tokenizer.convert_ids_to_tokens(placeholder)
@@ -153,7 +161,7 @@ class VisionLanguageModel:
         Raises:
             QuestionError, ModelError: as these.
         """
-        check_question(question, architecture.control_tokens(self.processor))
+        self.check_question(question)
         return self.ask(self.see(image), question)
 
     @torch.inference_mode()

@@ -54,11 +54,7 @@ def project(
     if len(rows) <= dimensions or (rows == rows[0]).all():  # nothing to spread out
         return Projection(np.zeros((len(rows), dimensions), np.float32), method, ())
     if method == "pca":
-        from sklearn.decomposition import PCA
-
-        pca = PCA(n_components=min(dimensions, rows.shape[1]), svd_solver="full", random_state=seed)
-        points = pca.fit_transform(rows.astype(np.float64))
-        return Projection(points.astype(np.float32), "pca", tuple(float(share) for share in pca.explained_variance_ratio_))
+        return components(rows, dimensions)
     if method == "tsne":
         from sklearn.manifold import TSNE
 
@@ -83,15 +79,24 @@ def pca_colours(rows: Float[np.ndarray, "rows columns"], edge: Bool[np.ndarray, 
 
     foreground = np.ones(len(rows), bool)
     if edge is not None and len(rows) > 3:
-        first = PCA(n_components=1, svd_solver="full").fit_transform(rows.astype(np.float64))[:, 0]
+        first = components(rows, 1).points[:, 0]
         above = (first > 0) == ((first[edge] > 0).mean() <= 0.5)
         foreground = above if above.sum() > 3 else foreground
     rgb = np.zeros((len(rows), 3), np.uint8)
     if foreground.sum() <= 3 or (rows == rows[0]).all():
         return Colours(rgb, foreground, ())
-    pca = PCA(n_components=min(3, rows.shape[1]), svd_solver="full")
-    points = pca.fit_transform(rows[foreground].astype(np.float64))
-    low, high = np.percentile(points, [1, 99], axis=0)
-    shares = np.clip((points - low) / np.maximum(high - low, 1e-12), 0, 1)
-    rgb[foreground, : points.shape[1]] = np.rint(255 * shares)
-    return Colours(rgb, foreground, tuple(float(share) for share in pca.explained_variance_ratio_))
+    found = components(rows[foreground], 3)
+    low, high = np.percentile(found.points, [1, 99], axis=0)
+    shares = np.clip((found.points - low) / np.maximum(high - low, 1e-12), 0, 1)
+    rgb[foreground, : found.points.shape[1]] = np.rint(255 * shares)
+    return Colours(rgb, foreground, found.explained)
+
+
+def components(rows: Float[np.ndarray, "rows columns"], count: int) -> Projection:
+    """The first principal components, without the rest of them. Signs as scikit-learn fixes them."""
+    from sklearn.decomposition import PCA
+
+    few = min(rows.shape) > count
+    pca = PCA(n_components=min(count, *rows.shape), svd_solver="arpack" if few else "full", random_state=0)
+    points = pca.fit_transform(rows.astype(np.float64))
+    return Projection(points.astype(np.float32), "pca", tuple(float(share) for share in pca.explained_variance_ratio_))

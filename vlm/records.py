@@ -83,6 +83,7 @@ class Step:
         index: 0 for the first token of the answer.
         log_probability: the model's own for the chosen token, before D_d.
         decoding_probability: its share after D_d; 1 when greedy.
+        entropy: of the model's whole distribution before D_d, in bits: 0 when it is certain, log2(vocab) when it knows nothing.
         alternatives: the model's most probable tokens, best first.
         is_end: this token ends the answer and is not part of its text.
         answer: the text of the answer up to and including this token.
@@ -94,6 +95,7 @@ class Step:
     token_string: str
     log_probability: float
     decoding_probability: float
+    entropy: float
     alternatives: tuple[Alternative, ...]
     is_end: bool
     answer: str
@@ -127,6 +129,7 @@ class Sight:
             position embedding; CLIP normalises them first), `patch_features[k]` the output of layer k, one row a patch.
         prefix_features: the same for the encoder positions that are not patches (CLS, registers); possibly none.
         encoder_output: X', what the connector read: the patches after one of the layers, or after several, side by side.
+        output_layers: which ones; 1 is the first.
         visual_embeddings: VT without its places in a sequence.
         stages: symbol, shape and time of X, x_p, X' and VT.
     """
@@ -138,6 +141,7 @@ class Sight:
     patch_features: Float[np.ndarray, "layers N width"]
     prefix_features: Float[np.ndarray, "layers prefix width"]
     encoder_output: Float[np.ndarray, "N F"]
+    output_layers: tuple[int, ...]
     visual_embeddings: Float[np.ndarray, "V D"]
     stages: tuple[Stage, ...]
 
@@ -201,6 +205,24 @@ class Trace:
         stages = tuple(stage for stage in self.stages if stage.symbol != "answer")
         answer = Stage("answer", (len(steps),), ("tokens",), sum(step.milliseconds for step in steps))
         return replace(self, steps=steps, stages=(*stages, answer))
+
+
+@dataclass(frozen=True)
+class EncoderAttention:
+    """Who looks at whom in one layer of the vision encoder; positions that are not patches (CLS, registers) come first.
+
+    Attributes:
+        layer: 1 is the first.
+        weights: one map a head; each row, what one position reads, sums to 1.
+        rollout: attention rollout up to this layer: the product over the layers of (mean of the heads + identity) / 2.
+            Source: Abnar and Zuidema, "Quantifying Attention Flow in Transformers", 2020.
+        prefix: how many positions are not patches.
+    """
+
+    layer: int
+    weights: Float[np.ndarray, "heads positions positions"]
+    rollout: Float[np.ndarray, "positions positions"]
+    prefix: int
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from vlm import architecture
-from vlm.attention import EncoderAttention, recording
+from vlm.attention import recording
+from vlm.records import EncoderAttention
 
 
 @dataclass(frozen=True)

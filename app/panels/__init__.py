@@ -1,8 +1,8 @@
 """The panels: what a visitor sees of one part of the pipeline. Each is three static files (html, css, js) beside this one.
 
 A panel's value is JSON; its script reads it with `watch` and writes it with `textContent`, so that nothing a model, a file or a
-visitor says is ever parsed as a template or as HTML. Panels know nothing of each other: they meet in the browser, as events on the
-document (see `shared.js`).
+visitor says is ever parsed as a template or as HTML. Panels know nothing of each other: they meet in the browser, in the one store of
+the page (`store.js`), which the feeds fill with what Python computed.
 """
 
 from pathlib import Path
@@ -16,12 +16,20 @@ PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 gr.set_static_paths([PLOTLY_JS])
 
 
+def feed(name: str, **properties) -> "Panel":
+    """Where one slice of the store comes in: its value is what Python computed."""
+    return Panel("feed", elem_id=f"feed-{name}", **properties)
+
+
 class Panel(gr.HTML):
     """The panel whose files are called `name`."""
 
-    def __init__(self, name: str, **properties) -> None:
+    def __init__(self, name: str, elem_id: str | None = None, **properties) -> None:
         html, css, js = ((HERE / f"{name}.{kind}").read_text() for kind in ("html", "css", "js"))
-        super().__init__(value=None, html_template=html, css_template=css, js_on_load=js, apply_default_css=False, elem_id=name.replace("_", "-"), elem_classes="panel", **properties)
+        classes = ["panel", "feed"] if name == "feed" else ["panel"]
+        super().__init__(
+            value=None, html_template=html, css_template=css, js_on_load=js, apply_default_css=False, elem_id=elem_id or name.replace("_", "-"), elem_classes=classes, **properties
+        )
 
     def get_block_name(self) -> str:
         return "html"
@@ -37,4 +45,9 @@ def plotly_head() -> str:
 
 def shared_head() -> str:
     """What every panel's script needs, in the page before any of them runs."""
-    return f"<script>{(HERE / 'shared.js').read_text()}</script>"
+    return "".join(f"<script>{(HERE / name).read_text()}</script>" for name in ("store.js", "shared.js"))
+
+
+def shared_css() -> str:
+    """What the views look like together."""
+    return (HERE / "views.css").read_text()

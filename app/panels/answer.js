@@ -1,51 +1,60 @@
-// The answer as it comes, each token with its probability and what could have come instead.
-// Value: {answer, finished, steps: [{string, probability, decoding, end, alternatives: [[string, probability, decoding]]}]}.
-const { element: make, cividis, rgb, ink, percent, visible } = window.VTE;
-const text = element.querySelector('.text'), tokens = element.querySelector('.tokens'), box = element.querySelector('.alternatives');
-let steps = [], pinned = -1;
+// The answer as it comes, each token with its probability and what could have come instead; the prompt in grey above it.
+const { store, element: make, cividis, rgb, ink, percent, visible, heading } = window.VTE;
+const find = selector => element.querySelector(selector);
+const text = find('.text'), tokens = find('.tokens'), box = find('.alternatives'), prompt = find('.prompt');
+let steps = [];
 
+heading(find('.head'), 'Answer', 'D_d', null, 'Brighter is surer. Hover, click or press an arrow key: what could have come instead?');
 function alternatives(index) {
   for (const token of tokens.children) token.classList.toggle('on', +token.dataset.index === index);
-  box.hidden = index < 0;
-  if (index < 0) return;
+  box.hidden = index < 0 || !steps[index];
+  if (box.hidden) return;
   const step = steps[index];
-  box.querySelector('.title').textContent = 'Token ' + (index + 1) + ': “' + visible(step.string) + '”, probability ' + percent(step.probability) + (step.end ? '. It ends the answer.' : '');
+  find('.title').textContent = 'Token ' + (index + 1) + ': “' + visible(step.string) + '”, probability ' + percent(step.probability) + ', entropy ' + step.entropy.toFixed(2) + ' bits (as uncertain as among ' + (2 ** step.entropy).toFixed(1) + ' equal choices)' + (step.end ? '. It ends the answer.' : '');
+  const bar = share => { const node = make('span', 'share'); node.style.width = 74 * share + 'px'; return node; };
   box.querySelector('tbody').replaceChildren(...step.alternatives.map(([string, probability, decoding]) => {
-    const row = make('tr', (string === step.string ? 'chosen' : '') + (decoding ? '' : ' ruled-out')), share = make('span', 'share'), cell = make('td');
-    share.style.width = 120 * probability + 'px';
-    cell.append(share, percent(probability));
-    row.append(make('td', 'word', visible(string)), cell, make('td', '', decoding ? percent(decoding) : 'ruled out'));
+    const row = make('tr', (string === step.string ? 'chosen' : '') + (decoding ? '' : ' ruled-out')), before = make('td'), after = make('td');
+    before.append(bar(probability), percent(probability));
+    if (decoding) after.append(bar(decoding));
+    after.append(decoding ? percent(decoding) : 'ruled out');
+    row.append(make('td', 'word', visible(string)), before, after);
     return row;
   }));
 }
 function token(step, index) {
   const node = make('span', 'token'), colour = cividis(step.probability);
-  node.dataset.index = index; node.setAttribute('role', 'option'); node.tabIndex = index ? -1 : 0;
+  node.dataset.index = index; node.setAttribute('role', 'option'); node.setAttribute('aria-selected', 'false'); node.tabIndex = index ? -1 : 0;
+  node.setAttribute('aria-label', visible(step.string) + ', ' + percent(step.probability));
   node.style.background = rgb(colour); node.style.color = ink(colour);
   node.append(make('span', '', visible(step.string)), make('span', 'p', percent(step.probability)));
   return node;
 }
-function draw() {
-  const value = props.value;
-  if (!value || !value.steps) return;
-  text.classList.toggle('waiting', !value.finished);
-  text.textContent = value.answer || (value.finished ? '(the model ended its answer at once)' : '');
-  const same = value.steps.length >= steps.length && steps.every((step, i) => step.string === value.steps[i].string && step.probability === value.steps[i].probability);
-  if (!same || !value.steps.length) { tokens.replaceChildren(); pinned = -1; alternatives(-1); steps = []; }
-  value.steps.slice(tokens.children.length).forEach((step, i) => tokens.append(token(step, tokens.children.length)));
-  steps = value.steps;
-  if (value.finished && pinned < 0 && steps.length) { pinned = 0; alternatives(0); }
-  element.dataset.finished = String(value.finished);
+function write({ record, answer, busy, step }, changed) {
+  if (changed.has('record')) {
+    prompt.replaceChildren();
+    if (record) {
+      const [before, after] = [record.prompt[0], record.prompt[1]];
+      prompt.append(visible(before), make('span', 'picture', ' ' + record.positions.length + ' visual tokens '), visible(after));
+    }
+  }
+  const said = answer ? answer.steps : [];
+  const same = said.length >= steps.length && steps.every((old, i) => old.string === said[i].string && old.probability === said[i].probability);
+  if (!same || !said.length) tokens.replaceChildren();
+  said.slice(tokens.children.length).forEach(each => tokens.append(token(each, tokens.children.length)));
+  steps = said;
+  const finished = Boolean(answer && (answer.finished || !busy));
+  text.classList.toggle('waiting', Boolean(busy));
+  text.textContent = answer ? answer.answer || (answer.finished ? '(the model ended its answer at once)' : '') : '';
+  alternatives(step >= 0 ? step : finished && steps.length ? 0 : -1);
+  element.dataset.finished = String(finished && steps.length > 0 && !busy);
 }
 const indexOf = event => { const node = event.target.closest('.token'); return node ? +node.dataset.index : -1; };
 tokens.addEventListener('mouseover', event => { const index = indexOf(event); if (index >= 0) alternatives(index); });
-tokens.addEventListener('mouseleave', () => alternatives(pinned));
-tokens.addEventListener('focusin', event => { pinned = indexOf(event); alternatives(pinned); });
-tokens.addEventListener('click', event => { const index = indexOf(event); if (index >= 0) { pinned = index; alternatives(index); } });
+tokens.addEventListener('mouseleave', () => alternatives(store.state.step >= 0 ? store.state.step : steps.length && !store.state.busy ? 0 : -1));
+tokens.addEventListener('focusin', event => store.set({ step: indexOf(event) }));
+tokens.addEventListener('click', event => { const index = indexOf(event); if (index >= 0) store.set({ step: index }); });
 tokens.addEventListener('keydown', event => {
   const move = { ArrowRight: 1, ArrowLeft: -1 }[event.key], next = move && tokens.children[indexOf(event) + move];
   if (next) { event.preventDefault(); next.tabIndex = 0; next.focus(); }
 });
-window.VTE.on('stop', () => { text.classList.remove('waiting'); if (steps.length) element.dataset.finished = 'true'; });
-watch('value', draw);
-draw();
+store.subscribe(['record', 'answer', 'busy', 'step'], write);

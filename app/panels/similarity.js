@@ -1,6 +1,6 @@
 // Photos against texts: one matrix at a time, e^tau and the losses; a text under the pointer paints its patch shares over the photo.
 // Value: {photos, texts, matrices, logit_scale, logit_bias, losses, shares}.
-const { element: make, cividis, rgb, ink, percent, send } = window.VTE;
+const { element: make, cividis, rgb, ink, percent, store, gradient } = window.VTE;
 const table = element.querySelector('.matrix'), words = element.querySelector('.words'), facts = element.querySelector('.facts');
 const WORDS = {
   cosine: 'How alike the two vectors point: 1 the same way, 0 unrelated, −1 opposite.',
@@ -16,7 +16,7 @@ function draw() {
   if (!value || !value.texts) return;
   const matrix = value.matrices[which], all = matrix.flat(), probability = which.includes('_to_');
   const low = probability ? 0 : Math.min(...all), high = probability ? 1 : Math.max(...all);
-  const number = share => (probability ? percent(share) : share.toFixed(which === 'logits' ? 2 : 3)), steps = [0, .125, .25, .375, .5, .625, .75, .875, 1];
+  const number = share => (probability ? percent(share) : share.toFixed(which === 'logits' ? 2 : 3));
   const head = make('tr');
   head.append(make('th', '', ''));
   value.photos.forEach((photo, i) => {
@@ -36,7 +36,7 @@ function draw() {
   });
   element.querySelector('.scale').hidden = false;
   element.querySelector('.low').textContent = number(low); element.querySelector('.high').textContent = number(high);
-  element.querySelector('.colours').style.background = 'linear-gradient(to right, ' + steps.map(share => rgb(cividis(share))).join(', ') + ')';
+  element.querySelector('.colours').style.background = gradient(cividis);
   table.replaceChildren(head, ...rows);
   const bias = value.logit_bias ? ' + ' + value.logit_bias.toFixed(2) : '', n = value.photos.length;
   facts.textContent = 'e^τ = ' + value.logit_scale.toFixed(2) + ', so logits = cosine · ' + value.logit_scale.toFixed(2) + bias + '. ' + (value.losses
@@ -49,9 +49,11 @@ function heat(event) {
   const row = event.target.closest('tr'), value = props.value;
   if (!value || !value.shares || !row || row.dataset.text === undefined) return;
   const t = +row.dataset.text;
-  send('heat', { values: value.shares.patches[t], label: 'What each patch adds to “' + value.texts[t] + '”: CLS ' + value.shares.class[t].toFixed(3) + ' + mean of the patches = cosine ' + value.matrices.cosine[0][t].toFixed(3) });
+  const { record } = store.state, values = value.shares.patches[t];
+  if (!record || record.positions.length !== values.length) return;
+  store.set({ overlay: { values, from: 'similarity', label: 'What each patch adds to “' + value.texts[t] + '”: CLS ' + value.shares.class[t].toFixed(3) + ' + mean of the patches = cosine ' + value.matrices.cosine[0][t].toFixed(3) } });
 }
-const cold = () => send('heat', { values: null });
+const cold = () => { if (store.state.overlay && store.state.overlay.from === 'similarity') store.set({ overlay: null }); };
 table.addEventListener('mouseover', heat);
 table.addEventListener('focusin', heat);
 table.addEventListener('mouseleave', cold);

@@ -1,37 +1,44 @@
-// The strip X -> x_p -> X' -> VT -> VT + TT -> answer. Value: {stages: [{symbol, shape, axes, ms}]}, as far as they have come.
+// The strip X -> x_p -> + position -> X' -> VT -> VT + TT -> answer: what each stage gave, its shape and its time; a click opens its view.
 const CARDS = [
-  { symbol: 'X', name: 'image', words: 'your photo, scaled to what the model reads' },
-  { symbol: 'x_p', arrow: '', name: 'patches', words: 'cut into small squares, each a row of numbers' },
-  { symbol: "X'", arrow: 'f_v', arrowName: 'vision encoder', name: 'patch features', words: 'each patch, now aware of the others' },
-  { symbol: 'VT', arrow: 'm_γ', arrowName: 'connector', name: 'visual tokens', words: 'the patches in the language model’s own space' },
-  { symbol: 'VT + TT', arrow: '', name: 'fused sequence', words: 'visual tokens and the words of the prompt, in one row' },
-  { symbol: 'answer', arrow: 'g_φ, D_d', arrowName: 'language model, decoding operator', name: 'answer', words: 'one token after the other' },
+  { symbol: 'X', name: 'image', view: 'photo' },
+  { symbol: 'x_p', arrow: '', name: 'patches', view: 'patches' },
+  { symbol: "X'", arrow: 'f_v', arrowName: 'vision encoder', name: 'patch features', view: 'encoder' },
+  { symbol: 'VT', arrow: 'm_γ', arrowName: 'connector', name: 'visual tokens', view: 'connector' },
+  { symbol: 'VT + TT', arrow: '', name: 'sequence', view: 'sequence' },
+  { symbol: 'answer', arrow: 'g_φ, D_d', arrowName: 'language model, decoding operator', name: 'answer', view: null },
 ];
-const { element: make, symbol } = window.VTE;
+const { store, element: make, symbol, shape } = window.VTE;
 const strip = element.querySelector('.strip');
 
-function draw() {
-  const stages = (props.value && props.value.stages) || [];
-  strip.replaceChildren();
-  for (const card of CARDS) {
-    if ('arrow' in card) {
-      const arrow = make('li', 'arrow');
-      const label = make('span', 'label');
-      card.arrow.split(', ').filter(Boolean).forEach((name, i) => { if (i) label.append(', '); label.append(symbol(name)); });
-      arrow.append(label);
-      if (card.arrowName) arrow.title = card.arrowName; else arrow.setAttribute('aria-hidden', 'true');
-      strip.append(arrow);
-    }
-    const stage = stages.find(each => each.symbol === card.symbol);
-    const item = make('li', stage ? 'card' : 'card empty');
-    item.dataset.symbol = card.symbol;
-    if (card.symbol === 'answer') item.append(make('span', 'vte-symbol', '“…”')); else item.append(symbol(card.symbol));
-    item.append(make('span', 'name', card.name), make('span', 'words', card.words));
-    item.append(make('span', 'shape', stage ? stage.shape.map(size => size.toLocaleString('en')).join(' × ') : '–'));
-    item.append(make('span', 'axes', stage ? stage.axes.join(' × ') : ''));
-    item.append(make('span', 'time', stage ? stage.ms.toLocaleString('en', { maximumFractionDigits: 1 }) + ' ms' : ''));
-    strip.append(item);
+for (const card of CARDS) {
+  if ('arrow' in card) {
+    const arrow = make('li', 'arrow'), label = make('span', 'label');
+    card.arrow.split(', ').filter(Boolean).forEach((name, i) => { if (i) label.append(', '); label.append(symbol(name)); });
+    arrow.append(label);
+    if (card.arrowName) arrow.title = card.arrowName; else arrow.setAttribute('aria-hidden', 'true');
+    strip.append(arrow);
   }
+  const item = make('li', 'card empty'), button = make('button', 'open');
+  button.type = 'button'; item.dataset.symbol = card.symbol;
+  const sign = card.symbol === 'answer' ? make('span', 'vte-symbol', '“…”') : symbol(card.symbol);
+  const name = make('span', 'name'), bar = make('progress');
+  name.append(sign, ' ' + card.name); bar.max = 1; bar.hidden = true; bar.setAttribute('aria-label', card.name + ' under way');
+  button.append(name, make('span', 'shape', '–'), make('span', 'axes', '\u00a0'), bar);
+  if (card.view) button.addEventListener('click', event => store.set({ open: event.shiftKey ? [...new Set([store.state.open[0], card.view])] : [card.view] }));
+  else button.addEventListener('click', () => document.querySelector('#answer').scrollIntoView({ block: 'nearest' }));
+  item.append(button); strip.append(item);
+  Object.assign(card, { item, button, shape: button.querySelector('.shape'), axes: button.querySelector('.axes'), bar });
 }
-watch('value', draw);
-draw();
+store.subscribe(['record', 'answer', 'open', 'busy'], ({ record, answer, open, busy }) => {
+  for (const card of CARDS) {
+    const stages = (answer && answer.stages) || (record && record.stages) || [], stage = stages.find(each => each.symbol === card.symbol);
+    const steps = card.symbol === 'answer' && answer ? answer.steps.length : 0;
+    card.item.classList.toggle('empty', !stage && !steps);
+    card.button.setAttribute('aria-pressed', String(open.includes(card.view)));
+    card.shape.textContent = stage ? shape(stage.shape) : steps ? steps + ' tokens' : '–';
+    card.axes.textContent = stage ? stage.axes.join(' × ') + ' · ' + stage.ms.toLocaleString('en', { maximumFractionDigits: 1 }) + ' ms' : '\u00a0';
+    card.bar.hidden = !(busy && !stage);
+    if (steps && answer.longest) card.bar.value = steps / answer.longest; else card.bar.removeAttribute('value');
+  }
+  element.dataset.busy = String(busy);
+});

@@ -1,8 +1,10 @@
 """The page on tiny models, served once, a client and a browser to use it."""
 
+import base64
 import shutil
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 from gradio_client import Client
 
@@ -13,6 +15,11 @@ from tests.tiny import photo
 CHROMIUM_FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
 )
+
+
+def unpacked(value: dict) -> np.ndarray:
+    """An array as the page's script reads it."""
+    return np.frombuffer(base64.b64decode(value["data"]), "<" + value["type"]).reshape(value["shape"])
 
 
 @pytest.fixture(scope="session", autouse=True)

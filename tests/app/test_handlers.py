@@ -10,6 +10,7 @@ from PIL import Image
 
 import vlm
 from app import handlers, models
+from tests.app.conftest import unpacked
 from tests.tiny import photo
 
 GREEDY = (0.0, 0, 1.0, 1.0, 0, 6)  # temperature, top-k, top-p, repetition penalty, seed, max_new_tokens
@@ -18,43 +19,107 @@ QUESTION = "What is in this image?"
 pytestmark = pytest.mark.usefixtures("tiny_page")
 
 
-def run(path, question=QUESTION, settings=GREEDY):
-    return list(handlers.run(path, question, "pca", 0, *settings))
+LAYOUT = ("pca", 2, 0, 15, "cosine")  # method, dimensions, seed, neighbours, distance
+
+
+def run(path, question=QUESTION, settings=GREEDY, layout=LAYOUT):
+    """What the page receives, update by update: (record, plane, answer, words)."""
+    return list(handlers.run(path, question, *layout, *settings))
+
+
+def answers(path, **options) -> list[dict]:
+    return [update[2] for update in run(path, **options) if not is_skipped(update[2])]
 
 
 def is_skipped(value) -> bool:
     return value == gr.skip()
 
 
-def test_the_stage_views_come_first_and_the_answer_streams_after_them(uploaded):
+def test_the_stage_views_come_first_the_answer_streams_and_the_words_come_last(uploaded):
     first, *middle, last = run(uploaded)
-    assert [bool(value) for value in first] == [True] * 4 and first[3]["steps"] == []
-    assert [len(views[3]["steps"]) for views in middle] == list(range(1, len(middle) + 1))
-    assert all(is_skipped(view) for views in middle for view in views[:3])
-    assert last[3]["finished"] and last[3]["steps"] == middle[-1][3]["steps"]
-    assert last[0]["stages"][-1]["symbol"] == "answer"
+    record, plane, answer, words = first
+    assert record["run"] == plane["run"] and answer["steps"] == [] and is_skipped(words)
+    assert all(is_skipped(update[0]) and is_skipped(update[1]) and is_skipped(update[3]) for update in middle)
+    *streamed, finished = (update[2] for update in middle)
+    assert [len(each["steps"]) for each in streamed] == list(range(1, len(streamed) + 1))
+    assert finished["finished"] and finished["steps"] == streamed[-1]["steps"]
+    assert finished["stages"][-1]["symbol"] == "answer"
+    assert last[3]["run"] == record["run"] and is_skipped(last[2])
 
 
 def test_the_page_says_what_the_library_says(uploaded, tiny_model):
     trace = tiny_model.trace(vlm.open_image(uploaded), QUESTION, vlm.Decoding(max_new_tokens=6))
-    assert run(uploaded)[-1][3]["answer"] == trace.answer
+    assert answers(uploaded)[-1]["answer"] == trace.answer
 
 
-def test_another_decoding_does_not_encode_again(uploaded, monkeypatch):
-    run(uploaded)
-    monkeypatch.setattr(type(models.language.get()), "encode", None)
+def never(monkeypatch, *names: str) -> None:
+    """From now on these methods of the model fail."""
+    for name in names:
+        monkeypatch.setattr(type(models.language.get()), name, None)
+
+
+def test_another_decoding_reuses_the_prefill(uploaded, monkeypatch):
+    before = answers(uploaded)[-1]["steps"]
+    never(monkeypatch, "see", "ask", "prefill")
     run(uploaded, settings=(1.0, 5, 0.9, 1.2, 3, 4))
+    assert answers(uploaded)[-1]["steps"] == before
+
+
+def test_another_question_reuses_the_encoder(uploaded, monkeypatch):
+    run(uploaded)
+    never(monkeypatch, "see")
+    assert answers(uploaded, question="Where is the cat?")[-1]["finished"]
+
+
+def test_another_layer_or_projection_does_not_run_the_model(uploaded, monkeypatch):
+    key = run(uploaded)[0][0]["run"]
+    never(monkeypatch, "see", "ask", "prefill", "decode")
+    assert handlers.layer([key, 2])["rgb"]["rgb"]["shape"] == [16, 3]
+    assert handlers.reproject(uploaded, QUESTION, "pca", 3, 0, 15, "cosine")["points"]["shape"][1] == 3
+
+
+def test_a_run_begins_with_pca_and_ends_with_the_projection_that_was_asked_for(uploaded):
+    updates = run(uploaded, layout=("tsne", 2, 1, 5, "cosine"))
+    assert updates[0][1]["method"] == "pca" and updates[-1][1]["method"] == "tsne"
+    assert "seed 1, 5 neighbours" in updates[-1][1]["settings"]
+
+
+@pytest.mark.parametrize("layout", [("pca", 2, None, 15, "cosine"), ("umap", 2, 0, 0, "cosine"), ("umap", 4, 0, 15, "cosine"), ("lda", 2, 0, 15, "cosine"), ("tsne", 2, 0, 15, "x")])
+def test_a_projection_that_is_not_to_be_had_is_refused(uploaded, layout):
+    with pytest.raises(gr.Error):
+        run(uploaded, layout=layout)
+
+
+def test_a_token_tells_its_rows_at_every_layer(uploaded, tiny_model):
+    key = run(uploaded)[0][0]["run"]
+    sight = tiny_model.see(vlm.open_image(uploaded))
+    attention = tiny_model.encoder_attention(sight, 2)
+    rows = handlers.rows([key, 5, 2])
+    np.testing.assert_allclose(unpacked(rows["attention"]), attention.weights[:, attention.prefix + 5, attention.prefix :], atol=1e-6)
+    np.testing.assert_allclose(unpacked(rows["rollout"]), attention.rollout[attention.prefix + 5, attention.prefix :], atol=1e-6)
+    assert rows["elsewhere"] == pytest.approx(1 - unpacked(rows["attention"]).sum(1).mean(), abs=1e-4)
+    assert unpacked(rows["cosine"])[5] == pytest.approx(1, abs=1e-5) and unpacked(rows["position_cosine"])[5] == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(unpacked(rows["projection"]) + unpacked(rows["position"]), (sight.projections + sight.position_embeddings)[5], atol=1e-5)
+    assert "attention" not in handlers.rows([key, 5, 0])
+
+
+@pytest.mark.parametrize("asked", [None, {}, [], ["x"], ["gone", 0, 0], ["KEY", 16, 0], ["KEY", -1, 0], ["KEY", 0, 4], ["KEY", True, 0], ["KEY", "0", 0], ["KEY", 0, [1]]])
+def test_what_a_script_may_not_ask_is_answered_in_a_sentence(uploaded, asked):
+    key = run(uploaded)[0][0]["run"]
+    reply = handlers.rows([key if part == "KEY" else part for part in asked] if isinstance(asked, list) else asked)
+    assert set(reply) == {"error"} and reply["error"].endswith((".", "it."))
 
 
 def test_another_photo_of_the_same_name_is_encoded_again(upload):
-    before = run(upload(photo(80, 60, seed=1), "again.png"))[0]
-    after = run(upload(photo(80, 60, seed=2), "again.png"))[0]
-    assert before[1]["photo"] != after[1]["photo"] and before[1]["norms"] != after[1]["norms"]
+    before = run(upload(photo(80, 60, seed=1), "again.png"))[0][0]
+    after = run(upload(photo(80, 60, seed=2), "again.png"))[0][0]
+    assert before["photo"] != after["photo"] and before["numbers"]["VT"] != after["numbers"]["VT"]
 
 
 def test_the_same_seed_gives_the_same_answer(uploaded):
     warm = (1.5, 0, 1.0, 1.0, 7, 8)
-    assert run(uploaded, settings=warm)[-1][3] == run(uploaded, settings=warm)[-1][3]
+    first, second = (answers(uploaded, settings=warm)[-1]["steps"] for _ in range(2))
+    assert first == second
 
 
 def test_comparing_needs_no_question(uploaded, upload):
@@ -135,9 +200,9 @@ GOOD = {
 @pytest.mark.parametrize("name", GOOD)
 def test_a_photo_of_an_unusual_kind_is_shown(name, upload):
     content, (height, width) = GOOD[name]
-    views = run(upload(content(), name))
-    assert views[0][1]["photo_size"] == [height, width]
-    assert views[-1][3]["finished"]
+    updates = run(upload(content(), name))
+    assert updates[0][0]["photo_size"] == [height, width]
+    assert updates[-2][2]["finished"]
 
 
 def test_transparent_is_white_and_not_the_colour_underneath(upload):
@@ -252,4 +317,4 @@ def test_too_many_photos_are_refused_before_they_are_opened(uploaded):
 def test_text_that_looks_like_code_stays_text(uploaded):
     nasty = "<img src=x onerror=alert(1)> ${alert(1)} {{value}}"
     assert handlers.compare(uploaded, None, nasty)["texts"] == [nasty]
-    assert run(uploaded, nasty)[-1][3]["finished"]
+    assert answers(uploaded, question=nasty)[-1]["finished"]

@@ -1,0 +1,52 @@
+// X': the patches inside the encoder, layer by layer: main directions as colours, lengths, who is alike, who looks at whom.
+const { store, heading, stageView, GridMap } = window.VTE;
+const find = selector => element.querySelector(selector);
+const slider = find('.layer'), background = find('.background'), over = find('.over');
+const maps = Object.fromEntries(['rgb', 'norms', 'cosine', 'attention', 'rollout'].map(name => [name, new GridMap(find('.main'), name)]));
+let heads = [];
+slider.addEventListener('input', () => store.set({ layer: +slider.value }));
+background.addEventListener('change', () => draw(store.state));
+over.addEventListener('change', () => draw(store.state));
+
+const layerOf = (array, layer) => { const width = array.length / array.shape[0]; return array.subarray(layer * width, (layer + 1) * width); };
+const shares = explained => explained.map(share => (100 * share).toFixed(0)).join(' + ') + ' %';
+function mean(attention) {
+  const [count, width] = attention.shape, values = new Float32Array(width);
+  for (let head = 0; head < count; head++) for (let i = 0; i < width; i++) values[i] += attention[head * width + i] / count;
+  return values;
+}
+function draw({ record, rows, colours: all, layer }) {
+  const token = store.focus();
+  heading(find('.head'), 'Vision encoder', "X'", record && record.numbers["X'"].shape,
+    'Look for things and their parts in one colour (PCA-RGB), and for single patches that are far longer than the rest: the encoder uses them as notepads, not as pictures of their place.');
+  find('.hint').textContent = !record ? 'Run a question first.' : token < 0 ? 'Select a patch to see which others are like it and which it looks at.' : rows && rows.error ? rows.error : '';
+  if (!record) { for (const map of Object.values(maps)) map.show(null); return; }
+  const { layers } = record, last = layers.norms.shape[0] - 1;
+  slider.max = last; slider.value = layer;
+  slider.setAttribute('aria-valuetext', layer ? 'layer ' + layer : 'before layer 1');
+  find('.which').textContent = layer ? layer + ' of ' + last : 'before layer 1';
+  const norms = layerOf(layers.norms, layer), limit = layers.limit[layer], outliers = norms.reduce((found, norm, i) => (norm > limit ? [...found, i] : found), []);
+  const tint = all && !all.error && all.about[0] === layer && all[background.checked ? 'foreground' : 'rgb'];
+  const there = rows && !rows.error && rows.about[0] === token && rows.about[1] === layer, looks = there && rows.attention;
+  const mask = tint && background.checked && Uint8Array.from({ length: norms.length }, (_, i) => tint.rgb[3 * i] || tint.rgb[3 * i + 1] || tint.rgb[3 * i + 2]);
+  const shown = {
+    rgb: tint ? { rgb: tint.rgb, mask, label: 'PCA-RGB: ' + shares(tint.explained) + ' of the variance' } : maps.rgb.map || null,
+    norms: { values: norms, label: 'length of each vector' },
+    cosine: there ? { values: rows.cosine, signed: true, low: -1, high: 1, label: 'cosine with patch ' + token } : null,
+    attention: looks ? { values: mean(looks), label: 'patch ' + token + ' looks at (mean of heads' + (rows.prefix ? '; ' + (100 * rows.elsewhere).toFixed(0) + ' % to CLS)' : ')') } : null,
+    rollout: looks ? { values: rows.rollout, label: 'rollout of layers 1 to ' + layer } : null,
+  };
+  for (const [name, map] of Object.entries(maps)) map.show(shown[name]);
+  const read = layers.read.length > 1 ? 'X\u2032 is layers ' + layers.read.join(', ') + ' side by side. ' : 'X\u2032 is layer ' + layers.read[0] + '. ';
+  find('.registers').textContent = read + (outliers.length
+    ? outliers.length + ' of ' + norms.length + ' patches are outliers (“registers”), longer than three times the median, ' + limit.toFixed(1) + ': ' + outliers.slice(0, 8).join(', ') + (outliers.length > 8 ? ' …' : '')
+    : 'No patch is longer than three times the median (' + limit.toFixed(1) + '): no outlier (“register”) tokens in this layer.');
+  while (heads.length < (looks ? looks.shape[0] : 0)) { const map = new GridMap(find('.heads'), 'head'); map.host.classList.add('small'); heads.push(map); }
+  heads.forEach((map, head) => map.show(looks && head < looks.shape[0] ? { values: layerOf(looks, head), label: 'head ' + head } : null));
+  const chosen = over.value ? shown[over.value] || null : null;
+  if (over.value || (store.state.overlay && store.state.overlay.from === 'encoder')) store.set({ overlay: chosen && { ...chosen, from: 'encoder', label: 'layer ' + layer + ': ' + chosen.label } });
+}
+stageView(element, 'encoder', ['record', 'rows', 'colours', 'layer', 'selected', 'hovered'], (state, changed) => {
+  if (changed.has('hovered') && changed.size === 1) { for (const map of [...Object.values(maps), ...heads]) map.mark(); return; }
+  draw(state);
+});

@@ -1,0 +1,98 @@
+// The state of the page. Every view reads it, subscribes to what it shows, and writes what the visitor does; no view knows another.
+//
+//   record    the run that is shown: photo, patches, norms, colours, prompt (see `payloads.record`), or null
+//   plane     the tokens' points (see `payloads.plane`)       words     nearest words and groups of the visual tokens
+//   answer    {answer, finished, steps} so far                busy      whether a run is under way
+//   selected  visual tokens, the last one is in focus         hovered   the visual token under the pointer, -1: none
+//   text      the text token under the pointer, -1: none      step      the word of the answer that is looked at, -1: none
+//   layer     of the encoder                                  open      the stage views in sight, one or two
+//   rows      what the server says of the token in focus at this layer (see `payloads.rows`), or null while it is on its way
+//   colours   PCA-RGB of this layer (see `payloads.layer`), or null while they are on their way
+//   overlay   {values or rgb, low, high, label} drawn over the photo, or null
+//   history   earlier runs, the newest first
+window.VTE = window.VTE || {};
+window.VTE.store = (() => {
+  const state = {
+    record: null, plane: null, words: null, answer: null, busy: false, selected: [], hovered: -1, text: -1, step: -1,
+    layer: 0, open: ['space'], rows: null, colours: null, overlay: null, history: [],
+  };
+  const views = [];
+  let changed = new Set(), waiting = false, server = null;
+
+  // All that changes within one frame is drawn in that frame, each view once.
+  function set(change) {
+    for (const name of Object.keys(change)) if (state[name] !== change[name]) { state[name] = change[name]; changed.add(name); }
+    if (changed.size && !waiting) { waiting = true; requestAnimationFrame(draw); }
+  }
+  function draw() {
+    const now = changed;
+    waiting = false; changed = new Set();
+    if (['selected', 'layer', 'record', 'open'].some(name => now.has(name))) ask();
+    for (const view of views) if (view.names.some(name => now.has(name))) view.draw(state, now);
+    if (now.has('open')) document.documentElement.dataset.open = state.open.join(' ');
+  }
+  function subscribe(names, callback) { views.push({ names, draw: callback }); callback(state, new Set(names)); }
+
+  // An array arrives as {type, shape, data}: its bytes, little-endian, in base64.
+  const TYPES = { u1: Uint8Array, i4: Int32Array, f4: Float32Array };
+  function unpack(value) {
+    if (!value || typeof value !== 'object') return value;
+    if (Array.isArray(value)) return value.map(unpack);
+    if (value.data === undefined || !TYPES[value.type]) return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, unpack(part)]));
+    const array = new TYPES[value.type](Uint8Array.from(atob(value.data), letter => letter.charCodeAt(0)).buffer);
+    array.shape = value.shape;
+    return array;
+  }
+
+  // What Python sent: one slice of the state. A new record begins a new run; the others belong to the record of the same run.
+  function receive(name, value) {
+    if (!value) return;
+    value = unpack(value);
+    if (name === 'record') {
+      const layers = value.layers.norms.shape[0] - 1, kept = state.record && state.record.layers.norms.shape[0] - 1 === layers;
+      const same = state.record && state.record.photo === value.photo;
+      set({
+        record: value, plane: null, words: null, answer: null, busy: true, hovered: -1, text: -1, step: -1, overlay: null, rows: null, colours: null,
+        layer: kept ? state.layer : value.layers.read[value.layers.read.length - 1], selected: same ? state.selected : [], history: [{ record: value }, ...state.history].slice(0, 8),
+      });
+    } else {
+      set({ [name]: value });
+      if (name === 'answer' && value.finished) set({ busy: false });
+      const [latest, ...earlier] = state.history;
+      if (latest && state.record === latest.record) state.history = [{ ...latest, [name]: value }, ...earlier];
+    }
+  }
+  function recall(run) {
+    set({
+      record: run.record, plane: run.plane || null, words: run.words || null, answer: run.answer || null, hovered: -1, text: -1, step: -1,
+      selected: run.record.photo === (state.record || {}).photo ? state.selected : [], overlay: null, rows: null, colours: null, layer: Math.min(state.layer, run.record.layers.norms.shape[0] - 1),
+    });
+  }
+
+  // What is too large to send for every token and layer is asked for when it is looked at, once.
+  const known = new Map();
+  function ask() {
+    const { record, layer, open } = state, token = focus();
+    const encoder = open.includes('encoder'), of = encoder || open.includes('positions') || open.includes('patches');
+    fetch_('colours', encoder && record, 'layer', [layer]);
+    fetch_('rows', of && record && token >= 0, 'rows', [token, layer]);
+  }
+  function fetch_(name, wanted, call, about) {
+    if (!wanted || !server) { set({ [name]: null }); return; }
+    const { record } = state, key = [call, record.run, ...about].join(' ');
+    if (known.has(key)) { set({ [name]: known.get(key) }); return; }
+    latest[name] = key;
+    server[call]([record.run, ...about]).then(answer => {
+      const value = { ...unpack(answer), about };
+      if (!value.error) known.set(key, value);
+      while (known.size > 300) known.delete(known.keys().next().value);
+      if (latest[name] === key && state.record === record) set({ [name]: value });
+    });
+  }
+  const latest = {};
+  document.documentElement.dataset.open = state.open.join(' ');
+  const connect = functions => { server = functions; };
+  const focus = () => (state.selected.length ? state.selected[state.selected.length - 1] : -1);
+  const shown = () => (state.hovered >= 0 ? state.hovered : focus());  // what an inspector tells about
+  return { state, set, subscribe, receive, recall, connect, focus, shown };
+})();
