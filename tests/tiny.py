@@ -46,6 +46,7 @@ def tiny_llava(
     resize: Literal["crop", "squash"] | None = None,
     seed: int = 0,
     context: int = 512,
+    side: int = SIDE,
 ) -> Path:
     """Save a tiny LLaVA checkpoint with its processor that `vlm.load(folder)` reads: 16 visual tokens, 3 + 3 layers.
 
@@ -53,6 +54,7 @@ def tiny_llava(
         resize: "crop" resizes the shorter side and keeps the centre, as CLIP does; "squash" resizes both sides. By default what
             the encoder is usually used with: "crop" for CLIP, "squash" for the others.
         context: the longest sequence of the language model.
+        side: of what the encoder receives, in pixels.
     """
     import torch
 
@@ -62,7 +64,7 @@ def tiny_llava(
     import transformers as tf
 
     tokenizer = tiny_tokenizer()
-    shape = dict(hidden_size=32, num_hidden_layers=3, num_attention_heads=4, image_size=SIDE, patch_size=PATCH)
+    shape = dict(hidden_size=32, num_hidden_layers=3, num_attention_heads=4, image_size=side, patch_size=PATCH)
     visions = {
         "clip": tf.CLIPVisionConfig(intermediate_size=64, **shape),
         "siglip": tf.SiglipVisionConfig(intermediate_size=64, vision_use_head=False, **shape),
@@ -85,7 +87,7 @@ def tiny_llava(
             initializer_range=0.2,  # answers that differ from token to token
         ),
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
-        image_seq_length=(SIDE // PATCH) ** 2,
+        image_seq_length=(side // PATCH) ** 2,
         vision_feature_layer={"clip": -2, "dinov2": [-3, -2], "siglip": -1}[vision],
         vision_feature_select_strategy="default" if has_class else "full",
     )
@@ -94,9 +96,9 @@ def tiny_llava(
     for parameter in model.model.multi_modal_projector.parameters():
         torch.nn.init.normal_(parameter, std=0.3)  # so that the photo changes the answer
     model.generation_config.eos_token_id = model.generation_config.pad_token_id = tokenizer.eos_token_id
-    square = {"height": SIDE, "width": SIDE}
+    square = {"height": side, "width": side}
     crop = (resize or ("crop" if vision == "clip" else "squash")) == "crop"
-    sizes = dict(size={"shortest_edge": SIDE} if crop else square, crop_size=square, do_center_crop=crop)
+    sizes = dict(size={"shortest_edge": side} if crop else square, crop_size=square, do_center_crop=crop)
     if vision == "siglip" and not crop:
         image_processor = tf.SiglipImageProcessor(size=square)
     else:

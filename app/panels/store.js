@@ -29,6 +29,7 @@ window.VTE.store = (() => {
     waiting = false; changed = new Set();
     if (['selected', 'layer', 'record', 'open'].some(name => now.has(name))) ask();
     for (const view of views) if (view.names.some(name => now.has(name))) view.draw(state, now);
+    if (now.has('selected')) document.documentElement.dataset.selected = state.selected.join(',');
     if (now.has('open')) document.documentElement.dataset.open = state.open.join(' ');
   }
   function subscribe(names, callback) { views.push({ names, draw: callback }); callback(state, new Set(names)); }

@@ -7,11 +7,11 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import numpy as np
 import pytest
 
 import vlm
@@ -34,71 +34,230 @@ def picture(tmp_path):
 
 
 def ask(page, path, question: str) -> None:
-    """Upload, type, press Enter; wait for the end of the answer."""
+    """Upload, type, press Enter; wait for the end of the answer and for what comes after it."""
     page.set_input_files("#photo input[type=file]", path)
     expect(page.locator("#photo img").first).to_be_visible()
     page.fill("#question textarea", question)
     page.press("#question textarea", "Enter")
     expect(page.locator("#answer [data-finished=true]")).to_be_attached()
-    expect(page.locator("#projection [data-ready]")).to_be_attached()
+    page.wait_for_function("question => { const { record, words } = VTE.store.state; return record && record.question === question && words; }", arg=question.strip())
 
 
-def press_patch(page, row: int, column: int, rows: int, columns: int, **options) -> int:
-    """Click the middle of a patch; its index."""
-    overlay = page.locator("#patch-grid .overlay")
-    overlay.scroll_into_view_if_needed()
-    box = overlay.bounding_box()
-    overlay.click(position={"x": (column + 0.5) * box["width"] / columns, "y": (row + 0.5) * box["height"] / rows}, **options)
-    return row * columns + column
+def open_view(page, name: str, beside: bool = False) -> None:
+    page.locator(f"#view-tabs [data-view={name}]").click(modifiers=["Shift"] if beside else [])
+    expect(page.locator(f"#view-{name}")).to_be_visible()
+    expect(page.locator(f"#view-{name} [data-drawn]")).to_be_attached()
+
+
+def place(page, token: int, selector: str = "#received .overlay") -> dict:
+    """The middle of a token's patch in a picture of the whole grid, within the element."""
+    rows, columns = page.evaluate("[VTE.store.state.record.rows, VTE.store.state.record.columns]")
+    box = page.locator(selector).bounding_box()
+    return {"x": (token % columns + 0.5) * box["width"] / columns, "y": (token // columns + 0.5) * box["height"] / rows}
+
+
+def press_patch(page, token: int, selector: str = "#received .overlay", **options) -> None:
+    page.locator(selector).scroll_into_view_if_needed()
+    page.locator(selector).click(position=place(page, token, selector), **options)
 
 
 def expect_selected(page, *tokens: int) -> None:
-    """Grid and projection show the same selection, and the projection a ring for each at its point."""
-    for panel in ("patch-grid", "projection"):
-        expect(page.locator(f"#{panel} [data-selected]")).to_have_attribute("data-selected", ",".join(map(str, tokens)))
-    for token in tokens:
-        expect(page.locator(f"#projection .ring[data-token='{token}']").first).to_be_visible()
-    assert page.evaluate(
-        """() => { const plot = document.querySelector('#projection .plot'), layout = plot._fullLayout, [points] = plot.data;
-        return [...plot.querySelectorAll('.ring')].every(ring => { const token = +ring.dataset.token;
-          return Math.abs(parseFloat(ring.style.left) - layout.xaxis._offset - layout.xaxis.d2p(points.x[token])) < 1
-              && Math.abs(parseFloat(ring.style.top) - layout.yaxis._offset - layout.yaxis.d2p(points.y[token])) < 1; }); }"""
+    """Every view that is in sight shows this selection."""
+    text = ",".join(map(str, tokens))
+    expect(page.locator("html")).to_have_attribute("data-selected", text)
+    expect(page.locator("#received [data-selected]")).to_have_attribute("data-selected", text)
+    assert page.evaluate("VTE.store.state.selected") == list(tokens)
+    for name in page.evaluate("VTE.store.state.open"):
+        for index in range(page.locator(f"#view-{name} .map:not([hidden]) .map-marks").count()):
+            expect(page.locator(f"#view-{name} .map:not([hidden]) .map-marks").nth(index).locator(".mark:not(.hover)")).to_have_count(len(tokens))
+
+
+def point_of(page, token: int) -> tuple[float, float]:
+    """Where a token's dot is in the window, by Plotly's own axes."""
+    page.locator("#view-space .plot").scroll_into_view_if_needed()
+    return page.evaluate(
+        """token => { const plot = document.querySelector('#view-space .plot'), { xaxis, yaxis } = plot._fullLayout, box = plot.getBoundingClientRect(), { points } = VTE.store.state.plane;
+        return [box.left + xaxis._offset + xaxis.d2p(points[2 * token]), box.top + yaxis._offset + yaxis.d2p(points[2 * token + 1])]; }""",
+        token,
     )
 
 
-def test_mouse_and_keyboard_select_patches_in_every_panel(url, visit, picture):
+def freest(page) -> int:
+    """The visual token whose dot has no other near it."""
+    return page.evaluate(
+        """() => { const { points } = VTE.store.state.plane, count = VTE.store.state.record.positions.length, all = points.length / 2;
+        const distance = i => Math.min(...Array.from({ length: all }, (_, j) => i === j ? 1e9 : Math.hypot(points[2 * i] - points[2 * j], points[2 * i + 1] - points[2 * j + 1])));
+        return Array.from({ length: count }, (_, i) => i).reduce((best, i) => (distance(i) > distance(best) ? i : best), 0); }"""
+    )
+
+
+def by_photo(page) -> int:
+    press_patch(page, 6)
+    return 6
+
+
+def by_map(page) -> int:
+    open_view(page, "connector")
+    press_patch(page, 9, "#view-connector .map-frame >> nth=1")
+    return 9
+
+
+def by_dot(page) -> int:
+    open_view(page, "space")
+    token = freest(page)
+    x, y = point_of(page, token)
+    page.mouse.move(x - 2, y)
+    page.mouse.move(x, y)
+    page.wait_for_function("token => VTE.store.state.hovered === token", arg=token)
+    page.mouse.down()
+    page.mouse.up()
+    return token
+
+
+def by_sequence(page) -> int:
+    open_view(page, "sequence")
+    page.locator("#view-sequence .tokens").click(position={"x": 13 * 3 + 5, "y": 5})
+    return 3
+
+
+def by_keyboard(page) -> int:
+    press_patch(page, 5)
+    page.focus("#received .overlay")
+    page.keyboard.press("ArrowDown")
+    return 9
+
+
+@pytest.mark.parametrize("way", [by_photo, by_map, by_dot, by_sequence, by_keyboard])
+def test_a_token_selected_anywhere_is_lit_in_every_view(url, visit, picture, way):
     with visit(url) as page:
         ask(page, picture, "What is in this image?")
-        first = press_patch(page, 1, 2, 4, 4)
-        expect_selected(page, first)
-        second = press_patch(page, 3, 0, 4, 4, modifiers=["Shift"])
-        expect_selected(page, first, second)
-        page.focus("#patch-grid .overlay")
-        page.keyboard.press("ArrowUp")
-        expect_selected(page, second - 4)
+        token = way(page)
+        page.mouse.move(2, 2)
+        expect_selected(page, token)
+        expect(page.locator("#inspector [data-token]")).to_have_attribute("data-token", str(token))
+        for name in ("photo", "patches", "positions", "encoder", "connector", "space", "sequence"):
+            open_view(page, name)
+            expect_selected(page, token)
+        expect(page.locator("#view-space [data-selected]")).to_have_attribute("data-selected", str(token))
+
+
+def test_shift_adds_a_box_selects_and_escape_clears(url, visit, picture):
+    with visit(url) as page:
+        ask(page, picture, "What is in this image?")
+        press_patch(page, 6)
+        press_patch(page, 12, modifiers=["Shift"])
+        expect_selected(page, 6, 12)
+        overlay = page.locator("#received .overlay").bounding_box()
+        page.mouse.move(overlay["x"] + 2, overlay["y"] + 2)
+        page.mouse.down()
+        page.mouse.move(overlay["x"] + overlay["width"] * 0.48, overlay["y"] + overlay["height"] * 0.48, steps=4)
+        page.mouse.up()
+        expect_selected(page, 0, 1, 4, 5)
+        page.focus("#received .overlay")
         page.keyboard.press("Escape")
         expect_selected(page)
-        assert page.locator("#projection .ring:not(.hover)").count() == 0
 
 
-def test_a_point_of_the_projection_selects_its_patch(url, visit, picture):
+def test_a_hovered_word_is_told_in_the_sequence_and_a_hovered_patch_in_the_inspector(url, visit, picture):
     with visit(url) as page:
         ask(page, picture, "What is in this image?")
-        page.locator("#projection .plot").scroll_into_view_if_needed()
-        # the point that stands freest, so that no other lies over it
-        token, x, y = page.evaluate(
-            """() => { const plot = document.querySelector('#projection .plot'), {xaxis, yaxis} = plot._fullLayout, box = plot.getBoundingClientRect();
-            const place = trace => trace.x.map((x, i) => [xaxis._offset + xaxis.d2p(x), yaxis._offset + yaxis.d2p(trace.y[i])]);
-            const all = plot.data.flatMap(place), distance = ([x, y], i) => Math.min(...all.map(([u, v], j) => i === j ? 1e9 : Math.hypot(x - u, y - v)));
-            const visual = place(plot.data[0]), best = visual.map(distance).reduce((best, d, i, all) => d > all[best] ? i : best, 0);
-            return [best, box.left + visual[best][0], box.top + visual[best][1]]; }"""
+        open_view(page, "sequence")
+        page.locator("#view-sequence .word.question").first.hover()
+        expect(page.locator("#view-sequence .told")).to_contain_text("part of the question")
+        page.locator("#received .overlay").hover(position=place(page, 7))
+        expect(page.locator("#inspector [data-token]")).to_have_attribute("data-token", "7")
+        expect(page.locator("#received .where")).to_contain_text("patch 7 · row 1, column 3")
+
+
+def test_the_numbers_on_the_page_are_those_of_the_record(url, visit, picture, tiny_model):
+    trace = tiny_model.encode(vlm.open_image(picture), "What is in this image?")
+    attention = tiny_model.encoder_attention(trace.sight, 2)
+    with visit(url) as page:
+        ask(page, picture, "What is in this image?")
+        open_view(page, "encoder")
+        page.evaluate("VTE.store.set({ layer: 2, selected: [5] })")
+        page.wait_for_function("VTE.store.state.rows && VTE.store.state.rows.about[1] === 2")
+        state = page.evaluate(
+            """() => { const { record, rows } = VTE.store.state, list = array => Array.from(array);
+            return { norms: list(record.numbers.VT.norms), boxes: list(record.boxes), attention: list(rows.attention), cosine: list(rows.cosine), layers: list(record.layers.norms) }; }"""
         )
-        page.mouse.move(x - 2, y)
-        page.mouse.move(x, y)
-        expect(page.locator("#projection .hoverlayer .hovertext")).to_be_visible()
+        np.testing.assert_allclose(state["norms"], np.linalg.norm(trace.visual_tokens.embeddings, axis=1), rtol=1e-5)
+        np.testing.assert_allclose(state["boxes"], trace.visual_tokens.boxes.ravel(), rtol=1e-5)
+        np.testing.assert_allclose(state["layers"], np.linalg.norm(trace.patch_features, axis=2).ravel(), rtol=1e-5)
+        np.testing.assert_allclose(state["attention"], attention.weights[:, attention.prefix + 5, attention.prefix :].ravel(), atol=1e-6)
+        shown = page.locator("#view-encoder .map-bar .high").nth(1).inner_text()
+        assert float(shown) == pytest.approx(np.linalg.norm(trace.patch_features[2], axis=1).max(), rel=0.01)
+        text = page.locator("#inspector .numbers").inner_text()
+        assert f"{trace.visual_tokens.embeddings[5, 0]:.2f}".replace("-0.00", "0.00").lstrip("-") in text
+
+
+def test_an_earlier_run_comes_back_at_once(url, visit, picture):
+    with visit(url) as page:
+        ask(page, picture, "What is in this image?")
+        first = page.inner_text("#answer .tokens")
+        ask(page, picture, "Where is the dog?")
+        expect(page.locator("#history .run")).to_have_count(2)
+        page.locator("#history .run").nth(1).click()
+        expect(page.locator("#answer .prompt")).to_contain_text("What is in this image?")
+        assert page.inner_text("#answer .tokens") == first
+
+
+def test_a_layer_asks_the_server_once(url, visit, picture):
+    with visit(url) as page:
+        ask(page, picture, "What is in this image?")
+        asked = []
+        page.on("request", lambda request: asked.append(request.post_data) if "component_server" in request.url else None)
+        open_view(page, "encoder")
+        for layer in (1, 2, 1, 2, 1):
+            page.evaluate("layer => VTE.store.set({ layer })", layer)
+            page.wait_for_function("layer => VTE.store.state.colours && VTE.store.state.colours.about[0] === layer", arg=layer)
+        assert sum('"layer"' in body for body in asked) <= 3  # 1, 2 and the one that was open
+
+
+def test_the_plot_can_be_turned_in_space(url, visit, picture):
+    with visit(url) as page:
+        ask(page, picture, "What is in this image?")
+        page.get_by_text("Token space: projection").click()
+        page.locator("#dimensions").get_by_text("space").click()
+        expect(page.locator("#view-space .dots.turning")).to_be_attached()
+        expect(page.locator("#view-space .caption")).to_contain_text("drag to turn")
+        dots = page.locator("#view-space .dots")
+        dots.scroll_into_view_if_needed()
+        before = dots.screenshot()
+        box = dots.bounding_box()
+        page.mouse.move(box["x"] + 200, box["y"] + 150)
         page.mouse.down()
+        page.mouse.move(box["x"] + 290, box["y"] + 190, steps=4)
         page.mouse.up()
-        expect_selected(page, token)
+        assert dots.screenshot() != before
+
+
+SIZES = {"wide": (1440, 900), "laptop": (1024, 768), "telephone": (390, 844)}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_the_page_is_accessible_and_fits(url, visit, picture, tmp_path, size, theme):
+    """axe-core finds nothing against WCAG AA in what we draw; pictures of the page are left in $ARTEFACTS."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    width, height = SIZES[size]
+    with visit(f"{url}?__theme={theme}", viewport={"width": width, "height": height}) as page:
+        ask(page, picture, "What is in this image?")
+        page.evaluate("VTE.store.set({ selected: [5, 6] })")
+        folder = Path(os.environ.get("ARTEFACTS", tmp_path))
+        folder.mkdir(parents=True, exist_ok=True)
+        for view in ("space", "encoder", "sequence"):
+            open_view(page, view)
+            page.screenshot(path=folder / f"{size}-{theme}-{view}.png", full_page=True)
+            options = {"runOnly": ["wcag2a", "wcag2aa"]}
+            for violation in Axe().run(page, context={"include": [[".panel"]]}, options=options).response["violations"]:
+                raise AssertionError(f"{violation['id']}: {violation['help']}: {[node['html'][:200] for node in violation['nodes'][:3]]}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        if size == "wide":  # picture, plot and answer in one window
+            for part in ("#received .overlay", "#view-sequence .ribbon", "#answer .tokens"):
+                box = page.locator(part).bounding_box()
+                assert box["y"] >= 0 and box["y"] + box["height"] <= height, part
 
 
 def test_what_looks_like_code_is_shown_as_text(url, visit, tmp_path):
@@ -116,7 +275,7 @@ def test_bad_input_leaves_the_page_as_it_was(url, visit, picture, tmp_path):
     with visit(url) as page:
         ask(page, picture, "What is in this image?")
         expect(page.locator("#similarity [data-ready]")).to_be_attached()
-        parts = ("#answer .text", "#answer .tokens", "#stage-strip .strip", "#patch-grid .where", "#projection .caption", "#similarity .matrix")
+        parts = ("#answer .text", "#answer .tokens", "#stage-strip .strip", "#received .where", "#view-space .caption", "#similarity .matrix")
         before = {part: page.inner_text(part) for part in parts}
         page.fill("#question textarea", "why? " * 2_000)
         page.click("#run")
@@ -131,16 +290,15 @@ def test_bad_input_leaves_the_page_as_it_was(url, visit, picture, tmp_path):
         assert {part: page.inner_text(part) for part in parts} == before
 
 
-def test_another_projection_keeps_the_selection(url, visit, picture, monkeypatch):
-    pca = vlm.project
-    monkeypatch.setattr(vlm, "project", lambda rows, method, seed: replace(pca(rows), points=-pca(rows).points, method="umap", explained=()))
+def test_another_projection_keeps_the_selection(url, visit, picture):
     with visit(url) as page:
         ask(page, picture, "What else is there?")
-        token = press_patch(page, 2, 3, 4, 4)
-        expect_selected(page, token)
-        page.locator("#method").get_by_text("UMAP").click()
-        expect(page.locator("#projection .caption")).to_contain_text("UMAP keeps neighbours together")
-        expect_selected(page, token)
+        press_patch(page, 11)
+        expect_selected(page, 11)
+        page.get_by_text("Token space: projection").click()
+        page.locator("#method").get_by_text("t-SNE").click()
+        expect(page.locator("#view-space .caption")).to_contain_text("t-SNE keeps neighbours together")
+        expect_selected(page, 11)
 
 
 class Hesitant:
@@ -149,11 +307,11 @@ class Hesitant:
     def __init__(self, model) -> None:
         self.model, self.go_on = model, threading.Event()
 
-    def encode(self, image, question):
-        return self.model.encode(image, question)
+    def __getattr__(self, name):
+        return getattr(self.model, name)
 
-    def decode(self, trace, decoding):
-        for step in self.model.decode(trace, decoding):
+    def decode(self, *arguments):
+        for step in self.model.decode(*arguments):
             if step.index == 2:
                 self.go_on.wait(60)
             yield step
@@ -174,13 +332,6 @@ def test_stop_ends_the_answer_and_keeps_what_came(url, visit, picture, tiny_mode
         model.go_on.set()
         ask(page, picture, "And now?")
         expect(page.locator("#answer .token").nth(2)).to_be_visible()
-
-
-def test_the_page_fits_a_telephone(url, visit, picture):
-    with visit(url, viewport={"width": 420, "height": 900}) as page:
-        ask(page, picture, "What is in this image?")
-        assert page.evaluate("document.documentElement.scrollWidth") <= 420
-        expect_selected(page, press_patch(page, 2, 1, 4, 4))
 
 
 @pytest.fixture(scope="module")
@@ -218,9 +369,9 @@ def test_the_embedded_model_answers_on_the_page(served, visit):
         ask(page, EXAMPLE, f"What animal is this? {NASTY}")
         for symbol, shape in {"x_p": "256 × 588", "X'": "256 × 1,152", "VT": "256 × 576"}.items():
             expect(page.locator(f'#stage-strip [data-symbol="{symbol}"] .shape')).to_have_text(shape)
-        token = press_patch(page, 6, 5, 16, 16)
-        expect_selected(page, token)
-        expect(page.locator("#patch-grid .where")).to_contain_text(re.compile(rf"\b{token}\b"))
+        press_patch(page, 101)
+        expect_selected(page, 101)
+        expect(page.locator("#received .where")).to_contain_text(re.compile(r"\b101\b"))
 
         assert page.inner_text("#answer .text").strip()
         tokens = page.locator("#answer .token")
