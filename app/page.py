@@ -15,7 +15,7 @@ PHOTOS = ("chelsea.jpg", "coffee.jpg", "astronaut.jpg", "china.jpg", "flower.jpg
 QUESTIONS = ("What is in this image?", "Describe the image.", "What animal is this?", "What colour is it?", "Is there a cat in the image?")
 TEXTS = "a photo of a cat\na cup of coffee\nan astronaut\na temple\na flower"
 VIEWS = ("photo", "patches", "positions", "encoder", "connector", "space", "sequence")
-BUSY, IDLE = "() => window.VTE.store.set({ busy: true })", "() => window.VTE.store.set({ busy: false })"
+BUSY, IDLE = "() => window.VTE.store.set({ busy: true, awaited: true })", "() => window.VTE.store.set({ busy: false, awaited: false })"
 PRIVATE = {"api_visibility": "private"}
 QUIET = {"show_progress": "hidden"}
 
@@ -35,11 +35,11 @@ CSS = (
     + """
 .panel-title h3 { margin: 6px 0 0; } .panel-title p { margin: 0 0 4px; font-size: .9rem; }
 .gradio-container { padding: 0 !important; } .gradio-container > .main { max-width: 1600px; padding: 6px 14px !important; }
-.introduction { flex: 1 0 auto !important; width: auto !important; } .introduction h1 { font-size: 1.2rem; margin: 0; display: inline; } .introduction p { display: inline; margin-left: 10px; font-size: .88rem; } #status { flex: 1 1 200px; }
+.introduction { flex: 1 0 auto !important; width: auto !important; } .introduction h1 { font-size: 1.2rem; margin: 0; display: inline; } .introduction p { display: inline; margin-left: 10px; font-size: .88rem; } #status { flex: 3 1 300px; }
 .gradio-container .contain > .wrap, .gradio-container .contain { gap: 6px !important; } .gradio-container .row { gap: 12px !important; } .gradio-container .column { gap: 6px !important; }
 /* the place of the stage views keeps its size: nothing jumps when another one opens */
-#views { height: 448px; overflow-y: auto; align-content: flex-start; } #answer, #inspector { height: 250px; overflow-y: auto; }
-@media (max-width: 900px) { #views, #answer, #inspector { height: auto; } }
+#views { height: 448px; overflow-y: auto; align-content: flex-start; } #answer, #inspector { height: 250px; overflow-y: auto !important; }
+@media (max-width: 900px) { #views, #answer, #inspector { height: auto; } .introduction { flex: 1 1 260px !important; } }
 #examples img { width: 100% !important; height: 100% !important; object-fit: cover; }
 #controls .gallery:not(.container) { display: grid; grid-template-columns: repeat(5, 1fr); gap: 4px; } #controls .gallery .container { width: 100% !important; height: 44px !important; }
 #controls textarea { min-height: 34px !important; }

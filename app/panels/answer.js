@@ -10,8 +10,8 @@ function alternatives(index) {
   box.hidden = index < 0 || !steps[index];
   if (box.hidden) return;
   const step = steps[index];
-  find('.title').textContent = 'Token ' + (index + 1) + ': “' + visible(step.string) + '”, probability ' + percent(step.probability) + ', entropy ' + step.entropy.toFixed(2) + ' bits (as uncertain as among ' + (2 ** step.entropy).toFixed(1) + ' equal choices)' + (step.end ? '. It ends the answer.' : '');
-  const bar = share => { const node = make('span', 'share'); node.style.width = 74 * share + 'px'; return node; };
+  find('.title').textContent = '“' + visible(step.string) + '” ' + percent(step.probability) + (step.end ? ', the end of the answer' : '') + '; entropy ' + step.entropy.toFixed(2) + ' bits, as open as ' + (2 ** step.entropy).toFixed(1) + ' equal choices';
+  const bar = share => { const node = make('span', 'share'); node.style.width = 52 * share + 'px'; return node; };
   box.querySelector('tbody').replaceChildren(...step.alternatives.map(([string, probability, decoding]) => {
     const row = make('tr', (string === step.string ? 'chosen' : '') + (decoding ? '' : ' ruled-out')), before = make('td'), after = make('td');
     before.append(bar(probability), percent(probability));

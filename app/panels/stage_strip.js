@@ -29,7 +29,7 @@ for (const card of CARDS) {
   item.append(button); strip.append(item);
   Object.assign(card, { item, button, shape: button.querySelector('.shape'), axes: button.querySelector('.axes'), bar });
 }
-store.subscribe(['record', 'answer', 'open', 'busy'], ({ record, answer, open, busy }) => {
+store.subscribe(['record', 'answer', 'open', 'busy', 'awaited'], ({ record, answer, open, busy, awaited }) => {
   for (const card of CARDS) {
     const stages = (answer && answer.stages) || (record && record.stages) || [], stage = stages.find(each => each.symbol === card.symbol);
     const steps = card.symbol === 'answer' && answer ? answer.steps.length : 0;
@@ -37,7 +37,7 @@ store.subscribe(['record', 'answer', 'open', 'busy'], ({ record, answer, open, b
     card.button.setAttribute('aria-pressed', String(open.includes(card.view)));
     card.shape.textContent = stage ? shape(stage.shape) : steps ? steps + ' tokens' : '–';
     card.axes.textContent = stage ? stage.axes.join(' × ') + ' · ' + stage.ms.toLocaleString('en', { maximumFractionDigits: 1 }) + ' ms' : '\u00a0';
-    card.bar.hidden = !(busy && !stage);
+    card.bar.hidden = !(busy && (awaited || !stage));
     if (steps && answer.longest) card.bar.value = steps / answer.longest; else card.bar.removeAttribute('value');
   }
   element.dataset.busy = String(busy);

@@ -2,7 +2,7 @@
 //
 //   record    the run that is shown: photo, patches, norms, colours, prompt (see `payloads.record`), or null
 //   plane     the tokens' points (see `payloads.plane`)       words     nearest words and groups of the visual tokens
-//   answer    {answer, finished, steps} so far                busy      whether a run is under way
+//   answer    {answer, finished, steps} so far                busy      whether a run is under way, awaited: and nothing of it is there
 //   selected  visual tokens, the last one is in focus         hovered   the visual token under the pointer, -1: none
 //   text      the text token under the pointer, -1: none      step      the word of the answer that is looked at, -1: none
 //   layer     of the encoder                                  open      the stage views in sight, one or two
@@ -13,7 +13,7 @@
 window.VTE = window.VTE || {};
 window.VTE.store = (() => {
   const state = {
-    record: null, plane: null, words: null, answer: null, busy: false, selected: [], hovered: -1, text: -1, step: -1,
+    record: null, plane: null, words: null, answer: null, busy: false, awaited: false, selected: [], hovered: -1, text: -1, step: -1,
     layer: 0, open: ['space'], rows: null, colours: null, overlay: null, history: [],
   };
   const views = [];
@@ -53,7 +53,7 @@ window.VTE.store = (() => {
       const layers = value.layers.norms.shape[0] - 1, kept = state.record && state.record.layers.norms.shape[0] - 1 === layers;
       const same = state.record && state.record.photo === value.photo;
       set({
-        record: value, plane: null, words: null, answer: null, busy: true, hovered: -1, text: -1, step: -1, overlay: null, rows: null, colours: null,
+        record: value, plane: null, words: null, answer: null, busy: true, awaited: false, hovered: -1, text: -1, step: -1, overlay: null, rows: null, colours: null,
         layer: kept ? state.layer : value.layers.read[value.layers.read.length - 1], selected: same ? state.selected : [], history: [{ record: value }, ...state.history].slice(0, 8),
       });
     } else {
