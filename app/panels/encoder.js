@@ -31,7 +31,7 @@ function draw({ record, rows, colours: all, layer }) {
   const mask = tint && background.checked && Uint8Array.from({ length: norms.length }, (_, i) => tint.rgb[3 * i] || tint.rgb[3 * i + 1] || tint.rgb[3 * i + 2]);
   const shown = {
     rgb: tint ? { rgb: tint.rgb, mask, label: 'PCA-RGB: ' + shares(tint.explained) + ' of the variance' } : maps.rgb.map || null,
-    norms: { values: norms, label: 'length of each vector' },
+    norms: { values: norms, flags: outliers, label: 'length of each vector' + (outliers.length ? ' (× outlier)' : '') },
     cosine: there ? { values: rows.cosine, signed: true, low: -1, high: 1, label: 'cosine with patch ' + token } : null,
     attention: looks ? { values: mean(looks), label: 'patch ' + token + ' looks at (mean of heads' + (rows.prefix ? '; ' + (100 * rows.elsewhere).toFixed(0) + ' % to CLS)' : ')') } : null,
     rollout: looks ? { values: rows.rollout, label: 'rollout of layers 1 to ' + layer } : null,

@@ -138,7 +138,7 @@ Object.assign(window.VTE, (() => {
       const row = Math.floor((event.clientY - size.top) / size.height * record.rows), column = Math.floor((event.clientX - size.left) / size.width * record.columns);
       return row >= 0 && column >= 0 && row < record.rows && column < record.columns ? row * record.columns + column : -1;
     }
-    // {values, low, high, signed, label, unit} or {rgb, label, mask}; null: nothing to show
+    // {values, low, high, signed, label, unit, flags: tokens that get a cross} or {rgb, label, mask}; null: nothing to show
     show(map) {
       const { record } = store.state;
       this.map = map;
@@ -160,10 +160,10 @@ Object.assign(window.VTE, (() => {
     mark() {
       const { record, selected, hovered } = store.state;
       if (!this.map || !record) return;
-      const marks = selected.map(token => [token, 'mark']);
+      const marks = [...(this.map.flags || []).map(token => [token, 'flag']), ...selected.map(token => [token, 'mark'])];
       if (hovered >= 0) marks.push([hovered, 'mark hover']);
       this.marks.replaceChildren(...marks.map(([token, name]) => {
-        const mark = element('span', name);
+        const mark = element('span', name, name === 'flag' ? '×' : undefined);
         mark.style.left = 100 * (token % record.columns) / record.columns + '%'; mark.style.top = 100 * Math.floor(token / record.columns) / record.rows + '%';
         mark.style.width = 100 / record.columns + '%'; mark.style.height = 100 / record.rows + '%';
         return mark;

@@ -1,5 +1,6 @@
 """The page in a real browser: on tiny models for its mechanics, and once with the embedded model as `python app.py` serves it."""
 
+import dataclasses
 import os
 import re
 import socket
@@ -269,6 +270,54 @@ def test_what_looks_like_code_is_shown_as_text(url, visit, tmp_path):
         expect(page.locator("#similarity [data-ready]")).to_be_attached()
         expect(page.locator("#similarity th").get_by_text(NASTY)).to_be_visible()
         assert page.evaluate("window.broken") is None
+
+
+class Nasty:
+    """A model whose words look like code."""
+
+    def __init__(self, model) -> None:
+        self.model = model
+
+    def __getattr__(self, name):
+        return getattr(self.model, name)
+
+    def decode(self, *arguments):
+        for step in self.model.decode(*arguments):
+            alternatives = tuple(dataclasses.replace(each, token_string=NASTY) for each in step.alternatives)
+            yield dataclasses.replace(step, token_string=NASTY, answer=NASTY, alternatives=alternatives)
+
+    def nearest_words(self, rows, count):
+        return tuple(((NASTY, 0.5),) * count for _ in rows)
+
+
+def test_what_a_model_says_is_shown_as_text(url, visit, picture, tiny_model, monkeypatch):
+    monkeypatch.setattr(models, "language", models.Background("language", lambda progress: Nasty(tiny_model)))
+    with visit(url) as page:
+        ask(page, picture, "What is it?")
+        press_patch(page, 3)
+        expect(page.locator("#answer .text")).to_have_text(NASTY)
+        expect(page.locator("#answer .alternatives tbody .word").first).to_have_text(NASTY)
+        expect(page.locator("#inspector .near")).to_contain_text(NASTY)
+        open_view(page, "space")
+        page.locator("#view-space .colour").select_option("word")
+        expect(page.locator("#view-space .key")).to_contain_text(NASTY)
+        assert page.evaluate("window.broken") is None
+
+
+def test_the_lasso_selects_what_lies_inside_and_leaves_text_tokens_out(url, visit, picture):
+    with visit(url) as page:
+        ask(page, picture, "What is in this image?")
+        page.evaluate("Plotly.relayout(document.querySelector('#view-space .plot'), { dragmode: 'lasso' })")
+        plot = page.locator("#view-space .plot")
+        plot.scroll_into_view_if_needed()
+        box = plot.bounding_box()
+        left, top, right, bottom = box["x"] + 48, box["y"] + 8, box["x"] + box["width"] - 14, box["y"] + box["height"] - 42
+        page.mouse.move(left, top)
+        page.mouse.down()
+        for x, y in ((right, top), (right, bottom), (left, bottom), (left, top + 4)):
+            page.mouse.move(x, y, steps=6)
+        page.mouse.up()
+        expect_selected(page, *range(16))
 
 
 def test_bad_input_leaves_the_page_as_it_was(url, visit, picture, tmp_path):
