@@ -15,12 +15,15 @@ import vlm
 from app import models, payloads
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
-MAX_QUESTION, MAX_TEXT, MAX_TEXTS, MAX_PHOTOS = 2_000, 300, 64, 8  # characters, characters, lines, photos
+MAX_QUESTION, MAX_TEXT, MAX_TEXTS, MAX_PHOTOS = 2_000, 300, 64, 32  # characters, characters, lines, photos
 
 _sights: models.Recent[vlm.Sight] = models.Recent(8)
 _traces: models.Recent[vlm.Trace] = models.Recent(12)
 _prefills: models.Recent = models.Recent(4)
 _projections: models.Recent[vlm.Projection] = models.Recent(32)
+_pictures: models.Recent[vlm.ImageEmbedding] = models.Recent(96)
+_sentences: models.Recent = models.Recent(2048)
+_comparisons: models.Recent = models.Recent(8)
 _attentions: models.Recent[vlm.EncoderAttention] = models.Recent(8)
 
 
@@ -218,13 +221,91 @@ def rows(run: str, token: int, number: int) -> dict:
     return payloads.rows(trace, token, number, attention)
 
 
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Photos against sentences (or labels) by one model; what a cell is asked about later is looked up here."""
+
+    model: str
+    images: tuple[vlm.ImageEmbedding, ...]
+    texts: tuple[str, ...]
+    templates: tuple[str, ...]
+    vectors: tuple  # one unit vector a text
+
+
+def contrast(name: str, images: Sequence[Image.Image], texts: Sequence[str], templates: Sequence[str] = ()) -> Comparison:
+    """Both towers on what they have not seen yet; templates turn the texts into labels."""
+    model = models.contrastive_model(name)
+    pictures = {(name, digest(image)): image for image in images}
+    embedded = _pictures.many([(name, digest(image)) for image in images], lambda missing: model.embed_images([pictures[key] for key in missing]))
+    keys = [(name, text, tuple(templates)) for text in texts]
+    if templates:
+        vectors = _sentences.many(keys, lambda missing: model.embed_labels([text for _, text, _ in missing], templates))
+    else:
+        vectors = _sentences.many(keys, lambda missing: model.embed_texts([text for _, text, _ in missing]))
+    return Comparison(name, tuple(embedded), tuple(texts), tuple(templates), tuple(vectors))
+
+
 @shows_errors
-def compare(path: str | None, more: Sequence[str] | None, lines: str) -> dict:
-    """The photo (and more photos) against the lines of text."""
-    images, texts, record = matched(([path] if path else []) + list(more or []), lines)
-    model = models.contrastive.get()
-    shares = model.patch_shares(images[0], texts) if model.has_shares else None
-    return payloads.similarity(record, images, texts, shares)
+def compare(path: str | None, more: Sequence[str] | None, lines: str, template: str, ensemble: bool, name: str, beside: str | None) -> tuple[dict, dict | None]:
+    """The photo (and more photos) against the lines of text, by one model or by two."""
+    images, notes = readable(([path] if path else []) + list(more or []))
+    texts, templates = check_texts(lines), [template.strip()] if template.strip() else []
+    if templates and ensemble:
+        templates = list(dict.fromkeys([*templates, *vlm.TEMPLATES]))
+    shown = [lab(each, images, texts, templates, notes) for each in (name, beside) if each]
+    return shown[0], shown[1] if len(shown) > 1 else {}
+
+
+def lab(name: str, images: Sequence[Image.Image], texts: Sequence[str], templates: Sequence[str], notes: Sequence[str]) -> dict:
+    """One model's side of the comparison."""
+    comparison = contrast(name, images, texts, templates)
+    model = models.contrastive_model(name)
+    cut = [text for text in texts if model.is_cut(text)]
+    notes = [*notes, *(f"{len(cut)} of the texts are longer than this model reads; the rest of them changes nothing: {cut[0][:60]} …" for _ in cut[:1])]
+    key = hashlib.blake2b(repr((name, [digest(image) for image in images], texts, templates)).encode(), digest_size=16).hexdigest()
+    _comparisons.get(key, lambda: comparison)
+    record = model.compare(stacked([each.vector for each in comparison.images]), stacked(comparison.vectors))
+    return payloads.similarity(key, name, record, model.logit_bias, images, texts, templates, comparison, notes)
+
+
+def stacked(vectors: Sequence):
+    """Rows of a matrix."""
+    import numpy as np
+
+    return np.stack(list(vectors))
+
+
+def readable(paths: Sequence[str]) -> tuple[list[Image.Image], list[str]]:
+    """The photos that can be opened, and a sentence for each that cannot.
+
+    Raises:
+        vlm.ImageError: there are too many, or none can be opened.
+    """
+    if len(paths) > MAX_PHOTOS:
+        raise vlm.ImageError(f"There are {len(paths)} photos, at most {MAX_PHOTOS} can be compared at once; take some away.")
+    images, notes = [], []
+    for number, path in enumerate(paths, start=1):
+        try:
+            images.append(open_upload(path))
+        except vlm.ImageError as error:
+            notes.append(f"Photo {number} was left out. {error}")
+    if not images:
+        raise vlm.ImageError(notes[0] if notes else "There is no photo to compare; upload one, paste one, or click an example.")
+    return images, notes
+
+
+@asked_by_script
+def cell(key: str, photo: int, text: int) -> dict:
+    """Which patches of one photo speak for one text, and which words of it."""
+    comparison = _comparisons.known(str(key))
+    if comparison is None:
+        raise vlm.VLMError("This comparison is no longer kept on the server; press Compare again.")
+    image = comparison.images[whole_number(photo, "photo", len(comparison.images))]
+    text = whole_number(text, "text", len(comparison.texts))
+    model = models.contrastive_model(comparison.model)
+    sentence = comparison.templates[0].replace("{}", comparison.texts[text]) if comparison.templates else comparison.texts[text]
+    scores = model.patch_scores(image, comparison.vectors[text]) if image.patches is not None else None
+    return payloads.cell(scores, model.leave_one_out(image.vector, sentence))
 
 
 def matched(paths: Sequence[str] | None, lines: str) -> tuple[list[Image.Image], list[str], vlm.Similarity]:
@@ -299,9 +380,8 @@ def trace_endpoint(
 @shows_errors
 def similarity_endpoint(photos: Sequence[str] | None, texts: str) -> dict:
     """`/similarity`: photos against lines of text; the matrices, e^tau and the losses."""
-    images, lines, record = matched(photos, texts)
-    result = payloads.similarity(record, images, lines)
-    return {name: value for name, value in result.items() if name not in ("photos", "shares")}
+    _, lines, record = matched(photos, texts)
+    return payloads.matrices(record, lines)
 
 
 def status() -> Iterator[dict]:

@@ -4,8 +4,9 @@ import os
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, TypeVar
 
 import vlm
@@ -102,6 +103,15 @@ class Recent(Generic[T]):
         with self._lock:
             return self._values.get(key)
 
+    def many(self, keys: Sequence[Hashable], make: Callable[[list[Hashable]], Sequence[T]]) -> list[T]:
+        """A value for every key; those that are not kept are made together."""
+        with self._lock:
+            found = {key: self._values[key] for key in keys if key in self._values}
+        missing = [key for key in dict.fromkeys(keys) if key not in found]
+        if missing:
+            found |= dict(zip(missing, make(missing), strict=True))
+        return [self.get(key, lambda key=key: found[key]) for key in keys]
+
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         with self._lock:
             if key in self._values:
@@ -149,6 +159,25 @@ contrastive = Background("contrastive model", _load_contrastive)
 umap = Background("UMAP view", _warm_umap)
 answered = threading.Event()  # the first answer on this page is complete
 PATIENCE = 60.0  # seconds without a question after which UMAP is warmed up all the same
+
+
+_others: Recent[Background] = Recent(2)
+
+
+def contrastive_model(name: str):
+    """The contrastive model of this name: the page's own, or one of the two that were asked for last.
+
+    Raises:
+        vlm.VLMError: it cannot be had.
+    """
+    if name == CONTRASTIVE:
+        return contrastive.get()
+    if name.startswith("local-dir:") or Path(name).exists():
+        folder, allowed = Path(name.removeprefix("local-dir:")).resolve(), os.environ.get("VISUAL_TOKEN_EXPLORER_MODELS")
+        if not allowed or not folder.is_relative_to(Path(allowed).resolve()):
+            raise vlm.ModelError(f"Folders of this machine are not open to visitors ({name!r}); whoever serves the page names theirs in VISUAL_TOKEN_EXPLORER_MODELS.")
+        name = str(folder)
+    return _others.get(name, lambda: Background("contrastive model", lambda progress: vlm.load_contrastive(name, progress=progress))).get()
 
 
 def start() -> None:

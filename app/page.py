@@ -2,7 +2,8 @@
 
 import gradio as gr
 
-from app import handlers
+import vlm
+from app import handlers, models
 from app.inputs import Page, Photo
 from app.panels import Panel, feed, plotly_head, shared_css, shared_head
 
@@ -40,6 +41,7 @@ CSS = (
 /* the place of the stage views keeps its size: nothing jumps when another one opens */
 #views { height: 448px; overflow-y: auto; align-content: flex-start; } #answer, #inspector { height: 250px; overflow-y: auto !important; }
 @media (max-width: 900px) { #views, #answer, #inspector { height: auto; } .introduction { flex: 1 1 260px !important; } }
+#labs > .panel { flex: 1 1 320px; min-width: 0; }
 #examples img { width: 100% !important; height: 100% !important; object-fit: cover; }
 #controls .gallery:not(.container) { display: grid; grid-template-columns: repeat(5, 1fr); gap: 4px; } #controls .gallery .container { width: 100% !important; height: 44px !important; }
 #controls textarea { min-height: 34px !important; }
@@ -121,14 +123,24 @@ def build() -> gr.Blocks:
                         Panel("answer")
                     with gr.Column(scale=9, min_width=320):
                         Panel("inspector")
-        titled("Photo against text", "Contrastive learning, the way a vision encoder comes to be: matching photos and texts point the same way. Hover over a text to see which patches speak for it.")
+        titled("Photos against texts", "Contrastive learning, the way a vision encoder comes to be: matching photos and texts point the same way. Click a cell to see which patches, and which words, speak for it.")
         with gr.Row():
-            with gr.Column(scale=4, min_width=320):
+            with gr.Column(scale=4, min_width=300):
                 texts = gr.Textbox(TEXTS, label="Texts, one a line", lines=5, max_lines=12, elem_id="texts")
-                more = gr.File(file_count="multiple", file_types=["image"], label="More photos (optional)", height=120)
+                more = gr.File(file_count="multiple", file_types=["image"], label="More photos (optional)", height=120, elem_id="more")
+                with gr.Accordion("Zero-shot classifier", open=False):
+                    template = gr.Textbox("", label="Template: makes each line a label", placeholder="a photo of a {}", max_lines=1, elem_id="template")
+                    ensemble = gr.Checkbox(False, label="prompt ensemble: the mean over several sentences", elem_id="ensemble")
+                with gr.Accordion("Models", open=False):
+                    choices = [(f"{models.CONTRASTIVE} (here)", models.CONTRASTIVE)]
+                    choices += [(f"{each.name}/{each.pretrained} · {each.parameters} M parameters · {each.licence}", f"{each.name}/{each.pretrained}") for each in vlm.LISTED]
+                    name = gr.Dropdown(choices, value=models.CONTRASTIVE, allow_custom_value=True, label="Model", info="or any NAME/WEIGHTS that open_clip knows, or hf-hub:OWNER/NAME; others than the first are fetched", elem_id="model")
+                    beside = gr.Dropdown([("none", ""), *choices], value="", allow_custom_value=True, label="Beside it", elem_id="beside")
                 match = gr.Button("Compare", elem_id="compare")
-            with gr.Column(scale=6, min_width=320):
-                similarity = Panel("similarity")
+            with gr.Column(scale=9, min_width=320):
+                with gr.Row(elem_id="labs"):
+                    similarity = Panel("similarity", server_functions=[handlers.cell])
+                    second = Panel("similarity", elem_id="similarity-beside", server_functions=[handlers.cell])
         with gr.Accordion("Is this true? Check the page against the model’s own forward pass", open=False):
             check = gr.Button("Check", elem_id="check")
             differences = gr.Dataframe(headers=["compared", "largest difference"], interactive=False, label="What the page shows, minus what the model computes in one go")
@@ -138,12 +150,13 @@ def build() -> gr.Blocks:
         asked = [go.click, question.submit]
         gr.on(asked, None, js=BUSY, **PRIVATE)
         running = gr.on(asked, handlers.run, [image, question, *layout, *settings], [record, plane, answer, words], concurrency_id="model", **PRIVATE, **QUIET)
-        running.success(handlers.compare, [image, more, texts], similarity, **PRIVATE, **QUIET)
+        compared = [image, more, texts, template, ensemble, name, beside]
+        running.success(handlers.compare, compared, [similarity, second], **PRIVATE, **QUIET)
         running.failure(None, js=IDLE, **PRIVATE)
         stop.click(None, js=IDLE, cancels=[running], **PRIVATE)
         for control in layout:
             (control.submit if isinstance(control, gr.Number) else control.input)(handlers.reproject, [image, question, *layout], plane, **PRIVATE, **QUIET)
-        match.click(handlers.compare, [image, more, texts], similarity, **PRIVATE)
+        match.click(handlers.compare, compared, [similarity, second], **PRIVATE)
         check.click(handlers.check, [image, question], differences, **PRIVATE)
         endpoints(image, question, settings, more, texts)
     return demo

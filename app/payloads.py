@@ -10,7 +10,7 @@ from PIL import Image
 import vlm
 
 FIRST = 4  # numbers shown of each vector
-PHOTO_SIDE, THUMB_SIDE = 896, 128  # pixels, for the wire only
+PHOTO_SIDE, LAB_SIDE = 896, 240  # pixels, for the wire only
 TYPES = {np.dtype(np.uint8): "u1", np.dtype(np.int32): "i4", np.dtype(np.float32): "f4"}
 OUTLIER = 3  # times the median length of a layer: what Darcet et al. (2023) call a register token lies far above, others below
 GROUPS, NEIGHBOURS, WORDS = 6, 4, 4
@@ -209,14 +209,63 @@ def answer(taken: Sequence[vlm.Step], finished: bool, longest: int, trace: vlm.T
     }
 
 
-def similarity(record, images: Sequence[Image.Image], texts: Sequence[str], shares=None) -> dict:
-    """The matrices, e^tau, the losses, and what each patch of the first photo gives to each text."""
+def matrices(record: vlm.Similarity, texts: Sequence[str]) -> dict:
+    """Every reading of the matrix and the losses, in plain lists."""
     return {
-        "photos": [data_url(image, THUMB_SIDE) for image in images],
         "texts": list(texts),
-        "matrices": {name: rounded(getattr(record, name), 5) for name in ("cosine", "logits", "image_to_text", "text_to_image")},
+        "matrices": {name: rounded(getattr(record, name), 5) for name in ("cosine", "logits", "image_to_text", "text_to_image", "sigmoid")},
         "logit_scale": record.logit_scale,
         "logit_bias": record.logit_bias,
-        "losses": None if record.loss is None else {"image": record.loss_image, "text": record.loss_text, "both": record.loss},
-        "shares": None if shares is None else {"class": rounded(shares.class_share), "patches": rounded(shares.patch_shares), "rows": shares.rows, "columns": shares.columns},
+        "losses": losses(record),
+    }
+
+
+def losses(record: vlm.Similarity) -> dict | None:
+    """L_X, L_t, L and the sigmoid loss, if there are as many photos as texts."""
+    return None if record.loss is None else {"image": record.loss_image, "text": record.loss_text, "both": record.loss, "sigmoid": record.loss_sigmoid}
+
+
+def similarity(key: str, name: str, record: vlm.Similarity, bias: float | None, images: Sequence[Image.Image], texts: Sequence[str], templates: Sequence[str], comparison, notes: Sequence[str]) -> dict:
+    """The matrix, from which the browser computes every other reading; `bias` is None for a model without the sigmoid loss."""
+    return {
+        "key": key,
+        "model": name,
+        "photos": [data_url(image, LAB_SIDE) for image in images],
+        "sizes": [[image.height, image.width] for image in images],
+        "texts": list(texts),
+        "templates": list(templates),
+        "cosine": packed(record.cosine),
+        "logit_scale": record.logit_scale,
+        "logit_bias": bias,
+        "losses": losses(record),
+        "space": space(np.stack([each.vector for each in comparison.images]), np.stack(comparison.vectors)),
+        "notes": list(notes),
+    }
+
+
+def space(images: np.ndarray, texts: np.ndarray) -> dict:
+    """Both kinds of vectors in one plane, and the modality gap: how far apart their means are, beside how far each lies from its own mean."""
+    projected = vlm.project(np.concatenate([images, texts]))
+    spread = [float(np.linalg.norm(rows - rows.mean(0), axis=1).mean()) for rows in (images, texts)]
+    return {
+        "points": packed(projected.points),
+        "explained": [round(share, 4) for share in projected.explained],
+        "gap": round(float(np.linalg.norm(images.mean(0) - texts.mean(0))), 4),
+        "spread": [round(value, 4) for value in spread],
+    }
+
+
+def cell(scores: vlm.PatchScores | None, changes: Sequence[tuple[str, float]]) -> dict:
+    """One photo and one text: the patches' scores (None: the tower has no patches) and what each word changes."""
+    words = [[word, round(change, 5)] for word, change in changes]
+    if scores is None:
+        return {"words": words, "patches": None}
+    return {
+        "words": words,
+        "patches": packed(scores.patches),
+        "corrected": None if scores.corrected is None else packed(scores.corrected),
+        "exact": scores.exact,
+        "cls": round(scores.cls, 5),
+        "cosine": round(scores.cosine, 5),
+        "boxes": packed(scores.boxes),
     }

@@ -15,12 +15,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vlm.catalogue import LISTED, TEMPLATES, Listed
 from vlm.connector import VisualTokens
 from vlm.errors import DecodingError, FetchError, ImageError, ModelError, QuestionError, VLMError
 from vlm.images import open_image
 from vlm.patches import Patches, patchify, unpatchify
 from vlm.projection import Colours, Projection, pca_colours, project
-from vlm.records import Alternative, Decoding, EncoderAttention, PatchShares, Sight, Similarity, Stage, Step, Trace
+from vlm.records import Alternative, Decoding, EncoderAttention, ImageEmbedding, PatchScores, Sight, Similarity, Stage, Step, Trace, ZeroShot
 from vlm.store import Progress
 from vlm.text_tokens import TextTokens
 
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from vlm.model import VisionLanguageModel
 
 __all__ = [
-    "Alternative", "Colours", "Decoding", "DecodingError", "EncoderAttention", "FetchError", "ImageError", "ModelError", "PatchShares", "Patches", "Progress", "Projection",
-    "QuestionError", "Sight", "Similarity", "Stage", "Step", "TextTokens", "Trace", "VLMError", "VisualTokens", "load", "load_contrastive", "open_image", "patchify",
+    "Alternative", "Colours", "Decoding", "DecodingError", "EncoderAttention", "FetchError", "ImageEmbedding", "ImageError", "LISTED", "Listed", "ModelError", "PatchScores", "Patches", "Progress", "Projection",
+    "QuestionError", "Sight", "Similarity", "Stage", "Step", "TEMPLATES", "TextTokens", "Trace", "VLMError", "VisualTokens", "ZeroShot", "load", "load_contrastive", "open_image", "patchify",
     "pca_colours", "project", "unpatchify",
 ]  # fmt: skip
 

@@ -8,8 +8,12 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.error import URLError
 
+import httpx
+import numpy as np
 import torch
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 from jaxtyping import Float
 from PIL import Image
 from safetensors import SafetensorError
@@ -17,56 +21,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vlm.compat import ensure_torchvision
-from vlm.device import placement
-from vlm.errors import ImageError, ModelError, QuestionError
+from vlm.device import placement, to_numpy
+from vlm.errors import FetchError, ImageError, ModelError, QuestionError
 from vlm.images import to_rgb
-from vlm.patches import grid_boxes
-from vlm.records import PatchShares, Similarity
+from vlm.patches import Box, grid_boxes
+from vlm.records import ImageEmbedding, PatchScores, Similarity, ZeroShot
 from vlm.store import Progress
+from vlm.towers import ClassAndPatches, Looked, look
 
 ensure_torchvision()
 
 import open_clip  # noqa: E402
 
 WEIGHTS, CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
+UNREACHABLE = (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, URLError, ConnectionError, TimeoutError, httpx.TransportError)
 UNREADABLE = (AttributeError, KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError)  # raised on damaged checkpoints
-
-
-def normalised(tokens: Float[Tensor, "... F"], layers: int) -> Float[Tensor, "... F"]:
-    """Each of the `layers` equal parts of the last axis with mean 0 and variance 1."""
-    parts = tokens.unflatten(-1, (layers, -1))
-    return F.layer_norm(parts, parts.shape[-1:]).flatten(-2)
-
-
-class ClassAndPatches(nn.Module):
-    """Image tower whose vector is one linear map of [CLS; mean of the patches], so that it is a sum over CLS and patches.
-
-    CLS and patches are the outputs of some of the trunk's layers (counted from 1), normalised and side by side. open_clip's own timm
-    tower pools CLS or patches of the last layer; this stands in its place in a `CustomTextCLIP`.
-    """
-
-    def __init__(self, trunk: nn.Module, layers: Sequence[int], embed_dim: int) -> None:
-        super().__init__()
-        self.trunk = trunk
-        self.layers = tuple(layers)
-        self.proj = nn.Linear(2 * len(self.layers) * trunk.num_features, embed_dim)
-
-    def tokens(self, image: Float[Tensor, "B C H W"]) -> Float[Tensor, "B positions F"]:
-        """CLS first."""
-        outputs = self.trunk.forward_intermediates(
-            image, indices=[layer - 1 for layer in self.layers], return_prefix_tokens=True, output_fmt="NLC", intermediates_only=True
-        )  # (patches, CLS) of each layer
-        return normalised(torch.cat([torch.cat([prefix, patches], dim=1) for patches, prefix in outputs], dim=-1), len(self.layers))
-
-    def forward(self, image: Float[Tensor, "B C H W"]) -> Float[Tensor, "B E"]:
-        tokens = self.tokens(image)
-        return self.proj(torch.cat([tokens[:, 0], tokens[:, 1:].mean(1)], dim=-1))
-
-    def shares(self, image: Float[Tensor, "1 C H W"]) -> tuple[Float[Tensor, " E"], Float[Tensor, "N E"]]:
-        """What CLS (with the bias) and each patch add: `forward` is the first plus the mean of the second."""
-        tokens = self.tokens(image)[0]
-        class_weight, patch_weight = self.proj.weight.chunk(2, dim=1)
-        return F.linear(tokens[0], class_weight, self.proj.bias), F.linear(tokens[1:], patch_weight)
 
 
 @dataclass(frozen=True)
@@ -77,73 +46,167 @@ class ContrastiveModel:
     network: nn.Module
     preprocess: Callable[[Image.Image], Tensor]
     tokenizer: Callable[[list[str]], Tensor]
+    resize_mode: str  # open_clip's: "shortest" (and centre crop), "longest" (and filled up), "squash"
 
     @torch.inference_mode()
-    def encode_images(self, images: Sequence[Image.Image]) -> Float[Tensor, "I E"]:
-        """One unit vector a photo.
+    def embed_images(self, images: Sequence[Image.Image]) -> tuple[ImageEmbedding, ...]:
+        """f_v of a batch of photos, in one pass: X'_e, one unit vector a photo, and the photo's patches in the same space.
 
         Raises:
             ImageError: no photo was given.
         """
         if not images:
             raise ImageError("There is no photo to compare; add at least one.")
-        return self.network.encode_image(self._pixels(images), normalize=True)
+        pixels = self._pixels(images)
+        looked = look(self.network.visual, pixels)
+        vectors = F.normalize(looked.vectors, dim=-1)
+        length = looked.vectors.norm(dim=-1, keepdim=True)
+        rows, columns = self._grid(pixels, looked)
+        return tuple(
+            ImageEmbedding(
+                vector=to_numpy(vectors[i]),
+                cls=to_numpy(looked.classes[i] / length[i]),
+                patches=None if looked.patches is None else to_numpy(looked.patches[i] / length[i] if looked.exact else F.normalize(looked.patches[i], dim=-1)),
+                corrected=None if looked.corrected is None else to_numpy(F.normalize(looked.corrected[i], dim=-1)),
+                exact=looked.exact,
+                boxes=None if looked.patches is None else grid_boxes(self._received_box(image), rows, columns),
+                rows=rows,
+                columns=columns,
+            )
+            for i, image in enumerate(images)
+        )
 
     @torch.inference_mode()
-    def encode_texts(self, texts: Sequence[str]) -> Float[Tensor, "T E"]:
-        """One unit vector a text; a text beyond the tokenizer's length is cut, as open_clip does.
+    def embed_texts(self, texts: Sequence[str]) -> Float[np.ndarray, "T E"]:
+        """f_t: t'_e, one unit vector a text; a text beyond the tokenizer's length is cut, as open_clip does (`is_cut` tells).
 
         Raises:
             QuestionError: no text was given, or one is empty.
         """
         if not texts or not all(text.strip() for text in texts):
             raise QuestionError("There is an empty text among the texts to compare; give at least one, each with a word in it.")
-        return self.network.encode_text(self.tokenizer(list(texts)).to(placement().device), normalize=True)
+        return to_numpy(self.network.encode_text(self.tokenizer(list(texts)).to(placement().device), normalize=True))
 
-    @torch.inference_mode()
+    def embed_image(self, image: Image.Image) -> Float[np.ndarray, " E"]:
+        """The unit vector of one photo."""
+        return self.embed_images([image])[0].vector
+
+    def embed_text(self, text: str) -> Float[np.ndarray, " E"]:
+        """The unit vector of one text."""
+        return self.embed_texts([text])[0]
+
+    def is_cut(self, text: str) -> bool:
+        """Whether the text is longer than the text tower reads: its last word then changes nothing."""
+        return bool((self.tokenizer([text]) == self.tokenizer([text + " and"])).all())
+
+    @property
+    def logit_scale(self) -> float:
+        """e^tau, as learned."""
+        return float(self.network.logit_scale.exp())
+
+    @property
+    def logit_bias(self) -> float | None:
+        """The bias of a model trained with the sigmoid loss; None for the others."""
+        bias = getattr(self.network, "logit_bias", None)
+        return None if bias is None else float(bias)
+
+    def compare(self, images: Float[np.ndarray, "I E"], texts: Float[np.ndarray, "T E"]) -> Similarity:
+        """Every photo's vector against every text's: the matrix, its readings and the losses."""
+        cosine = torch.from_numpy(images) @ torch.from_numpy(texts).T
+        logits = cosine * self.logit_scale + (self.logit_bias or 0.0)
+        losses: tuple[float | None, ...] = (None,) * 4
+        if len(images) == len(texts):
+            pairs = torch.arange(len(texts))
+            loss_image, loss_text = float(F.cross_entropy(logits, pairs)), float(F.cross_entropy(logits.T, pairs))
+            signs = 2 * torch.eye(len(texts)) - 1
+            losses = (loss_image, loss_text, (loss_image + loss_text) / 2, float(-F.logsigmoid(signs * logits).sum() / len(texts)))
+        arrays = (tensor.numpy() for tensor in (cosine, logits, logits.softmax(1), logits.softmax(0), logits.sigmoid()))
+        return Similarity(*arrays, self.logit_scale, self.logit_bias or 0.0, *losses)
+
     def similarity(self, images: Sequence[Image.Image], texts: Sequence[str]) -> Similarity:
         """Every photo against every text.
 
         Raises:
             ImageError, QuestionError: no photo, no text, or an empty text.
         """
-        cosine = (self.encode_images(images) @ self.encode_texts(texts).T).float()
-        scale = float(self.network.logit_scale.exp())
-        bias = float(self.network.logit_bias) if getattr(self.network, "logit_bias", None) is not None else 0.0
-        logits = cosine * scale + bias
-        losses: tuple[float | None, float | None, float | None] = (None, None, None)
-        if len(images) == len(texts):
-            pairs = torch.arange(len(texts), device=logits.device)
-            loss_image, loss_text = float(F.cross_entropy(logits, pairs)), float(F.cross_entropy(logits.T, pairs))
-            losses = (loss_image, loss_text, (loss_image + loss_text) / 2)
-        arrays = (tensor.cpu().numpy() for tensor in (cosine, logits, logits.softmax(1), logits.softmax(0)))
-        return Similarity(*arrays, scale, bias, *losses)
+        return self.compare(np.stack([each.vector for each in self.embed_images(images)]), self.embed_texts(texts))
 
-    @property
-    def has_shares(self) -> bool:
-        """Whether the image vector is a sum over CLS and patches, so that `patch_shares` exists."""
-        return isinstance(self.network.visual, ClassAndPatches)
-
-    @torch.inference_mode()
-    def patch_shares(self, image: Image.Image, texts: Sequence[str]) -> PatchShares:
-        """Which parts of the photo speak for each text.
+    def patch_scores(self, image: Image.Image | ImageEmbedding, text: str | Float[np.ndarray, " E"]) -> PatchScores:
+        """Which patches speak for a text (or for a vector of the joint space).
 
         Raises:
-            ModelError: this model's image vector is not a sum over patches.
-            QuestionError: no text, or an empty one.
+            ModelError: this model's image tower has no patches.
+            QuestionError: the text is empty.
         """
-        if not self.has_shares:
-            raise ModelError(f"The image vector of {self.name!r} is not a sum over patches, so it has no shares; use 'embedded'.")
-        pixels = self._pixels([image])
-        from_class, from_patches = self.network.visual.shares(pixels)
-        text = self.encode_texts(texts).float()
-        length = (from_class + from_patches.mean(0)).float().norm()
-        class_share = (text @ from_class.float()) / length
-        patch_shares = (text @ from_patches.float().T) / length
-        rows, columns = (side // self.network.visual.trunk.patch_embed.patch_size[0] for side in pixels.shape[-2:])
-        boxes = grid_boxes((0, 0, image.height, image.width), rows, columns)  # the photo is squashed, not cropped
-        cosine = class_share + patch_shares.mean(1)
-        return PatchShares(cosine.cpu().numpy(), class_share.cpu().numpy(), patch_shares.cpu().numpy(), boxes, rows, columns)
+        embedding = image if isinstance(image, ImageEmbedding) else self.embed_images([image])[0]
+        if embedding.patches is None:
+            raise ModelError(f"The image tower of {self.name!r} has no patches in the joint space, so there is no map; use 'embedded' or a ViT.")
+        vector = self.embed_text(text) if isinstance(text, str) else text
+        return PatchScores(
+            cosine=float(embedding.vector @ vector),
+            cls=float(embedding.cls @ vector),
+            patches=embedding.patches @ vector,
+            corrected=None if embedding.corrected is None else embedding.corrected @ vector,
+            exact=embedding.exact,
+            boxes=embedding.boxes,
+            rows=embedding.rows,
+            columns=embedding.columns,
+        )
+
+    def leave_one_out(self, image: Float[np.ndarray, " E"], text: str) -> tuple[tuple[str, float], ...]:
+        """Each word of the text with the change of the cosine when it is left out: below zero, the word speaks for the photo."""
+        words = text.split()
+        if len(words) < 2:
+            return tuple((word, 0.0) for word in words)
+        shorter = [" ".join(words[:i] + words[i + 1 :]) for i in range(len(words))]
+        whole, *changed = self.embed_texts([" ".join(words), *shorter]) @ image
+        return tuple((word, float(score - whole)) for word, score in zip(words, changed))
+
+    def zero_shot(self, images: Sequence[Image.Image], labels: Sequence[str], templates: Sequence[str] = ("a photo of a {}",)) -> ZeroShot:
+        """Which of the labels each photo is: every label is the mean of its vectors in all templates (a prompt ensemble).
+
+        Raises:
+            ImageError, QuestionError: no photo, no label, an empty one, or a template without "{}".
+        """
+        vectors = np.stack([each.vector for each in self.embed_images(images)])
+        return self.classify(vectors, labels, self.embed_labels(labels, templates))
+
+    def embed_labels(self, labels: Sequence[str], templates: Sequence[str]) -> Float[np.ndarray, "labels E"]:
+        """One unit vector a label."""
+        for template in templates:
+            if "{}" not in template:
+                raise QuestionError(f"The template {template!r} has no place for the label; write {{}} where it goes, for example: a photo of a {{}}")
+        if not templates:
+            raise QuestionError("There is no template; give at least one, for example: a photo of a {}")
+        texts = [template.replace("{}", label) for label in labels for template in templates]
+        means = self.embed_texts(texts).reshape(len(labels), len(templates), -1).mean(1)
+        return means / np.linalg.norm(means, axis=1, keepdims=True)
+
+    def classify(self, images: Float[np.ndarray, "I E"], labels: Sequence[str], vectors: Float[np.ndarray, "labels E"]) -> ZeroShot:
+        """The photos' vectors against the labels'."""
+        record = self.compare(images, vectors)
+        return ZeroShot(tuple(labels), record.cosine, record.image_to_text)
+
+    def _grid(self, pixels: Float[Tensor, "I C H W"], looked: Looked) -> tuple[int, int]:
+        """Rows and columns of the patches, which keep the shape of what the tower receives."""
+        if looked.patches is None:
+            return 0, 0
+        height, width = pixels.shape[-2:]
+        rows = round((looked.patches.shape[1] * height / width) ** 0.5)
+        columns = looked.patches.shape[1] // rows
+        if rows * columns != looked.patches.shape[1]:
+            raise ModelError(f"The image tower of {self.name!r} has {looked.patches.shape[1]} patches for {height} x {width} pixels; this version cannot tell where they are.")
+        return rows, columns
+
+    def _received_box(self, image: Image.Image) -> Box:
+        """The part of the photo that the image transform keeps, in pixels of the photo."""
+        height, width = image.height, image.width
+        mode = self.resize_mode
+        if mode == "squash":
+            return 0.0, 0.0, float(height), float(width)
+        side = max(height, width) if mode == "longest" else min(height, width)  # the longest: what is missing is filled up
+        top, left = (height - side) / 2, (width - side) / 2
+        return top, left, top + side, left + side
 
     def _pixels(self, images: Sequence[Image.Image]) -> Float[Tensor, "I C H W"]:
         where = placement()
@@ -156,15 +219,22 @@ def load(name: str | Path, pretrained: str | None, progress: Progress | None) ->
         from vlm import embedded
 
         return _load_embedded(embedded.contrastive_checkpoint(progress))
-    folder = Path(name)
+    folder = Path(str(name).removeprefix("local-dir:"))
     if str(name) and folder.is_dir():
         missing = [file for file in (CONFIG, WEIGHTS) if not (folder / file).is_file()]
         if missing:
-            raise ModelError(f"{str(name)!r} is no open_clip checkpoint: {' and '.join(missing)} is missing in it.")
+            raise ModelError(f"{str(folder)!r} is no open_clip checkpoint: {' and '.join(missing)} is missing in it.")
         return _load_open_clip(f"local-dir:{folder}", None)
+    if str(name).startswith("hf-hub:"):
+        return _load_open_clip(str(name), None)
+    given = str(name)
+    if pretrained is None and given.count("/") == 1:
+        name, pretrained = given.split("/")
     tags = open_clip.list_pretrained_tags_by_model(str(name))
     if not tags:
-        raise ModelError(f"There is no contrastive model {str(name)!r}; give 'embedded', the folder of an open_clip checkpoint, or an open_clip name like 'ViT-B-32'.")
+        raise ModelError(
+            f"There is no contrastive model {given!r}; give 'embedded', the folder of an open_clip checkpoint, 'hf-hub:OWNER/NAME', or an open_clip name and its weights like 'ViT-B-32/openai'."
+        )
     if pretrained not in tags:
         raise ModelError(f"For {str(name)!r} say which weights: pretrained is {pretrained!r}, allowed are {', '.join(tags)}.")
     return _load_open_clip(str(name), pretrained)
@@ -175,9 +245,12 @@ def _load_open_clip(name: str, pretrained: str | None) -> ContrastiveModel:
     try:
         network, _, preprocess = open_clip.create_model_and_transforms(name, pretrained=pretrained, weights_only=True)
         tokenizer = open_clip.get_tokenizer(name)
+    except UNREACHABLE as error:
+        raise FetchError(f"The weights of {name!r} could not be fetched ({type(error).__name__}); look whether there is a network, or use 'embedded', which needs none.") from error
     except UNREADABLE as error:
         raise ModelError(f"The contrastive model {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
-    return ContrastiveModel(name.removeprefix("local-dir:"), network.to(where.device, where.dtype).eval().requires_grad_(False), preprocess, tokenizer)
+    mode = network.visual.preprocess_cfg["resize_mode"]
+    return ContrastiveModel(name.removeprefix("local-dir:"), network.to(where.device, where.dtype).eval().requires_grad_(False), preprocess, tokenizer, mode)
 
 
 def _load_embedded(folder: Path) -> ContrastiveModel:
@@ -196,4 +269,4 @@ def _load_embedded(folder: Path) -> ContrastiveModel:
     preprocess_config = open_clip.transform.PreprocessCfg(size=model_config["vision_cfg"]["image_size"], **config["preprocess_cfg"])
     preprocess = open_clip.transform.image_transform_v2(preprocess_config, is_train=False)
     tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
-    return ContrastiveModel("embedded", network.to(where.device, where.dtype).eval().requires_grad_(False), preprocess, tokenizer)
+    return ContrastiveModel("embedded", network.to(where.device, where.dtype).eval().requires_grad_(False), preprocess, tokenizer, preprocess_config.resize_mode)

@@ -4,7 +4,9 @@ import os
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from vlm.errors import ModelError
 
@@ -38,3 +40,8 @@ def placement() -> Placement:
     if device.type == "cuda":
         return Placement(device, torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16)
     return Placement(device, torch.float16 if device.type == "mps" else torch.float32)
+
+
+def to_numpy(tensor: Tensor) -> np.ndarray:
+    """float32 (integers as they are) on the CPU."""
+    return (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()

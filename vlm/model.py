@@ -16,6 +16,7 @@ from transformers import DynamicCache, PreTrainedModel, ProcessorMixin
 from vlm import architecture
 from vlm.connector import VisualTokens
 from vlm.decoding import decode
+from vlm.device import to_numpy
 from vlm.errors import ModelError, QuestionError
 from vlm.images import to_rgb
 from vlm.patches import Patches, grid_boxes, patchify, unpatchify
@@ -24,11 +25,6 @@ from vlm.text_tokens import TextTokens, check_question, question_positions, toke
 from vlm.vision_encoder import encode_image, encoder_attention
 
 STAND_IN = "\N{OBJECT REPLACEMENT CHARACTER}"  # for a question
-
-
-def to_numpy(tensor: Tensor) -> np.ndarray:
-    """float32 (integers as they are) on the CPU."""
-    return (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()
 
 
 @dataclass(frozen=True)

@@ -234,38 +234,79 @@ class Similarity:
         logits: cosine * logit_scale + logit_bias.
         image_to_text: for each photo, softmax over the texts (rows sum to 1).
         text_to_image: for each text, softmax over the photos (columns sum to 1).
+        sigmoid: of each logit alone, as models trained with the sigmoid loss are read (Zhai et al., 2023).
         logit_scale: e^tau.
         logit_bias: 0 unless the model was trained with the sigmoid loss.
         loss_image: L_X, the cross-entropy of finding each photo's text, photo i belonging to text i; None unless I = T.
         loss_text: L_t, the same from text to photo.
         loss: L, the mean of the two.
+        loss_sigmoid: the mean over the photos of -log sigmoid of each logit, its sign turned where photo and text do not belong together.
     """
 
     cosine: Float[np.ndarray, "I T"]
     logits: Float[np.ndarray, "I T"]
     image_to_text: Float[np.ndarray, "I T"]
     text_to_image: Float[np.ndarray, "I T"]
+    sigmoid: Float[np.ndarray, "I T"]
     logit_scale: float
     logit_bias: float
     loss_image: float | None
     loss_text: float | None
     loss: float | None
+    loss_sigmoid: float | None
 
 
 @dataclass(frozen=True)
-class PatchShares:
-    """What each part of one photo gives to its score: cosine = class_share + mean of the patches' shares, exactly.
+class ImageEmbedding:
+    """X'_e, one photo in the space that photos and sentences share.
 
     Attributes:
-        cosine: of the photo with each of the T texts.
-        class_share: from the CLS token (and the linear map's bias).
-        patch_shares: from each of the N patches.
+        vector: of length one.
+        cls: the share of `vector` that comes from CLS (and the linear map's bias); zeros where a tower has none.
+        patches: each patch in the same space; None where a tower has no patches. If `exact`, their shares of `vector`:
+            cls + patches.mean(0) is vector. Else unit vectors, which show where a sentence is near but do not add up.
+        corrected: unit vectors of the patches if each looks only at itself in the tower's last layer; None where not to be had.
         boxes: (top, left, bottom, right) of each patch in pixels of the photo.
     """
 
-    cosine: Float[np.ndarray, "T"]
-    class_share: Float[np.ndarray, "T"]
-    patch_shares: Float[np.ndarray, "T N"]
+    vector: Float[np.ndarray, " E"]
+    cls: Float[np.ndarray, " E"]
+    patches: Float[np.ndarray, "N E"] | None
+    corrected: Float[np.ndarray, "N E"] | None
+    exact: bool
+    boxes: Float[np.ndarray, "N 4"] | None
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True)
+class PatchScores:
+    """Which patches of one photo speak for one text.
+
+    Attributes:
+        cosine: of the photo and the text.
+        cls: what comes from CLS; 0 where a tower has none.
+        patches: of each patch. If `exact`, cls + patches.mean() == cosine. Else the cosine of each patch's own vector with the
+            text, which is known to light the background as readily as the thing (Li et al., "CLIP Surgery", 2023).
+        corrected: the same with each patch looking only at itself in the last layer (Zhou et al., "Extract Free Dense Labels
+            from CLIP", 2022), which lights the thing more often; None where that is not to be had.
+        boxes: (top, left, bottom, right) of each patch in pixels of the photo.
+    """
+
+    cosine: float
+    cls: float
+    patches: Float[np.ndarray, " N"]
+    corrected: Float[np.ndarray, " N"] | None
+    exact: bool
     boxes: Float[np.ndarray, "N 4"]
     rows: int
     columns: int
+
+
+@dataclass(frozen=True)
+class ZeroShot:
+    """Which label each photo is: softmax over the labels of cosine * e^tau."""
+
+    labels: tuple[str, ...]
+    cosine: Float[np.ndarray, "I labels"]
+    probabilities: Float[np.ndarray, "I labels"]

@@ -1,18 +1,16 @@
 """X' and VT: one pass of the vision encoder f_v and the connector m_gamma, every layer kept; and who looks at whom in it."""
 
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from vlm import architecture
 from vlm.attention import recording
+from vlm.listening import entering, passing
 from vlm.records import EncoderAttention
 
 
@@ -55,28 +53,6 @@ def encode_image(model: PreTrainedModel, pixel_values: Float[Tensor, "1 C H W"])
         encoder_seconds=middle - start,
         connector_seconds=end - middle,
     )
-
-
-@contextmanager
-def passing(module: nn.Module) -> Iterator[list[Tensor]]:
-    """What the module gives in this thread, call by call."""
-    seen, thread = [], threading.get_ident()
-    handle = module.register_forward_hook(lambda module, inputs, output: seen.append(output) if threading.get_ident() == thread else None)
-    try:
-        yield seen
-    finally:
-        handle.remove()
-
-
-@contextmanager
-def entering(module: nn.Module, clock: Callable[[], float]) -> Iterator[list[tuple[Tensor, float]]]:
-    """What the module is given in this thread, and when, call by call."""
-    seen, thread = [], threading.get_ident()
-    handle = module.register_forward_pre_hook(lambda module, inputs: seen.append((inputs[0], clock())) if threading.get_ident() == thread else None)
-    try:
-        yield seen
-    finally:
-        handle.remove()
 
 
 def encoder_attention(model: PreTrainedModel, pixel_values: Float[Tensor, "1 C H W"], layer: int, prefix: int) -> EncoderAttention:

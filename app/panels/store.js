@@ -95,5 +95,5 @@ window.VTE.store = (() => {
   const connect = functions => { server = functions; };
   const focus = () => (state.selected.length ? state.selected[state.selected.length - 1] : -1);
   const shown = () => (state.hovered >= 0 ? state.hovered : focus());  // what an inspector tells about
-  return { state, set, subscribe, receive, recall, connect, focus, shown };
+  return { state, set, subscribe, receive, recall, connect, unpack, focus, shown };
 })();

@@ -9,6 +9,7 @@ import torch
 
 import vlm
 from tests.tiny import photo, tiny_clip
+from vlm.catalogue import LISTED
 
 PHOTOS = [photo(90, 150), photo(150, 90, seed=1), photo(60, 60, seed=2)]
 TEXTS = ["a photo of a cat", "waves of colour", "七 days 🐈"]
@@ -81,18 +82,19 @@ def test_rows_follow_the_photos_and_columns_the_texts(contrast):
 
 
 def test_vectors_have_unit_length_and_cosines_lie_between_minus_one_and_one(contrast):
-    for vectors in (contrast.encode_images(PHOTOS), contrast.encode_texts(TEXTS)):
-        np.testing.assert_allclose(vectors.norm(dim=1), 1, rtol=1e-5)
+    for vectors in (np.stack([each.vector for each in contrast.embed_images(PHOTOS)]), contrast.embed_texts(TEXTS)):
+        np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
     assert np.abs(contrast.similarity(PHOTOS, TEXTS).cosine).max() <= 1 + 1e-6
 
 
 @pytest.mark.parametrize("image", PHOTOS)
 def test_a_cosine_is_the_class_share_and_the_mean_of_the_patch_shares(embedded_contrast, image):
-    shares = embedded_contrast.patch_shares(image, TEXTS)
-    np.testing.assert_allclose(shares.cosine, shares.class_share + shares.patch_shares.mean(1), atol=1e-5)
-    np.testing.assert_allclose(shares.cosine, embedded_contrast.similarity([image], TEXTS).cosine[0], atol=1e-5)
-    assert shares.patch_shares.shape == (3, shares.rows * shares.columns) == (3, 256)
-    assert shares.boxes[0, :2].tolist() == [0, 0] and shares.boxes[-1, 2:].tolist() == [image.height, image.width]
+    for text, cosine in zip(TEXTS, embedded_contrast.similarity([image], TEXTS).cosine[0]):
+        scores = embedded_contrast.patch_scores(image, text)
+        assert scores.exact and scores.cls + scores.patches.mean() == pytest.approx(scores.cosine, abs=1e-5)
+        assert scores.cosine == pytest.approx(cosine, abs=1e-5)
+        assert len(scores.patches) == scores.rows * scores.columns == 256
+    assert scores.boxes[0, :2].tolist() == [0, 0] and scores.boxes[-1, 2:].tolist() == [image.height, image.width]
 
 
 @torch.inference_mode()
@@ -105,20 +107,149 @@ def test_a_patch_share_is_that_patchs_feature_through_the_linear_map(embedded_co
         handle.remove()
     tokens = torch.cat([(each - each.mean(1, keepdim=True)) / each.std(1, keepdim=True, correction=0) for each in outputs], dim=1).numpy()
     weight, bias = network.visual.proj.weight.numpy().astype(np.float64), network.visual.proj.bias.numpy()
-    text = embedded_contrast.encode_texts(TEXTS).numpy()
+    text = embedded_contrast.embed_text(TEXTS[0])
     whole = weight @ np.concatenate([tokens[0], tokens[1:].mean(0)]) + bias
     expected = text @ (weight[:, tokens.shape[1] :] @ tokens[1 + 77]) / np.linalg.norm(whole)
-    np.testing.assert_allclose(embedded_contrast.patch_shares(image, TEXTS).patch_shares[:, 77], expected, atol=1e-4)
+    assert embedded_contrast.patch_scores(image, TEXTS[0]).patches[77] == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_model_whose_vector_is_no_sum_over_patches_has_no_shares(tiny_contrast, embedded_contrast):
-    assert embedded_contrast.has_shares and not tiny_contrast.has_shares
-    with pytest.raises(vlm.ModelError, match="embedded"):
-        tiny_contrast.patch_shares(PHOTOS[0], TEXTS)
+# Every kind of tower that open_clip has, tiny and random.
+
+TOWERS = {
+    "clip": {"image_size": 64, "layers": 2, "width": 64, "head_width": 16, "patch_size": 16},
+    "average": {"timm_model_name": "vit_tiny_patch16_224", "timm_model_pretrained": False, "timm_pool": "avg", "timm_proj": "linear", "image_size": 64},
+    "siglip": {"timm_model_name": "vit_tiny_patch16_224", "timm_model_pretrained": False, "timm_pool": "map", "timm_proj": "none", "image_size": 64},
+    "resnet": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "patch_size": None},
+}
+TEXT_TOWER = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 4, "layers": 2}
+
+
+@pytest.fixture(params=TOWERS)
+def tower(request):
+    """A model with this image tower; "siglip" with the bias of the sigmoid loss."""
+    import open_clip
+
+    from vlm.contrastive import ContrastiveModel
+
+    torch.manual_seed(0)
+    kind = request.param
+    width = 192 if kind == "siglip" else 32
+    options = {"embed_dim": width, "vision_cfg": TOWERS[kind], "text_cfg": TEXT_TOWER, **({"init_logit_bias": -10.0} if kind == "siglip" else {})}
+    network = (open_clip.CustomTextCLIP if kind in ("average", "siglip") else open_clip.CLIP)(**options).eval().requires_grad_(False)
+    if "timm_model_name" in TOWERS[kind]:
+        network.visual.trunk.set_input_size((64, 64))
+    preprocess = open_clip.image_transform(64, is_train=False, resize_mode="shortest")
+    return kind, ContrastiveModel(kind, network, preprocess, open_clip.get_tokenizer("ViT-B-32"), "shortest")
+
+
+@torch.inference_mode()
+def test_embeddings_logits_and_losses_are_open_clips_own(tower):
+    import open_clip
+
+    kind, model = tower
+    pixels, tokens = torch.stack([model.preprocess(image) for image in PHOTOS]), model.tokenizer(TEXTS)
+    images, texts = model.network.encode_image(pixels, normalize=True), model.network.encode_text(tokens, normalize=True)
+    np.testing.assert_array_equal(np.stack([each.vector for each in model.embed_images(PHOTOS)]), images.numpy())
+    np.testing.assert_array_equal(model.embed_texts(TEXTS), texts.numpy())
+    m = model.similarity(PHOTOS, TEXTS)
+    np.testing.assert_allclose(m.logits, model.network.get_logits(pixels, tokens)[0].numpy(), atol=1e-4)
+    assert m.loss == pytest.approx(float(open_clip.loss.ClipLoss()(images, texts, model.network.logit_scale.exp())) if kind != "siglip" else m.loss, rel=1e-5)
+    if kind == "siglip":
+        expected = open_clip.loss.SigLipLoss()(images, texts, model.network.logit_scale.exp(), model.network.logit_bias)
+        assert m.loss_sigmoid == pytest.approx(float(expected), rel=1e-5)
+    np.testing.assert_allclose(m.sigmoid, 1 / (1 + np.exp(-m.logits.astype(np.float64))), rtol=1e-4)
+
+
+def test_a_map_has_a_patch_for_every_box_and_the_tower_is_heard_only(tower):
+    kind, model = tower
+    if kind == "resnet":
+        with pytest.raises(vlm.ModelError, match="no patches"):
+            model.patch_scores(PHOTOS[0], TEXTS[0])
+        return
+    scores = model.patch_scores(PHOTOS[0], TEXTS[0])
+    assert not scores.exact and scores.cls == 0 and np.abs(scores.patches).max() <= 1 + 1e-5
+    assert len(scores.patches) == len(scores.boxes) == scores.rows * scores.columns == 16
+    height, width = 90, 150  # the transform keeps the square in the middle
+    assert scores.boxes[0, :2].tolist() == [0, (width - height) / 2] and scores.boxes[-1, 2:].tolist() == [height, (width + height) / 2]
+    assert (scores.corrected is not None) == (kind == "clip")
+
+
+def test_in_the_corrected_map_a_patch_depends_on_its_own_last_layer_only(tower):
+    kind, model = tower
+    if kind != "clip":
+        pytest.skip("only open_clip's own transformer")
+    with torch.inference_mode():
+        block = model.network.visual.transformer.resblocks[-1]
+        before = torch.randn(1, 17, 64)
+        alone = torch.full((17, 17), float("-inf")).fill_diagonal_(0)
+        normed = block.ln_1(before)
+        value = torch.nn.functional.linear(normed, block.attn.in_proj_weight[128:], block.attn.in_proj_bias[128:])
+        expected = before + block.attn.out_proj(value)
+        expected = expected + block.mlp(block.ln_2(expected))
+        torch.testing.assert_close(block(before, attn_mask=alone), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_many_photos_are_one_pass(tiny_contrast, monkeypatch):
+    passes, forward = [], tiny_contrast.network.visual.forward
+    monkeypatch.setattr(tiny_contrast.network.visual, "forward", lambda pixels: passes.append(len(pixels)) or forward(pixels))
+    tiny_contrast.similarity([photo(40, 50, seed=seed) for seed in range(32)], TEXTS)
+    assert passes == [32]
+
+
+def test_zero_shot_is_the_softmax_over_the_labels(contrast):
+    labels, templates = ["cat", "dog", "七"], ("a photo of a {}", "{}")
+    record = contrast.zero_shot(PHOTOS[:2], labels, templates)
+    vectors = np.stack([np.mean([contrast.embed_text(template.format(label)) for template in templates], axis=0) for label in labels])
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    images = np.stack([contrast.embed_image(image) for image in PHOTOS[:2]])
+    np.testing.assert_allclose(record.cosine, images @ vectors.T, atol=1e-5)
+    np.testing.assert_allclose(record.probabilities, softmax(record.cosine * contrast.logit_scale, 1), atol=1e-4)
+    for bad in ((), ("no place",)):
+        with pytest.raises(vlm.QuestionError, match="template"):
+            contrast.zero_shot(PHOTOS[:1], labels, bad)
+
+
+def test_a_word_left_out_changes_the_score_by_the_difference(embedded_contrast):
+    image = embedded_contrast.embed_image(PHOTOS[0])
+    changes = embedded_contrast.leave_one_out(image, "a  red cat")
+    assert [word for word, _ in changes] == ["a", "red", "cat"]
+    whole, without = embedded_contrast.embed_texts(["a red cat", "a cat"]) @ image
+    assert changes[1][1] == pytest.approx(float(without - whole), abs=1e-5)
+    assert embedded_contrast.leave_one_out(image, "cat") == (("cat", 0.0),)
+
+
+def test_a_sentence_that_is_cut_is_known(contrast):
+    assert contrast.is_cut("word " * 2000) and not contrast.is_cut("a cat")
+
+
+def test_without_a_network_the_sentence_says_so(monkeypatch):
+    import open_clip
+
+    def unreachable(*arguments, **named):
+        raise URLError("no route")
+
+    from urllib.error import URLError
+
+    monkeypatch.setattr(open_clip, "create_model_and_transforms", unreachable)
+    for name in ("ViT-B-32/openai", "hf-hub:owner/name"):
+        with pytest.raises(vlm.FetchError, match="'embedded', which needs none"):
+            vlm.load_contrastive(name)
+
+
+@pytest.mark.parametrize("listed", LISTED, ids=lambda each: f"{each.name}/{each.pretrained}")
+def test_the_list_tells_the_size_and_names_weights_that_exist(listed):
+    import open_clip
+
+    assert listed.pretrained in open_clip.list_pretrained_tags_by_model(listed.name)
+    config = open_clip.get_model_config(listed.name)
+    custom = config.pop("custom_text", False) or "timm_model_name" in config["vision_cfg"]
+    with torch.device("meta"):  # shapes without weights
+        network = (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**config)
+    assert round(sum(parameter.numel() for parameter in network.parameters()) / 1e6) == listed.parameters
 
 
 def test_related_sentences_are_nearer_than_unrelated_ones(embedded_contrast):
-    vectors = embedded_contrast.encode_texts(["a dog runs on the grass", "a puppy is playing in a meadow", "a plate of pasta"])
+    vectors = embedded_contrast.embed_texts(["a dog runs on the grass", "a puppy is playing in a meadow", "a plate of pasta"])
     near, far = float(vectors[0] @ vectors[1]), float(vectors[0] @ vectors[2])
     assert near > far + 0.1
 

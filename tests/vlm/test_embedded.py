@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 import vlm
 from tests.tiny import photo
 from vlm import embedded
-from vlm.contrastive import normalised
+from vlm.towers import normalised
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from vlm.contrastive import normalised
+from vlm.towers import normalised
 from vlm.embedded import FEATURE_LAYERS
 from vlm.training import features as cached
 from vlm.training.datasets import BadRow, Photo, dataset_folders, read_dataset

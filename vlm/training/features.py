@@ -17,7 +17,7 @@ from jaxtyping import Float
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from vlm.contrastive import normalised
+from vlm.towers import normalised
 from vlm.embedded import FEATURE_LAYERS
 from vlm.training.datasets import BadRow
 
@@ -118,7 +118,7 @@ def beside(left: Float[Tensor, "positions width"], right: Float[Tensor, "positio
 
 
 def summary(features: Float[Tensor, "positions width"]) -> Float[Tensor, "two_widths"]:
-    """[CLS; mean of the patches], each layer normalised: what the contrastive image map reads (`vlm.contrastive.ClassAndPatches`)."""
+    """[CLS; mean of the patches], each layer normalised: what the contrastive image map reads (`vlm.towers.ClassAndPatches`)."""
     normed = normalised(features, len(FEATURE_LAYERS))
     return torch.cat([normed[0], normed[1:].mean(0)])
 

@@ -1,0 +1,29 @@
+"""What passes through a module while it runs: hooks that hear their own thread only and are gone afterwards."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+
+
+@contextmanager
+def passing(module: nn.Module) -> Iterator[list[Tensor]]:
+    """What the module gives in this thread, call by call."""
+    seen, thread = [], threading.get_ident()
+    handle = module.register_forward_hook(lambda module, inputs, output: seen.append(output) if threading.get_ident() == thread else None)
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def entering(module: nn.Module, clock: Callable[[], float] = lambda: 0.0) -> Iterator[list[tuple[Tensor, float]]]:
+    """What the module is given in this thread, and when, call by call."""
+    seen, thread = [], threading.get_ident()
+    handle = module.register_forward_pre_hook(lambda module, inputs: seen.append((inputs[0], clock())) if threading.get_ident() == thread else None)
+    try:
+        yield seen
+    finally:
+        handle.remove()
