@@ -41,7 +41,7 @@ CSS = (
 /* the place of the stage views keeps its size: nothing jumps when another one opens */
 #views { height: 448px; overflow-y: auto; align-content: flex-start; } #answer, #inspector { height: 250px; overflow-y: auto !important; }
 @media (max-width: 900px) { #views, #answer, #inspector { height: auto; } .introduction { flex: 1 1 260px !important; } }
-#labs > .panel { flex: 1 1 320px; min-width: 0; }
+#labs > .panel { flex: 1 1 320px; min-width: 0; } #labs > .panel:has(.lab[hidden]) { display: none !important; }
 #examples img { width: 100% !important; height: 100% !important; object-fit: cover; }
 #controls .gallery:not(.container) { display: grid; grid-template-columns: repeat(5, 1fr); gap: 4px; } #controls .gallery .container { width: 100% !important; height: 44px !important; }
 #controls textarea { min-height: 34px !important; }
@@ -51,7 +51,7 @@ CSS = (
     + """ { display: block !important; }
 /* after an error the panels keep what they showed; the notice says what was wrong */
 .panel [data-testid="status-tracker"]:has(.error) { display: none !important; }
-.panel { border: 0 !important; padding: 0 !important; }
+.panel, .panel .html-container { border: 0 !important; padding: 0 !important; }
 """
 )
 

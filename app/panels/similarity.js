@@ -50,7 +50,7 @@ function draw() {
     });
     return row;
   }));
-  const scale = find('.lab > .scale');
+  const scale = find('.main > .scale');
   scale.children[0].textContent = show(low); scale.children[2].textContent = show(high); scale.children[1].style.background = gradient(cividis);
   const e = Math.exp(tau), bias = data.logit_bias === null ? '' : ' + bias ' + data.logit_bias.toFixed(2), learned = Math.abs(e - data.logit_scale) < 1e-6 * e;
   find('.tau-value').textContent = e.toFixed(2) + (learned ? ' (learned)' : '');

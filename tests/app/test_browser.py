@@ -256,7 +256,7 @@ def test_the_page_is_accessible_and_fits(url, visit, picture, tmp_path, size, th
                 raise AssertionError(f"{violation['id']}: {violation['help']}: {[node['html'][:200] for node in violation['nodes'][:3]]}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         if size == "wide":  # picture, plot and answer in one window
-            for part in ("#received .overlay", "#view-sequence .ribbon", "#answer .tokens"):
+            for part in ("#received .overlay", "#view-sequence .ribbon", "#answer", "#inspector"):
                 box = page.locator(part).bounding_box()
                 assert box["y"] >= 0 and box["y"] + box["height"] <= height, part
 
@@ -267,7 +267,7 @@ def test_what_looks_like_code_is_shown_as_text(url, visit, tmp_path):
     with visit(url) as page:
         page.fill("#texts textarea", NASTY + "\na dog")
         ask(page, path, NASTY)
-        expect(page.locator("#similarity [data-ready]")).to_be_attached()
+        expect(page.locator("#similarity [data-ready]:not([data-ready=''])")).to_be_attached()
         expect(page.locator("#similarity th").get_by_text(NASTY)).to_be_visible()
         assert page.evaluate("window.broken") is None
 
@@ -323,7 +323,7 @@ def test_the_lasso_selects_what_lies_inside_and_leaves_text_tokens_out(url, visi
 def test_bad_input_leaves_the_page_as_it_was(url, visit, picture, tmp_path):
     with visit(url) as page:
         ask(page, picture, "What is in this image?")
-        expect(page.locator("#similarity [data-ready]")).to_be_attached()
+        expect(page.locator("#similarity [data-ready]:not([data-ready=''])")).to_be_attached()
         parts = ("#answer .text", "#answer .tokens", "#stage-strip .strip", "#received .where", "#view-space .caption", "#similarity .matrix")
         before = {part: page.inner_text(part) for part in parts}
         page.fill("#question textarea", "why? " * 2_000)
@@ -348,6 +348,73 @@ def test_another_projection_keeps_the_selection(url, visit, picture):
         page.locator("#method").get_by_text("t-SNE").click()
         expect(page.locator("#view-space .caption")).to_contain_text("t-SNE keeps neighbours together")
         expect_selected(page, 11)
+
+
+def lab(page, photos, texts) -> None:
+    """Compare these photos with these texts."""
+    page.set_input_files("#more input[type=file]", photos)
+    expect(page.locator("#more")).to_contain_text(Path(photos[-1]).name[:5])
+    page.fill("#texts textarea", "\n".join(texts))
+    page.click("#compare")
+    expect(page.locator("#similarity .matrix tr")).to_have_count(len(texts) + 1, timeout=60_000)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Three photos on the visitor's machine."""
+    paths = [tmp_path / f"photo{number}.png" for number in range(3)]
+    for number, path in enumerate(paths):
+        photo(70, 90, seed=number).save(path)
+    return paths
+
+
+def losses(page) -> list[float]:
+    return [float(value) for value in page.locator("#similarity [data-losses]").get_attribute("data-losses").split()]
+
+
+def test_the_lab_computes_what_the_library_computes_and_follows_tau(url, visit, pictures, tiny_contrast):
+    texts = ["a cat", "a dog", "waves of colour"]
+    m = tiny_contrast.similarity([vlm.open_image(path) for path in pictures], texts)
+    with visit(url) as page:
+        lab(page, pictures, texts)
+        assert losses(page) == pytest.approx([m.loss_image, m.loss_text, m.loss, m.loss_sigmoid], rel=1e-4)
+        for name, matrix in {"cosine": m.cosine, "logits": m.logits, "image_to_text": m.image_to_text, "text_to_image": m.text_to_image, "sigmoid": m.sigmoid}.items():
+            page.locator(f"#similarity [data-name={name}]").click()
+            shown = page.locator("#similarity td[data-photo='1'][data-text='2']").inner_text()
+            value = float(shown.replace("\u202f%", "").replace("<", "")) / (100 if "%" in shown else 1)
+            assert value == pytest.approx(matrix[1, 2], abs=0.006)
+        page.locator("#similarity [data-name=image_to_text]").click()
+        page.locator("#similarity .tau").fill("6")
+        best = int(m.image_to_text[0].argmax())
+        sharp = page.locator(f"#similarity td[data-photo='0'][data-text='{best}']").inner_text()
+        assert float(sharp.removesuffix("\u202f%")) > 1.5 * 100 * m.image_to_text[0, best]
+        page.locator("#similarity .learned").click()
+        assert losses(page)[2] == pytest.approx(m.loss, rel=1e-4)
+        page.locator("#similarity .shuffle").click()
+        assert losses(page)[2] != pytest.approx(m.loss, rel=1e-4)
+        page.locator("#similarity .given").click()
+        assert losses(page)[2] == pytest.approx(m.loss, rel=1e-4)
+
+
+def test_a_cell_shows_where_and_which_words(url, visit, pictures):
+    with visit(url) as page:
+        lab(page, pictures, ["a red cat", "a dog", "waves"])
+        page.locator("#similarity td[data-photo='2'][data-text='0']").click()
+        expect(page.locator("#similarity [data-cell]")).to_have_attribute("data-cell", "2,0")
+        expect(page.locator("#similarity .sentence .word-change")).to_have_count(3)
+        expect(page.locator("#similarity .cell-words")).to_contain_text("looks only at itself")
+        page.locator("#similarity .corrected").uncheck()
+        expect(page.locator("#similarity .cell-words")).to_contain_text("known to invert")
+
+
+def test_thirty_two_photos_and_texts_are_shown(url, visit, tmp_path):
+    paths = [tmp_path / f"photo{number:02}.png" for number in range(32)]
+    for number, path in enumerate(paths):
+        photo(40, 50, seed=number).save(path)
+    with visit(url) as page:
+        lab(page, paths, [f"text number {number}" for number in range(32)])
+        expect(page.locator("#similarity td")).to_have_count(1024)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1280
 
 
 class Hesitant:
@@ -428,7 +495,7 @@ def test_the_embedded_model_answers_on_the_page(served, visit):
         tokens.first.hover()
         expect(page.locator("#answer .alternatives tbody tr")).to_have_count(8)
 
-        expect(page.locator("#similarity [data-ready]")).to_be_attached()
+        expect(page.locator("#similarity [data-ready]:not([data-ready=''])")).to_be_attached()
         cells = page.locator("#similarity .matrix td")
         assert float(cells.nth(0).inner_text()) > float(cells.nth(1).inner_text())  # a cat, not a rocket
         assert page.evaluate("window.broken") is None

@@ -32,12 +32,12 @@ def plain(value) -> bool:
 
 
 def test_every_payload_is_plain_json(trace, record, tiny_model, tiny_contrast, wide_photo):
-    similarity = tiny_contrast.similarity([wide_photo], ["a cat", "a dog"])
     nearest = tiny_model.nearest_words(trace.visual_tokens.embeddings, 3)
     assert plain(record) and plain(payloads.layer(trace, 1)) and plain(payloads.answer(trace.steps, True, 4, trace))
     assert plain(payloads.plane("key", vlm.project(trace.inputs_embeds), "")) and plain(payloads.words("key", trace, nearest))
     assert plain(payloads.rows(trace, 3, 2, tiny_model.encoder_attention(trace.sight, 2)))
-    assert plain(payloads.similarity(similarity, [wide_photo], ["a cat", "a dog"]))
+    assert plain(payloads.matrices(tiny_contrast.similarity([wide_photo], ["a cat", "a dog"]), ["a cat", "a dog"]))
+    assert plain(payloads.cell(tiny_contrast.patch_scores(wide_photo, "a cat"), [("a", 0.1)])) and plain(payloads.cell(None, []))
 
 
 @pytest.mark.parametrize("array", [np.arange(6, dtype=np.uint8).reshape(2, 3), np.linspace(-1, 1, 5), np.arange(4)])
