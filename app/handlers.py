@@ -275,6 +275,11 @@ def stacked(vectors: Sequence):
     return np.stack(list(vectors))
 
 
+def example_photos() -> list[str]:
+    """The paths of the photos that come with the page."""
+    return sorted(str(path) for path in EXAMPLES.glob("*.jpg"))
+
+
 def readable(paths: Sequence[str]) -> tuple[list[Image.Image], list[str]]:
     """The photos that can be opened, and a sentence for each that cannot.
 

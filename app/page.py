@@ -128,6 +128,7 @@ def build() -> gr.Blocks:
             with gr.Column(scale=4, min_width=300):
                 texts = gr.Textbox(TEXTS, label="Texts, one a line", lines=5, max_lines=12, elem_id="texts")
                 more = gr.File(file_count="multiple", file_types=["image"], label="More photos (optional)", height=120, elem_id="more")
+                examples = gr.Button("Add the example photos", size="sm", elem_id="more-examples")
                 with gr.Accordion("Zero-shot classifier", open=False):
                     template = gr.Textbox("", label="Template: makes each line a label", placeholder="a photo of a {}", max_lines=1, elem_id="template")
                     ensemble = gr.Checkbox(False, label="prompt ensemble: the mean over several sentences", elem_id="ensemble")
@@ -156,6 +157,7 @@ def build() -> gr.Blocks:
         stop.click(None, js=IDLE, cancels=[running], **PRIVATE)
         for control in layout:
             (control.submit if isinstance(control, gr.Number) else control.input)(handlers.reproject, [image, question, *layout], plane, **PRIVATE, **QUIET)
+        examples.click(handlers.example_photos, None, more, **PRIVATE, **QUIET)
         match.click(handlers.compare, compared, [similarity, second], **PRIVATE)
         check.click(handlers.check, [image, question], differences, **PRIVATE)
         endpoints(image, question, settings, more, texts)

@@ -1,6 +1,6 @@
 """Contrastive learning: how f_v came to be. Photos against texts, the two softmaxes and the losses L_X, L_t, L.
 
-The one file that knows open_clip. logits = cosine * e^tau (+ a bias, for models trained with the sigmoid loss), after Radford et al.
+The one file that loads through open_clip; `towers` knows the inside of its image towers. logits = cosine * e^tau (+ a bias, for models trained with the sigmoid loss), after Radford et al.
 2021 ("Learning Transferable Visual Models From Natural Language Supervision").
 """
 

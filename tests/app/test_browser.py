@@ -396,6 +396,15 @@ def test_the_lab_computes_what_the_library_computes_and_follows_tau(url, visit, 
         assert losses(page)[2] == pytest.approx(m.loss, rel=1e-4)
 
 
+def test_the_example_photos_can_be_compared(url, visit):
+    with visit(url) as page:
+        page.click("#more-examples")
+        expect(page.locator("#more")).to_contain_text("chelsea")
+        page.click("#compare")
+        expect(page.locator("#similarity .matrix img").first).to_be_visible()
+        assert page.locator("#similarity .matrix img").count() >= 5
+
+
 def test_a_cell_shows_where_and_which_words(url, visit, pictures):
     with visit(url) as page:
         lab(page, pictures, ["a red cat", "a dog", "waves"])
