@@ -344,6 +344,28 @@ def check_texts(lines: str) -> list[str]:
 
 
 @shows_errors
+def ledger(width: float, height: float) -> dict:
+    """What every family spends on a photo of this size, and on smaller and larger ones of the same shape."""
+    for name, value in (("width", width), ("height", height)):
+        if value is None or int(value) != value:
+            raise vlm.ImageError(f"The {name} is {value!r}; give a whole number of pixels.")
+    width, height = int(width), int(height)
+    vlm.ledger(height, width)  # is it a size?
+    longest = max(width, height)
+    sides = [64 * step for step in range(1, 33)]
+    curve = [vlm.ledger(max(1, round(height * side / longest)), max(1, round(width * side / longest))) for side in sides]
+    return payloads.ledger(width, height, vlm.ledger(height, width), sides, curve)
+
+
+def photo_size(path: str | None) -> tuple[int, int]:
+    """Width and height of the visitor's photo, for the ledger."""
+    try:
+        return open_upload(path).size
+    except vlm.VLMError:
+        return gr.skip(), gr.skip()
+
+
+@shows_errors
 def check(path: str | None, question: str) -> list[list[str]]:
     """Run the model's own forward beside what the page shows; the largest differences."""
     _, trace = encode(path, question)

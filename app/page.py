@@ -142,6 +142,14 @@ def build() -> gr.Blocks:
                 with gr.Row(elem_id="labs"):
                     similarity = Panel("similarity", server_functions=[handlers.cell])
                     second = Panel("similarity", elem_id="similarity-beside", server_functions=[handlers.cell])
+        titled("The token ledger", "What a photo costs each family of models before a word is read: how many visual tokens, and why. Counted by the models’ own processors; nothing is run.")
+        with gr.Row():
+            with gr.Column(scale=2, min_width=200):
+                width = gr.Number(1024, precision=0, minimum=1, maximum=8192, label="Width in pixels", elem_id="ledger-width")
+                height = gr.Number(768, precision=0, minimum=1, maximum=8192, label="Height in pixels", elem_id="ledger-height")
+                count = gr.Button("Count", elem_id="ledger-count")
+            with gr.Column(scale=9, min_width=320):
+                tokens = Panel("ledger")
         with gr.Accordion("Is this true? Check the page against the model’s own forward pass", open=False):
             check = gr.Button("Check", elem_id="check")
             differences = gr.Dataframe(headers=["compared", "largest difference"], interactive=False, label="What the page shows, minus what the model computes in one go")
@@ -153,6 +161,9 @@ def build() -> gr.Blocks:
         running = gr.on(asked, handlers.run, [image, question, *layout, *settings], [record, plane, answer, words], concurrency_id="model", **PRIVATE, **QUIET)
         compared = [image, more, texts, template, ensemble, name, beside]
         running.success(handlers.compare, compared, [similarity, second], **PRIVATE, **QUIET)
+        counted = handlers.ledger, [width, height], tokens
+        running.success(handlers.photo_size, image, [width, height], **PRIVATE, **QUIET).success(*counted, **PRIVATE, **QUIET)
+        gr.on([count.click, width.submit, height.submit], *counted, **PRIVATE, **QUIET)
         running.failure(None, js=IDLE, **PRIVATE)
         stop.click(None, js=IDLE, cancels=[running], **PRIVATE)
         for control in layout:

@@ -269,3 +269,14 @@ def cell(scores: vlm.PatchScores | None, changes: Sequence[tuple[str, float]]) -
         "cosine": round(scores.cosine, 5),
         "boxes": packed(scores.boxes),
     }
+
+
+def ledger(width: int, height: int, spent: Sequence[vlm.Spending], sides: Sequence[int], curve: Sequence[Sequence[vlm.Spending]]) -> dict:
+    """What each family spends on one size, and on every longest side of `sides`."""
+    return {
+        "width": width,
+        "height": height,
+        "rows": [{"family": each.family, "checkpoint": each.checkpoint, "tokens": each.tokens, "why": each.why} for each in spent],
+        "sides": list(sides),
+        "curve": packed(np.array([[each.tokens for each in at] for at in curve]).T),
+    }

@@ -19,6 +19,7 @@ from vlm.catalogue import LISTED, TEMPLATES, Listed
 from vlm.connector import VisualTokens
 from vlm.errors import DecodingError, FetchError, ImageError, ModelError, QuestionError, VLMError
 from vlm.images import open_image
+from vlm.token_ledger import Spending, ledger
 from vlm.patches import Patches, patchify, unpatchify
 from vlm.projection import Colours, Projection, pca_colours, project
 from vlm.records import Alternative, Decoding, EncoderAttention, ImageEmbedding, PatchScores, Sight, Similarity, Stage, Step, Trace, ZeroShot
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Alternative", "Colours", "Decoding", "DecodingError", "EncoderAttention", "FetchError", "ImageEmbedding", "ImageError", "LISTED", "Listed", "ModelError", "PatchScores", "Patches", "Progress", "Projection",
-    "QuestionError", "Sight", "Similarity", "Stage", "Step", "TEMPLATES", "TextTokens", "Trace", "VLMError", "VisualTokens", "ZeroShot", "load", "load_contrastive", "open_image", "patchify",
+    "QuestionError", "Sight", "Similarity", "Spending", "Stage", "Step", "TEMPLATES", "TextTokens", "Trace", "VLMError", "VisualTokens", "ZeroShot", "ledger", "load", "load_contrastive", "open_image", "patchify",
     "pca_colours", "project", "unpatchify",
 ]  # fmt: skip
 

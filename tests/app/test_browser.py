@@ -513,3 +513,15 @@ def test_the_embedded_model_answers_on_the_page(served, visit):
 def test_the_page_is_there_before_the_models_are(served):
     _, seconds = served
     assert seconds < 20  # six on a machine that does nothing else
+
+
+def test_the_ledger_counts_for_the_photo_and_for_any_size(url, visit, picture):
+    with visit(url) as page:
+        ask(page, picture, "What is in this image?")
+        expect(page.locator("#ledger [data-ready='150 90']")).to_be_attached(timeout=60_000)
+        page.fill("#ledger-width input", "1920")
+        page.fill("#ledger-height input", "1080")
+        page.click("#ledger-count")
+        expect(page.locator("#ledger [data-ready='1920 1080']")).to_be_attached(timeout=60_000)
+        shown = {row.locator("td").nth(0).inner_text(): row.locator("td").nth(1).inner_text() for row in page.locator("#ledger tbody tr").all()}
+        assert shown == {each.family: f"{each.tokens:,}" for each in vlm.ledger(1080, 1920)}
