@@ -20,6 +20,7 @@ MAX_QUESTION, MAX_TEXT, MAX_TEXTS, MAX_PHOTOS = 2_000, 300, 64, 32  # characters
 _sights: models.Recent[vlm.Sight] = models.Recent(8)
 _traces: models.Recent[vlm.Trace] = models.Recent(12)
 _prefills: models.Recent = models.Recent(4)
+_answered: models.Recent[vlm.Trace] = models.Recent(12)
 _projections: models.Recent[vlm.Projection] = models.Recent(32)
 _pictures: models.Recent[vlm.ImageEmbedding] = models.Recent(96)
 _sentences: models.Recent = models.Recent(2048)
@@ -151,7 +152,9 @@ def run(path: str | None, question: str, method: str, dimensions: int, seed: flo
     for step in model.decode(trace, operator, _prefills.get(key, lambda: model.prefill(trace))):
         steps.append(step)
         yield gr.skip(), gr.skip(), payloads.answer(steps, False, longest), gr.skip()
-    yield gr.skip(), gr.skip(), payloads.answer(steps, True, longest, trace.with_steps(steps)), gr.skip()
+    answered = f"{key}-{hashlib.blake2b(repr(operator).encode(), digest_size=8).hexdigest()}"
+    trace = _answered.get(answered, lambda: trace.with_steps(steps))
+    yield gr.skip(), gr.skip(), payloads.answer(steps, True, longest, trace, answered), gr.skip()
     models.answered.set()
     nearest = model.nearest_words(trace.visual_tokens.embeddings, payloads.WORDS)
     yield gr.skip(), gr.skip() if plane is first else project(key, trace, plane), gr.skip(), payloads.words(key, trace, nearest)
@@ -311,6 +314,52 @@ def cell(key: str, photo: int, text: int) -> dict:
     sentence = comparison.templates[0].replace("{}", comparison.texts[text]) if comparison.templates else comparison.texts[text]
     scores = model.patch_scores(image, comparison.vectors[text]) if image.patches is not None else None
     return payloads.cell(scores, model.leave_one_out(image.vector, sentence))
+
+
+@asked_by_script
+def word(answered: str, number: int) -> dict:
+    """What one word of an answer looked at."""
+    trace = _answered.known(str(answered))
+    if trace is None:
+        raise vlm.VLMError("This answer is no longer kept on the server; press Run again.")
+    return payloads.word(trace, whole_number(number, "word", len(trace.steps)))
+
+
+CHANGES = {
+    "remove": lambda trace, tokens, how, factor, seed: vlm.experiments.remove(trace, tokens, how, seed),
+    "keep": lambda trace, tokens, how, factor, seed: vlm.experiments.keep(trace, tokens, how, seed),
+    "shuffle": lambda trace, tokens, how, factor, seed: vlm.experiments.shuffle(trace, seed),
+    "rescale": lambda trace, tokens, how, factor, seed: vlm.experiments.rescale(trace, factor),
+}
+
+
+@shows_errors
+def experiment(event: gr.EventData) -> Iterator[dict]:
+    """Change the visual tokens of an answered run as the panel asked, and answer again: the old answer's words with what became of them, and the new answer as it comes."""
+    asked = event._data or {}
+    trace = _answered.known(str(asked.get("answer")))
+    if trace is None:
+        raise vlm.VLMError("There is no answer to compare with; press Run first, and wait for its end.")
+    kind, how, factor, seed = asked.get("kind"), asked.get("how"), asked.get("factor"), asked.get("seed")
+    tokens, count = asked.get("tokens"), len(trace.visual_tokens.embeddings)
+    if kind not in CHANGES:
+        raise vlm.VLMError(f"There is no experiment {kind!r}; choose one of {', '.join(CHANGES)}.")
+    if not isinstance(factor, (int, float)) or not 0 <= factor <= 10 or not isinstance(seed, int) or not 0 <= seed < 2**31:
+        raise vlm.VLMError(f"The factor is {factor!r} and the seed {seed!r}; give a factor from 0 to 10 and a whole number as seed.")
+    if not isinstance(tokens, list):
+        raise vlm.VLMError("Select some tokens first.")
+    tokens = [whole_number(token, "visual token", count) for token in tokens]
+    if kind in ("remove", "keep") and not tokens:
+        raise vlm.VLMError("No token is selected; click some patches in the picture first.")
+    changed = CHANGES[kind](trace, tokens, how, factor, seed)
+    model, ids = models.language.get(), [step.token_id for step in trace.steps]
+    after = model.score(changed, ids)
+    steps: list[vlm.Step] = []
+    # the new answer is greedy, whatever the old one was: chance must not look like an effect
+    for step in model.decode(changed, vlm.Decoding(max_new_tokens=max(len(ids), 12))):
+        steps.append(step)
+        yield payloads.experiment(trace, after, steps, False)
+    yield payloads.experiment(trace, after, steps, True)
 
 
 def matched(paths: Sequence[str] | None, lines: str) -> tuple[list[Image.Image], list[str], vlm.Similarity]:

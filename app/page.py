@@ -94,7 +94,7 @@ def build() -> gr.Blocks:
         with gr.Row():
             gr.Markdown(INTRODUCTION, elem_classes="introduction")
             status = Panel("status")
-        record, plane, answer, words = feed("record", server_functions=[handlers.layer, handlers.rows]), feed("plane"), feed("answer"), feed("words")
+        record, plane, answer, words = feed("record", server_functions=[handlers.layer, handlers.rows, handlers.word]), feed("plane"), feed("answer"), feed("words")
         Panel("stage_strip")
         with gr.Row():
             with gr.Column(scale=5, min_width=280, elem_id="controls"):
@@ -123,6 +123,8 @@ def build() -> gr.Blocks:
                         Panel("answer")
                     with gr.Column(scale=9, min_width=320):
                         Panel("inspector")
+        titled("Experiments", "Change the visual tokens and let the model answer again: what the picture is really used for. Select patches above, then choose.")
+        trial = Panel("experiments")
         titled("Photos against texts", "Contrastive learning, the way a vision encoder comes to be: matching photos and texts point the same way. Click a cell to see which patches, and which words, speak for it.")
         with gr.Row():
             with gr.Column(scale=4, min_width=300):
@@ -169,6 +171,8 @@ def build() -> gr.Blocks:
         for control in layout:
             (control.submit if isinstance(control, gr.Number) else control.input)(handlers.reproject, [image, question, *layout], plane, **PRIVATE, **QUIET)
         examples.click(handlers.example_photos, None, more, **PRIVATE, **QUIET)
+        trying = trial.experiment(handlers.experiment, None, trial, concurrency_id="model", **PRIVATE, **QUIET)
+        stop.click(None, cancels=[trying], **PRIVATE)
         match.click(handlers.compare, compared, [similarity, second], **PRIVATE)
         check.click(handlers.check, [image, question], differences, **PRIVATE)
         endpoints(image, question, settings, more, texts)

@@ -198,9 +198,21 @@ def steps(taken: Sequence[vlm.Step]) -> list[dict]:
     ]
 
 
-def answer(taken: Sequence[vlm.Step], finished: bool, longest: int, trace: vlm.Trace | None = None) -> dict:
-    """The answer so far, of at most `longest` tokens; with the finished trace, its stages."""
+def word(trace: vlm.Trace, index: int) -> dict:
+    """What one word of the answer looked at, layer by layer: each visual token, and the shares of picture, prompt and earlier words."""
+    visual, text = trace.visual_tokens.positions, trace.text_tokens.positions
+    rows = trace.steps[index].attention
+    if rows is None:
+        raise vlm.ModelError("This model's language part does not tell what it looks at.")
+    of_all = np.mean([step.attention[:, visual] for step in trace.steps], axis=0)
+    shares = np.stack([rows[:, visual].sum(1), rows[:, text].sum(1), rows[:, len(trace.input_ids) :].sum(1)])
+    return {"visual": packed(rows[:, visual]), "mean": packed(of_all), "shares": packed(shares)}
+
+
+def answer(taken: Sequence[vlm.Step], finished: bool, longest: int, trace: vlm.Trace | None = None, key: str | None = None) -> dict:
+    """The answer so far, of at most `longest` tokens; when it is finished, its stages and the key under which its words can be asked about."""
     return {
+        "key": key,
         "answer": taken[-1].answer if taken else "",
         "finished": finished,
         "longest": longest,
@@ -223,6 +235,19 @@ def matrices(record: vlm.Similarity, texts: Sequence[str]) -> dict:
 def losses(record: vlm.Similarity) -> dict | None:
     """L_X, L_t, L and the sigmoid loss, if there are as many photos as texts."""
     return None if record.loss is None else {"image": record.loss_image, "text": record.loss_text, "both": record.loss, "sigmoid": record.loss_sigmoid}
+
+
+def experiment(trace: vlm.Trace, after: np.ndarray, taken: Sequence[vlm.Step], finished: bool) -> dict:
+    """The old answer's tokens with their probabilities before and after a change of VT, and the new answer so far."""
+    before = [step.log_probability for step in trace.steps]
+    return {
+        "before": [[step.token_string, round(float(np.exp(old)), 5), round(float(np.exp(new)), 5)] for step, old, new in zip(trace.steps, before, after)],
+        "change": round(float(np.sum(after - before)), 4),
+        "answer": trace.answer,
+        "again": taken[-1].answer if taken else "",
+        "steps": steps(taken),
+        "finished": finished,
+    }
 
 
 def similarity(key: str, name: str, record: vlm.Similarity, bias: float | None, images: Sequence[Image.Image], texts: Sequence[str], templates: Sequence[str], comparison, notes: Sequence[str]) -> dict:

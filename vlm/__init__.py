@@ -15,6 +15,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vlm import experiments
 from vlm.catalogue import LISTED, TEMPLATES, Listed
 from vlm.connector import VisualTokens
 from vlm.errors import DecodingError, FetchError, ImageError, ModelError, QuestionError, VLMError
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Alternative", "Colours", "Decoding", "DecodingError", "EncoderAttention", "FetchError", "ImageEmbedding", "ImageError", "LISTED", "Listed", "ModelError", "PatchScores", "Patches", "Progress", "Projection",
-    "QuestionError", "Sight", "Similarity", "Spending", "Stage", "Step", "TEMPLATES", "TextTokens", "Trace", "VLMError", "VisualTokens", "ZeroShot", "ledger", "load", "load_contrastive", "open_image", "patchify",
+    "QuestionError", "Sight", "Similarity", "Spending", "Stage", "Step", "TEMPLATES", "TextTokens", "Trace", "VLMError", "VisualTokens", "ZeroShot", "experiments", "ledger", "load", "load_contrastive", "open_image", "patchify",
     "pca_colours", "project", "unpatchify",
 ]  # fmt: skip
 

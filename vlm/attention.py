@@ -23,13 +23,17 @@ from transformers.masking_utils import sdpa_mask  # noqa: E402
 IMPLEMENTATION = "sdpa_recorded"  # what a checkpoint is loaded with
 
 Record = Callable[[Float[Tensor, "heads queries keys"]], None]
-_recorder: ContextVar[Record | None] = ContextVar("recorder", default=None)
+_recorder: ContextVar[tuple[Record, bool] | None] = ContextVar("recorder", default=None)
 
 
 @contextmanager
-def recording(record: Record) -> Iterator[None]:
-    """Within this context (and thread) `record` is called with the weights of every attention that runs, in order."""
-    token = _recorder.set(record)
+def recording(record: Record, last: bool = False) -> Iterator[None]:
+    """Within this context (and thread) `record` is called with the weights of every attention that runs, in order.
+
+    Args:
+        last: only the weights of the last query, which are all that the next token needs, are computed.
+    """
+    token = _recorder.set((record, last))
     try:
         yield
     finally:
@@ -38,9 +42,14 @@ def recording(record: Record) -> Iterator[None]:
 
 def attention(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **named):
     """transformers' scaled dot product attention, its weights told to the recorder if there is one."""
-    record = _recorder.get()
-    if record is not None:
-        record(weights(module, query, key, attention_mask, named.get("scaling"), named.get("is_causal")))
+    recorder = _recorder.get()
+    if recorder is not None:
+        record, last = recorder
+        if last:  # the last query sees every key that its mask shows
+            mask = attention_mask if attention_mask is None or attention_mask.shape[-2] == 1 else attention_mask[..., -1:, :]
+            record(weights(module, query[:, :, -1:], key, mask, named.get("scaling"), False))
+        else:
+            record(weights(module, query, key, attention_mask, named.get("scaling"), named.get("is_causal")))
     return sdpa_attention_forward(module, query, key, value, attention_mask, **named)
 
 

@@ -2,8 +2,8 @@
 
 import copy
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel, ProcessorMixin
 
 from vlm import architecture
+from vlm.attention import recording
 from vlm.connector import VisualTokens
 from vlm.decoding import decode
 from vlm.device import to_numpy
@@ -37,10 +38,11 @@ class Check:
 
 @dataclass(frozen=True)
 class Prefill:
-    """What the language model keeps of VT + TT (keys and values of every layer), and its logits for the first token of the answer."""
+    """What the language model keeps of VT + TT (keys and values of every layer), its logits for the first token of the answer, and what it looked at."""
 
     cache: DynamicCache
     logits: Float[Tensor, " vocab"]
+    attention: Float[np.ndarray, "layers S"] | None
     seconds: float
 
 
@@ -165,8 +167,8 @@ class VisionLanguageModel:
         """Let the language model read VT + TT once: what every answer to this trace starts from."""
         start = time.perf_counter()
         cache = DynamicCache(config=self.network.config.get_text_config())
-        logits = self._forward(torch.from_numpy(trace.inputs_embeds).to(self.network.device, self.network.dtype), cache)
-        return Prefill(cache, logits, time.perf_counter() - start)
+        logits, attention = self._forward(torch.from_numpy(trace.inputs_embeds).to(self.network.device, self.network.dtype), cache)
+        return Prefill(cache, logits, attention, time.perf_counter() - start)
 
     def decode(self, trace: Trace, decoding: Decoding = Decoding(), prefill: Prefill | None = None) -> Iterator[Step]:
         """Stream the answer to an encoded trace: one prefill of `trace.inputs_embeds`, then one short forward a token.
@@ -175,23 +177,37 @@ class VisionLanguageModel:
             prefill: from an earlier `prefill` of the same trace; it can be used any number of times.
         """
         embed = self.network.get_input_embeddings()
-        cache = None
+        cache, attention = None, None
 
         def next_logits(token_id: int | None) -> Float[Tensor, " vocab"]:
-            nonlocal cache
+            nonlocal cache, attention
             with torch.inference_mode():
                 if token_id is None:
                     read = prefill or self.prefill(trace)
-                    cache = copy.deepcopy(read.cache) if prefill else read.cache
+                    cache, attention = copy.deepcopy(read.cache) if prefill else read.cache, read.attention
                     return read.logits
-                return self._forward(embed(torch.tensor([token_id], device=self.network.device)), cache)
+                logits, attention = self._forward(embed(torch.tensor([token_id], device=self.network.device)), cache)
+                return logits
 
         room = architecture.context_length(self.network) - len(trace.input_ids)
         steps = decode(next_logits, torch.from_numpy(trace.input_ids), self.processor.tokenizer, architecture.end_ids(self.network), decoding)
-        return islice(steps, room)
+        return (replace(step, attention=attention) for step in islice(steps, room))
 
-    def _forward(self, embeds: Float[Tensor, "new D"], cache: DynamicCache) -> Float[Tensor, " vocab"]:
-        return self.network(inputs_embeds=embeds[None], past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1]
+    @torch.inference_mode()
+    def score(self, trace: Trace, token_ids: Sequence[int]) -> Float[np.ndarray, " tokens"]:
+        """The log-probability that each of these tokens has as the next one after `trace` and those before it, in one pass."""
+        said = torch.tensor(list(token_ids), device=self.network.device)
+        prompt = torch.from_numpy(trace.inputs_embeds).to(self.network.device, self.network.dtype)
+        embeds = torch.cat([prompt, self.network.get_input_embeddings()(said[:-1])])
+        logits = self.network(inputs_embeds=embeds[None], use_cache=False, logits_to_keep=len(said)).logits[0]
+        return to_numpy(logits.float().log_softmax(-1).gather(1, said[:, None])[:, 0])
+
+    def _forward(self, embeds: Float[Tensor, "new D"], cache: DynamicCache) -> tuple[Float[Tensor, " vocab"], Float[np.ndarray, "layers positions"] | None]:
+        """One pass of the language model over new positions: the logits of the next token, and what it is read from (if that is recorded)."""
+        rows = []
+        with recording(lambda weights: rows.append(weights[:, -1].mean(0)), last=True):
+            logits = self.network(inputs_embeds=embeds[None], past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1]
+        return logits, to_numpy(torch.stack(rows)) if rows else None
 
     def trace(self, image: Image.Image, question: str, decoding: Decoding = Decoding()) -> Trace:
         """The whole pipeline on one photo and one question.

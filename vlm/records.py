@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -87,7 +87,9 @@ class Step:
         alternatives: the model's most probable tokens, best first.
         is_end: this token ends the answer and is not part of its text.
         answer: the text of the answer up to and including this token.
-        milliseconds: the time this token took; the first one includes the prefill of the whole sequence.
+        milliseconds: the time this token took; the first one includes the prefill of the whole sequence, unless that was reused.
+        attention: what the position that said this token looked at: for every layer of the language model the mean over the heads,
+            over all positions before it; each row sums to 1. None where nothing recorded it.
     """
 
     index: int
@@ -100,6 +102,7 @@ class Step:
     is_end: bool
     answer: str
     milliseconds: float
+    attention: Float[np.ndarray, "layers positions"] | None = field(default=None, compare=False, repr=False)
 
     @property
     def probability(self) -> float:

@@ -48,6 +48,23 @@ function write({ record, answer, busy, step }, changed) {
   alternatives(step >= 0 ? step : finished && steps.length ? 0 : -1);
   element.dataset.finished = String(finished && steps.length > 0 && !busy);
 }
+// What the word in focus looked at: its attention to the picture, of one layer or of all, over the photo.
+function looked({ record, answer, step, word }) {
+  const host = find('.looked'), told = find('.looked-at'), there = answer && answer.key && step >= 0 && record;
+  host.hidden = !there;
+  if (!there || !word || word.error || word.about[0] !== step) { told.textContent = there && word && word.error ? word.error : ''; if (!there) clear(); return; }
+  const [layers, count] = word.visual.shape, slider = find('.of'), layer = Math.min(+slider.value, layers), values = new Float32Array(count);
+  slider.max = layers;
+  find('.which').textContent = layer ? layer + ' of ' + layers : 'all';
+  const chosen = layer ? [layer - 1] : Array.from({ length: layers }, (_, i) => i), relative = find('.relative').checked;
+  for (const l of chosen) for (let i = 0; i < count; i++) values[i] += (word.visual[l * count + i] - (relative ? word.mean[l * count + i] : 0)) / chosen.length;
+  const share = kind => chosen.reduce((sum, l) => sum + word.shares[kind * layers + l], 0) / chosen.length;
+  told.textContent = 'Of what “' + visible(answer.steps[step].string) + '” was read from, ' + percent(share(0)) + ' was the picture, ' + percent(share(1)) + ' the prompt, ' + percent(share(2)) + ' earlier words. What lights up was read; that alone does not prove that it mattered.';
+  if (find('.look').checked) store.set({ overlay: { values, signed: relative, from: 'answer', label: 'what “' + visible(answer.steps[step].string) + '” looked at, ' + (layer ? 'layer ' + layer : 'mean of all layers') + (relative ? ', less the mean of all words' : '') } });
+  else clear();
+}
+function clear() { if (store.state.overlay && store.state.overlay.from === 'answer') store.set({ overlay: null }); }
+for (const control of ['.look', '.of', '.relative']) find(control).addEventListener('input', () => looked(store.state));
 const indexOf = event => { const node = event.target.closest('.token'); return node ? +node.dataset.index : -1; };
 tokens.addEventListener('mouseover', event => { const index = indexOf(event); if (index >= 0) alternatives(index); });
 tokens.addEventListener('mouseleave', () => alternatives(store.state.step >= 0 ? store.state.step : steps.length && !store.state.busy ? 0 : -1));
@@ -58,3 +75,4 @@ tokens.addEventListener('keydown', event => {
   if (next) { event.preventDefault(); next.tabIndex = 0; next.focus(); }
 });
 store.subscribe(['record', 'answer', 'busy', 'step'], write);
+store.subscribe(['record', 'answer', 'step', 'word'], looked);

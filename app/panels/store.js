@@ -5,6 +5,7 @@
 //   answer    {answer, finished, steps} so far                busy      whether a run is under way, awaited: and nothing of it is there
 //   selected  visual tokens, the last one is in focus         hovered   the visual token under the pointer, -1: none
 //   text      the text token under the pointer, -1: none      step      the word of the answer that is looked at, -1: none
+//   word      what the server says that word looked at (see `payloads.word`), or null while it is on its way
 //   layer     of the encoder                                  open      the stage views in sight, one or two
 //   rows      what the server says of the token in focus at this layer (see `payloads.rows`), or null while it is on its way
 //   colours   PCA-RGB of this layer (see `payloads.layer`), or null while they are on their way
@@ -14,7 +15,7 @@ window.VTE = window.VTE || {};
 window.VTE.store = (() => {
   const state = {
     record: null, plane: null, words: null, answer: null, busy: false, awaited: false, selected: [], hovered: -1, text: -1, step: -1,
-    layer: 0, open: ['space'], rows: null, colours: null, overlay: null, history: [],
+    layer: 0, open: ['space'], rows: null, colours: null, word: null, overlay: null, history: [],
   };
   const views = [];
   let changed = new Set(), waiting = false, server = null;
@@ -27,7 +28,7 @@ window.VTE.store = (() => {
   function draw() {
     const now = changed;
     waiting = false; changed = new Set();
-    if (['selected', 'layer', 'record', 'open'].some(name => now.has(name))) ask();
+    if (['selected', 'layer', 'record', 'open', 'step', 'answer'].some(name => now.has(name))) ask();
     for (const view of views) if (view.names.some(name => now.has(name))) view.draw(state, now);
     if (now.has('selected')) document.documentElement.dataset.selected = state.selected.join(',');
     if (now.has('open')) document.documentElement.dataset.open = state.open.join(' ');
@@ -53,7 +54,7 @@ window.VTE.store = (() => {
       const layers = value.layers.norms.shape[0] - 1, kept = state.record && state.record.layers.norms.shape[0] - 1 === layers;
       const same = state.record && state.record.photo === value.photo;
       set({
-        record: value, plane: null, words: null, answer: null, busy: true, awaited: false, hovered: -1, text: -1, step: -1, overlay: null, rows: null, colours: null,
+        record: value, plane: null, words: null, answer: null, busy: true, awaited: false, hovered: -1, text: -1, step: -1, overlay: null, rows: null, colours: null, word: null,
         layer: kept ? state.layer : value.layers.read[value.layers.read.length - 1], selected: same ? state.selected : [], history: [{ record: value }, ...state.history].slice(0, 8),
       });
     } else {
@@ -66,28 +67,29 @@ window.VTE.store = (() => {
   function recall(run) {
     set({
       record: run.record, plane: run.plane || null, words: run.words || null, answer: run.answer || null, hovered: -1, text: -1, step: -1,
-      selected: run.record.photo === (state.record || {}).photo ? state.selected : [], overlay: null, rows: null, colours: null, layer: Math.min(state.layer, run.record.layers.norms.shape[0] - 1),
+      selected: run.record.photo === (state.record || {}).photo ? state.selected : [], overlay: null, rows: null, colours: null, word: null, layer: Math.min(state.layer, run.record.layers.norms.shape[0] - 1),
     });
   }
 
   // What is too large to send for every token and layer is asked for when it is looked at, once.
   const known = new Map();
   function ask() {
-    const { record, layer, open } = state, token = focus();
+    const { record, answer, layer, open, step } = state, token = focus();
     const encoder = open.includes('encoder'), of = encoder || open.includes('positions') || open.includes('patches');
-    fetch_('colours', encoder && record, 'layer', [layer]);
-    fetch_('rows', of && record && token >= 0, 'rows', [token, layer]);
+    fetch_('colours', encoder && record && [record.run, layer], 'layer');
+    fetch_('rows', of && record && token >= 0 && [record.run, token, layer], 'rows');
+    fetch_('word', answer && answer.key && step >= 0 && [answer.key, step], 'word');
   }
-  function fetch_(name, wanted, call, about) {
-    if (!wanted || !server) { set({ [name]: null }); return; }
-    const { record } = state, key = [call, record.run, ...about].join(' ');
+  function fetch_(name, asked, call) {
+    latest[name] = asked ? [call, ...asked].join(' ') : null;
+    if (!asked || !server) { set({ [name]: null }); return; }
+    const key = latest[name];
     if (known.has(key)) { set({ [name]: known.get(key) }); return; }
-    latest[name] = key;
-    server[call]([record.run, ...about]).then(answer => {
-      const value = { ...unpack(answer), about };
+    server[call](asked).then(reply => {
+      const value = { ...unpack(reply), about: asked.slice(1) };
       if (!value.error) known.set(key, value);
       while (known.size > 300) known.delete(known.keys().next().value);
-      if (latest[name] === key && state.record === record) set({ [name]: value });
+      if (latest[name] === key) set({ [name]: value });
     });
   }
   const latest = {};

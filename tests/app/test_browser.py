@@ -192,6 +192,25 @@ def test_the_numbers_on_the_page_are_those_of_the_record(url, visit, picture, ti
         assert f"{trace.visual_tokens.embeddings[5, 0]:.2f}".replace("-0.00", "0.00").lstrip("-") in text
 
 
+def test_a_word_of_the_answer_lights_what_it_looked_at(url, visit, picture, tiny_model):
+    trace = tiny_model.trace(vlm.open_image(picture), "What is in this image?", vlm.Decoding(max_new_tokens=32))
+    visual = trace.visual_tokens.positions
+    with visit(url) as page:
+        ask(page, picture, "What is in this image?")
+        page.locator("#answer .token").nth(2).click()
+        expect(page.locator("#answer .looked-at")).to_contain_text("was the picture")
+        page.locator("#answer .look").check()
+        page.wait_for_function("VTE.store.state.overlay")
+        shown = page.evaluate("Array.from(VTE.store.state.overlay.values)")
+        np.testing.assert_allclose(shown, trace.steps[2].attention[:, visual].mean(0), atol=1e-5)
+        page.locator("#answer .of").fill("2")
+        page.locator("#answer .relative").check()
+        shown = page.evaluate("Array.from(VTE.store.state.overlay.values)")
+        mean = np.mean([step.attention[1, visual] for step in trace.steps], axis=0)
+        np.testing.assert_allclose(shown, trace.steps[2].attention[1, visual] - mean, atol=1e-5)
+        expect(page.locator("#received .where")).to_contain_text("layer 2, less the mean of all words")
+
+
 def test_an_earlier_run_comes_back_at_once(url, visit, picture):
     with visit(url) as page:
         ask(page, picture, "What is in this image?")
@@ -525,3 +544,22 @@ def test_the_ledger_counts_for_the_photo_and_for_any_size(url, visit, picture):
         expect(page.locator("#ledger [data-ready='1920 1080']")).to_be_attached(timeout=60_000)
         shown = {row.locator("td").nth(0).inner_text(): row.locator("td").nth(1).inner_text() for row in page.locator("#ledger tbody tr").all()}
         assert shown == {each.family: f"{each.tokens:,}" for each in vlm.ledger(1080, 1920)}
+
+
+def test_an_experiment_answers_again_beside_the_old_answer(url, visit, picture, tiny_model):
+    trace = tiny_model.trace(vlm.open_image(picture), "What is in this image?", vlm.Decoding(max_new_tokens=32))
+    changed = vlm.experiments.remove(trace, [5, 6])
+    after = np.exp(tiny_model.score(changed, [step.token_id for step in trace.steps]))
+    again = list(tiny_model.decode(changed, vlm.Decoding(max_new_tokens=32)))[-1].answer
+    with visit(url) as page:
+        ask(page, picture, "What is in this image?")
+        page.click("#experiments .go")
+        expect(page.get_by_text("No token is selected")).to_be_visible()
+        press_patch(page, 5)
+        press_patch(page, 6, modifiers=["Shift"])
+        page.click("#experiments .go")
+        expect(page.locator("#experiments [data-finished=true]")).to_be_attached()
+        expect(page.locator("#experiments .first")).to_have_text(trace.answer)
+        assert page.evaluate("document.querySelector('#experiments .second').textContent") == again
+        shown = page.locator("#experiments .old .token .p").first.inner_text().split(" → ")[1]
+        assert float(shown.removesuffix("\u202f%").replace("<", "")) / 100 == pytest.approx(after[0], abs=0.006)

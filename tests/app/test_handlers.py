@@ -110,6 +110,13 @@ def test_what_a_script_may_not_ask_is_answered_in_a_sentence(uploaded, asked):
     assert set(reply) == {"error"} and reply["error"].endswith((".", "it."))
 
 
+def test_a_word_tells_what_it_looked_at(uploaded):
+    key = answers(uploaded)[-1]["key"]
+    assert unpacked(handlers.word([key, 2])["visual"]).shape == (3, 16)
+    assert set(handlers.word([key, 99])) == set(handlers.word(["gone", 0])) == {"error"}
+    assert answers(uploaded, settings=(1.5, 0, 1.0, 1.0, 7, 8))[-1]["key"] != key
+
+
 def test_another_photo_of_the_same_name_is_encoded_again(upload):
     before = run(upload(photo(80, 60, seed=1), "again.png"))[0][0]
     after = run(upload(photo(80, 60, seed=2), "again.png"))[0][0]

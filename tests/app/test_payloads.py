@@ -145,4 +145,13 @@ def test_the_answer_carries_probabilities_before_and_after_decoding(trace):
 
 
 def test_an_answer_without_steps_is_empty():
-    assert payloads.answer((), False, 9) == {"answer": "", "finished": False, "longest": 9, "stages": None, "steps": []}
+    assert payloads.answer((), False, 9) == {"key": None, "answer": "", "finished": False, "longest": 9, "stages": None, "steps": []}
+
+
+def test_the_shares_of_a_words_attention_sum_to_one(trace):
+    for index, step in enumerate(trace.steps):
+        told = payloads.word(trace, index)
+        np.testing.assert_allclose(unpacked(told["shares"]).sum(0), 1, atol=1e-5)
+        np.testing.assert_array_equal(unpacked(told["visual"]), step.attention[:, trace.visual_tokens.positions])
+    np.testing.assert_allclose(unpacked(told["mean"]), np.mean([step.attention[:, trace.visual_tokens.positions] for step in trace.steps], axis=0), atol=1e-6)
+    assert unpacked(payloads.word(trace, 0)["shares"])[2].max() == 0 < unpacked(told["shares"])[2].min()  # only later words see earlier ones

@@ -60,6 +60,12 @@ def test_a_copy_of_an_evaluation_photo_is_held_out_too(gathered):
     assert gathered.names() == ["own"]
 
 
+def test_a_part_keeps_what_is_held_out_and_a_larger_part_holds_the_smaller(gathered):
+    quarter, half = ({photo.key for photo in gathered.part(share).training()} for share in (0.25, 0.5))
+    assert 0 < len(quarter) < len(half) < len(gathered.training()) and quarter < half
+    assert gathered.part(0.25).evaluation() == gathered.evaluation()
+
+
 def test_features_are_computed_once(gathered, tmp_path):
     def fail():
         raise AssertionError("the encoder was loaded again")

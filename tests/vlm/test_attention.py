@@ -75,3 +75,20 @@ def test_nobody_else_is_recorded(model):
 def test_a_layer_that_is_not_there_is_named(model, sight):
     with pytest.raises(vlm.ModelError, match="layers 1 to 3; 4 is"):
         model.encoder_attention(sight, 4)
+
+
+@pytest.fixture
+def answered(model, wide_photo):
+    return model.trace(wide_photo, "What is in this image?", vlm.Decoding(max_new_tokens=4))
+
+
+def test_a_words_attention_is_the_last_row_of_eager_attention(answered, eager):
+    embed = eager.network.get_input_embeddings()
+    for step in answered.steps:
+        said = torch.tensor([earlier.token_id for earlier in answered.steps[: step.index]], dtype=torch.long)
+        with torch.inference_mode():
+            embeds = torch.cat([torch.from_numpy(answered.inputs_embeds), embed(said)])[None]
+            explicit = torch.stack(eager.network(inputs_embeds=embeds, output_attentions=True).attentions)[:, 0, :, -1].mean(1)
+        assert step.attention.shape == (3, len(answered.input_ids) + step.index)
+        np.testing.assert_allclose(step.attention, explicit.numpy(), atol=1e-5)
+        np.testing.assert_allclose(step.attention.sum(1), 1, atol=1e-5)

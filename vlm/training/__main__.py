@@ -56,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
         stage.add_argument("--out", type=Path, default=SHIPPED, metavar="DIR", help="where the parts go")
         stage.add_argument("--steps", type=int, default={"contrastive": contrastive.Settings().steps, "connector": 300, "instruct": 1500}[name])
         if name == "contrastive":
+            stage.add_argument("--part", type=float, default=1.0, help="share of the training photos: what more of them would be worth")
             stage.add_argument("--loss", choices=("softmax", "sigmoid"), default="softmax", help="the article's L, or SigLIP's")
             continue
         stage.add_argument("--resume", action="store_true", help="go on from the checkpoint in --work")

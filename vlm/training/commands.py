@@ -153,7 +153,7 @@ def _memo(function):
 
 def train_contrastive(options, command: str, progress) -> None:
     """Stage 1; the parts are written when it ends."""
-    gathered = _gather(options, progress)
+    gathered = _gather(options, progress).part(options.part)
     towers = base.sentence()
     settings = contrastive.Settings(steps=options.steps, seed=options.seed, loss=options.loss)
     maps = contrastive.train(gathered, towers, settings, WordNet(options.wordnet) if options.wordnet else None, progress)

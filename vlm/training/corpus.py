@@ -2,20 +2,20 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from vlm.towers import normalised
 from vlm.embedded import FEATURE_LAYERS
+from vlm.towers import normalised
 from vlm.training import features as cached
 from vlm.training.datasets import BadRow, Photo, dataset_folders, read_dataset
 from vlm.training.features import VIEWS, Encoder, Features
 from vlm.training.mixing import Entry
 from vlm.training.objects import WordNet
 from vlm.training.questions import facts
-from vlm.training.splits import EVALUATION_ONLY, held_out
+from vlm.training.splits import EVALUATION_ONLY, bucket, held_out
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,11 @@ class Corpus:
 
     def evaluation(self) -> list[Photo]:
         return [photo for photo in self.photos if photo.key in self.held_out]
+
+    def part(self, share: float) -> "Corpus":
+        """With this share of the training photos, always the same ones; a larger share holds the smaller. The held-out photos stay."""
+        kept = tuple(photo for photo in self.photos if photo.key in self.held_out or bucket("part " + photo.key) < share)
+        return replace(self, photos=kept)
 
     def names(self) -> list[str]:
         """The data sets that are trained on."""
