@@ -25,6 +25,7 @@ _projections: models.Recent[vlm.Projection] = models.Recent(32)
 _pictures: models.Recent[vlm.ImageEmbedding] = models.Recent(96)
 _sentences: models.Recent = models.Recent(2048)
 _comparisons: models.Recent = models.Recent(8)
+_hidden: models.Recent = models.Recent(3)
 _attentions: models.Recent[vlm.EncoderAttention] = models.Recent(8)
 
 
@@ -156,7 +157,7 @@ def run(path: str | None, question: str, method: str, dimensions: int, seed: flo
     trace = _answered.get(answered, lambda: trace.with_steps(steps))
     yield gr.skip(), gr.skip(), payloads.answer(steps, True, longest, trace, answered), gr.skip()
     models.answered.set()
-    nearest = model.nearest_words(trace.visual_tokens.embeddings, payloads.WORDS)
+    nearest = model.embedding_lens(trace.visual_tokens.embeddings, payloads.WORDS)
     yield gr.skip(), gr.skip() if plane is first else project(key, trace, plane), gr.skip(), payloads.words(key, trace, nearest)
 
 
@@ -314,6 +315,30 @@ def cell(key: str, photo: int, text: int) -> dict:
     sentence = comparison.templates[0].replace("{}", comparison.texts[text]) if comparison.templates else comparison.texts[text]
     scores = model.patch_scores(image, comparison.vectors[text]) if image.patches is not None else None
     return payloads.cell(scores, model.leave_one_out(image.vector, sentence))
+
+
+def hidden_states(run: str, trace: vlm.Trace):
+    """The trace inside the language model, layer by layer."""
+    return _hidden.get(run, lambda: models.language.get().hidden_states(trace))
+
+
+@asked_by_script
+def lens(run: str, token: int) -> dict:
+    """What one visual token "says" at every layer of the language model."""
+    trace = remembered(run)
+    position = int(trace.visual_tokens.positions[whole_number(token, "token", len(trace.visual_tokens.positions))])
+    return {"layers": models.language.get().logit_lens(hidden_states(run, trace), position, payloads.WORDS)}
+
+
+@asked_by_script
+def word_map(run: str, word: str, number: int) -> dict:
+    """Where the picture "says" a word at one layer of the language model."""
+    trace = remembered(run)
+    hidden = hidden_states(run, trace)
+    if not isinstance(word, str) or len(word) > MAX_TEXT:
+        raise vlm.QuestionError(f"A word of at most {MAX_TEXT} characters can be looked for.")
+    read, values = models.language.get().word_map(hidden, whole_number(number, "layer", len(hidden)), trace.visual_tokens.positions, word)
+    return {"word": read, "values": payloads.packed(values), "layers": len(hidden) - 1}
 
 
 @asked_by_script

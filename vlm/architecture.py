@@ -106,6 +106,16 @@ def patch_projection(model: PreTrainedModel) -> tuple[Float[Tensor, "F PPC"], Fl
     return convolution.weight.permute(0, 2, 3, 1).flatten(1), convolution.bias
 
 
+def language_trunk(model: PreTrainedModel) -> nn.Module:
+    """g_phi without its head."""
+    return model.model.language_model
+
+
+def final_norm(model: PreTrainedModel) -> nn.Module:
+    """What stands between the last layer of the language model and its head."""
+    return model.model.language_model.norm
+
+
 def output_layers(model: PreTrainedModel) -> tuple[int, ...]:
     """The encoder layers that X' is made of, side by side; 1 is the first."""
     layers, count = model.config.vision_feature_layer, model.config.vision_config.num_hidden_layers

@@ -8,18 +8,19 @@ from itertools import islice
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel, ProcessorMixin
 
-from vlm import architecture
+from vlm import architecture, lens
 from vlm.attention import recording
 from vlm.connector import VisualTokens
 from vlm.decoding import decode
 from vlm.device import to_numpy
 from vlm.errors import ModelError, QuestionError
 from vlm.images import to_rgb
+from vlm.lens import Reading
 from vlm.patches import Patches, grid_boxes, patchify, unpatchify
 from vlm.records import Decoding, EncoderAttention, Sight, Stage, Step, Trace
 from vlm.text_tokens import TextTokens, check_question, question_positions, token_string
@@ -244,14 +245,32 @@ class VisionLanguageModel:
         return encoder_attention(self.network, self._pixel_values(sight), layer, sight.prefix_features.shape[1])
 
     @torch.inference_mode()
-    def nearest_words(self, rows: Float[np.ndarray, "rows D"], count: int = 5) -> tuple[tuple[tuple[str, float], ...], ...]:
-        """The embedding lens: for each row the `count` vocabulary entries whose input embedding points most nearly the same way, each with its cosine."""
-        table = self.network.get_input_embeddings().weight
-        table = table / table.norm(dim=1, keepdim=True).clamp(min=1e-6)
-        given = torch.from_numpy(rows).to(table.device, table.dtype)
-        cosines, ids = (given / given.norm(dim=1, keepdim=True).clamp(min=1e-6) @ table.T).float().topk(count)
-        tokenizer = self.processor.tokenizer
-        return tuple(tuple((token_string(tokenizer, word), cosine) for word, cosine in zip(*pair)) for pair in zip(ids.tolist(), cosines.tolist()))
+    def embedding_lens(self, rows: Float[np.ndarray, "rows D"], count: int = 5) -> tuple[tuple[Reading, ...], ...]:
+        """For each row the `count` vocabulary entries whose input embedding points most nearly the same way, each with its cosine."""
+        return lens.embedding_lens(self.network, self.processor.tokenizer, rows, count)
+
+    @torch.inference_mode()
+    def hidden_states(self, trace: Trace) -> Float[np.ndarray, "layers S D"]:
+        """VT + TT inside the language model: row 0 is what goes in, row k the output of layer k; the last one is after the final norm."""
+        embeds = torch.from_numpy(trace.inputs_embeds)[None].to(self.network.device, self.network.dtype)
+        output = architecture.language_trunk(self.network)(inputs_embeds=embeds, use_cache=False, output_hidden_states=True)
+        return to_numpy(torch.cat(output.hidden_states))
+
+    @torch.inference_mode()
+    def logit_lens(self, hidden: Float[np.ndarray, "layers S D"], position: int, count: int = 5) -> tuple[tuple[Reading, ...], ...]:
+        """What one position "says" at every layer: the most probable next tokens if the language model stopped there."""
+        return lens.logit_lens(self.network, self.processor.tokenizer, hidden[:, position], count)
+
+    @torch.inference_mode()
+    def word_map(self, hidden: Float[np.ndarray, "layers S D"], layer: int, positions: Int[np.ndarray, " V"], word: str) -> tuple[str, Float[np.ndarray, " V"]]:
+        """Where the picture "says" a word: the probability of its first token at these positions, by the logit lens of one layer; and that token.
+
+        Raises:
+            QuestionError: the word is empty.
+        """
+        token_id = lens.first_token(self.processor.tokenizer, word)
+        probabilities = lens.probabilities(self.network, hidden[:, positions], layer)
+        return token_string(self.processor.tokenizer, token_id), to_numpy(probabilities[:, token_id])
 
     def _pixel_values(self, sight: Sight) -> Float[Tensor, "1 C H W"]:
         values = unpatchify(sight.patches.pixels, sight.patches.rows, sight.patches.size)

@@ -8,6 +8,8 @@
 //   word      what the server says that word looked at (see `payloads.word`), or null while it is on its way
 //   layer     of the encoder                                  open      the stage views in sight, one or two
 //   rows      what the server says of the token in focus at this layer (see `payloads.rows`), or null while it is on its way
+//   lens      what the token in focus says at every layer of the language model (see `handlers.lens`), sought {word, layer}: the word that
+//             is looked for in the picture, found: where it is said (see `handlers.word_map`); null while they are on their way
 //   colours   PCA-RGB of this layer (see `payloads.layer`), or null while they are on their way
 //   overlay   {values or rgb, low, high, label} drawn over the photo, or null
 //   history   earlier runs, the newest first
@@ -28,7 +30,7 @@ window.VTE.store = (() => {
   function draw() {
     const now = changed;
     waiting = false; changed = new Set();
-    if (['selected', 'layer', 'record', 'open', 'step', 'answer'].some(name => now.has(name))) ask();
+    if (['selected', 'layer', 'record', 'open', 'step', 'answer', 'sought'].some(name => now.has(name))) ask();
     for (const view of views) if (view.names.some(name => now.has(name))) view.draw(state, now);
     if (now.has('selected')) document.documentElement.dataset.selected = state.selected.join(',');
     if (now.has('open')) document.documentElement.dataset.open = state.open.join(' ');
@@ -54,7 +56,7 @@ window.VTE.store = (() => {
       const layers = value.layers.norms.shape[0] - 1, kept = state.record && state.record.layers.norms.shape[0] - 1 === layers;
       const same = state.record && state.record.photo === value.photo;
       set({
-        record: value, plane: null, words: null, answer: null, busy: true, awaited: false, hovered: -1, text: -1, step: -1, overlay: null, rows: null, colours: null, word: null,
+        record: value, plane: null, words: null, answer: null, busy: true, awaited: false, hovered: -1, text: -1, step: -1, overlay: null, rows: null, colours: null, word: null, lens: null, sought: null, found: null,
         layer: kept ? state.layer : value.layers.read[value.layers.read.length - 1], selected: same ? state.selected : [], history: [{ record: value }, ...state.history].slice(0, 8),
       });
     } else {
@@ -78,6 +80,8 @@ window.VTE.store = (() => {
     const encoder = open.includes('encoder'), of = encoder || open.includes('positions') || open.includes('patches');
     fetch_('colours', encoder && record && [record.run, layer], 'layer');
     fetch_('rows', of && record && token >= 0 && [record.run, token, layer], 'rows');
+    fetch_('lens', open.includes('lens') && record && token >= 0 && [record.run, token], 'lens');
+    fetch_('found', open.includes('lens') && record && state.sought && [record.run, state.sought.word, state.sought.layer], 'word_map');
     fetch_('word', answer && answer.key && step >= 0 && [answer.key, step], 'word');
   }
   function fetch_(name, asked, call) {

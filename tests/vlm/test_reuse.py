@@ -57,10 +57,3 @@ def test_position_embeddings_do_not_depend_on_the_photo(model, wide_photo):
     first, second = model.see(wide_photo), model.see(photo(80, 60, seed=5))
     np.testing.assert_allclose(first.position_embeddings, second.position_embeddings, atol=1e-5)
     assert np.abs(first.position_embeddings).max() > 1e-3
-
-
-def test_the_nearest_word_of_a_words_embedding_is_that_word(model, wide_photo):
-    trace = model.encode(wide_photo, QUESTION)
-    words = model.nearest_words(trace.text_tokens.embeddings, 2)
-    assert [near[0][0] for near in words] == list(trace.text_tokens.token_strings)
-    assert all(first == pytest.approx(1, abs=1e-4) and second <= first for (_, first), (_, second) in words)

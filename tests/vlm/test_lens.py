@@ -1,0 +1,62 @@
+"""What a lens says is what the model would say: its last row is the model's own logits."""
+
+import numpy as np
+import pytest
+import torch
+
+import vlm
+
+QUESTION = "What is in this image?"
+
+
+@pytest.fixture(params=["clip", "siglip", "dinov2", "embedded"])
+def model(request, tiny_models):
+    return request.getfixturevalue("embedded_model") if request.param == "embedded" else tiny_models(request.param)
+
+
+@pytest.fixture
+def trace(model, wide_photo):
+    return model.encode(wide_photo, QUESTION)
+
+
+def test_the_nearest_word_of_a_words_embedding_is_that_word(model, wide_photo):
+    trace = model.encode(wide_photo, QUESTION)
+    words = model.embedding_lens(trace.text_tokens.embeddings, 2)
+    assert [near[0][0] for near in words] == list(trace.text_tokens.token_strings)
+    assert all(first == pytest.approx(1, abs=1e-4) and second <= first for (_, first), (_, second) in words)
+
+
+def test_the_last_row_of_the_logit_lens_is_the_models_own_next_token(model, trace):
+    hidden = model.hidden_states(trace)
+    last = model.logit_lens(hidden, len(trace.input_ids) - 1, 4)[-1]
+    [step, *_] = model.decode(trace, vlm.Decoding(max_new_tokens=1, alternatives=4))
+    assert [word for word, _ in last] == [each.token_string for each in step.alternatives]
+    assert [probability for _, probability in last] == pytest.approx([each.probability for each in step.alternatives], abs=1e-4)
+
+
+def test_the_final_norm_is_applied_once(model, trace):
+    from vlm import architecture, lens
+
+    hidden = model.hidden_states(trace)
+    embeds = torch.from_numpy(trace.inputs_embeds)[None]
+    with torch.inference_mode():
+        own = model.network(inputs_embeds=embeds).logits[0].softmax(-1)
+        norm, head = architecture.final_norm(model.network), model.network.get_output_embeddings()
+        middle = head(norm(torch.from_numpy(hidden[1]))).softmax(-1)
+        torch.testing.assert_close(lens.probabilities(model.network, hidden, len(hidden) - 1), own, atol=1e-5, rtol=1e-3)
+        torch.testing.assert_close(lens.probabilities(model.network, hidden, 1), middle, atol=1e-5, rtol=1e-3)
+
+
+def test_the_first_row_is_what_goes_in(model, trace):
+    np.testing.assert_array_equal(model.hidden_states(trace)[0], trace.inputs_embeds)
+
+
+def test_a_words_map_is_its_probability_at_every_visual_token(model, trace):
+    hidden, positions = model.hidden_states(trace), trace.visual_tokens.positions
+    first = model.logit_lens(hidden, int(positions[3]), 1)[2][0]
+    word, values = model.word_map(hidden, 2, positions, first[0].strip() or "a")
+    assert values.shape == positions.shape and ((values >= 0) & (values <= 1)).all()
+    if word == first[0]:
+        assert values[3] == pytest.approx(first[1], rel=1e-3)
+    with pytest.raises(vlm.QuestionError, match="no word"):
+        model.word_map(hidden, 2, positions, "  ")
