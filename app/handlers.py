@@ -148,7 +148,8 @@ def run(path: str | None, question: str, method: str, dimensions: int, seed: flo
     model, longest = models.language.get(), operator.max_new_tokens
     # UMAP and t-SNE take seconds: a run begins with PCA
     first = plane if plane.method == "pca" else Plane(dimensions=plane.dimensions)
-    yield payloads.record(key, trace), project(key, trace, first), payloads.answer((), False, longest), gr.skip()
+    record = payloads.record(key, trace) | {"language_layers": model.language_layers}
+    yield record, project(key, trace, first), payloads.answer((), False, longest), gr.skip()
     steps: list[vlm.Step] = []
     for step in model.decode(trace, operator, _prefills.get(key, lambda: model.prefill(trace))):
         steps.append(step)

@@ -111,6 +111,11 @@ def language_trunk(model: PreTrainedModel) -> nn.Module:
     return model.model.language_model
 
 
+def language_layers(model: PreTrainedModel) -> int:
+    """How many layers g_phi has."""
+    return int(model.config.text_config.num_hidden_layers)
+
+
 def final_norm(model: PreTrainedModel) -> nn.Module:
     """What stands between the last layer of the language model and its head."""
     return model.model.language_model.norm

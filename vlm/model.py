@@ -58,6 +58,11 @@ class VisionLanguageModel:
     network: PreTrainedModel
     processor: ProcessorMixin
 
+    @property
+    def language_layers(self) -> int:
+        """How many layers g_phi has."""
+        return architecture.language_layers(self.network)
+
     def check_question(self, question: str) -> str:
         """The question without surrounding space.
 

@@ -7,7 +7,7 @@ let layers = 0;
 
 function seek() {
   const word = find('.sought').value.trim();
-  store.set({ sought: word ? { word, layer: Math.min(+find('.of').value, layers || 1e9) } : null });
+  store.set({ sought: word ? { word, layer: +find('.of').value } : null });
 }
 find('.sought').addEventListener('keydown', event => { if (event.key === 'Enter') seek(); });
 find('.sought').addEventListener('change', seek);
@@ -26,7 +26,7 @@ stageView(element, 'lens', ['record', 'lens', 'found', 'sought', 'selected', 'ho
   heading(find('.head'), 'Logit lens', 'g_φ', record && record.numbers['VT + TT'].shape, 'If the language model stopped after a layer, which word would it say at this token? Look for the layer where the words begin to name what is there; early layers say little.');
   find('.hint').textContent = !record ? 'Run a question first.' : (found && found.error) || (token < 0 ? 'Select a patch in the picture.' : (lens && lens.error) || '');
   const rows = record && lens && lens.layers && lens.about[0] === token ? lens.layers : [];
-  if (rows.length && layers !== rows.length - 1) { layers = rows.length - 1; find('.of').max = layers; find('.of').value = layers; }
+  if (record && layers !== record.language_layers) { layers = record.language_layers; find('.of').max = layers; find('.of').value = layers; }
   name();
   find('tbody').replaceChildren(...rows.map((words, layer) => {
     const row = make('tr'), head = make('th', '', layer ? 'layer ' + layer : 'going in');
