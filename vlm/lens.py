@@ -28,16 +28,21 @@ def embedding_lens(model: PreTrainedModel, tokenizer, rows: Float[np.ndarray, "r
     return _readings(tokenizer, given / given.norm(dim=1, keepdim=True).clamp(min=1e-6) @ table.T, count)
 
 
-def probabilities(model: PreTrainedModel, hidden: Float[np.ndarray, "layers rows D"], layer: int) -> Float[Tensor, "rows vocab"]:
-    """The next-token distribution if the language model stopped after `layer`; the last layer's states come already normed."""
+def normed(model: PreTrainedModel, hidden: Float[np.ndarray, "layers rows D"], layer: int) -> Float[Tensor, "rows D"]:
+    """What the head would read after `layer`; the last layer's states come already normed."""
     states = torch.from_numpy(hidden[layer]).to(model.device, model.dtype)
-    normed = states if layer == len(hidden) - 1 else architecture.final_norm(model)(states)
-    return model.get_output_embeddings()(normed).float().softmax(-1)
+    return states if layer == len(hidden) - 1 else architecture.final_norm(model)(states)
+
+
+def probabilities(model: PreTrainedModel, hidden: Float[np.ndarray, "layers rows D"], layer: int) -> Float[Tensor, "rows vocab"]:
+    """The next-token distribution if the language model stopped after `layer`."""
+    return model.get_output_embeddings()(normed(model, hidden, layer)).float().softmax(-1)
 
 
 def logit_lens(model: PreTrainedModel, tokenizer, hidden: Float[np.ndarray, "layers D"], count: int) -> tuple[tuple[Reading, ...], ...]:
     """See `VisionLanguageModel.logit_lens`."""
-    return tuple(_readings(tokenizer, probabilities(model, hidden[:, None], layer), count)[0] for layer in range(len(hidden)))
+    rows = torch.cat([normed(model, hidden[:, None], layer) for layer in range(len(hidden))])
+    return _readings(tokenizer, model.get_output_embeddings()(rows).float().softmax(-1), count)
 
 
 def first_token(tokenizer, word: str) -> int:

@@ -74,7 +74,7 @@ window.VTE.store = (() => {
   }
 
   // What is too large to send for every token and layer is asked for when it is looked at, once.
-  const known = new Map();
+  const known = new Map(), pending = new Set();
   function ask() {
     const { record, answer, layer, open, step } = state, token = focus();
     const encoder = open.includes('encoder'), of = encoder || open.includes('positions') || open.includes('patches');
@@ -89,7 +89,9 @@ window.VTE.store = (() => {
     if (!asked || !server) { set({ [name]: null }); return; }
     const key = latest[name];
     if (known.has(key)) { set({ [name]: known.get(key) }); return; }
-    server[call](asked).then(reply => {
+    if (pending.has(key)) return;
+    pending.add(key);
+    server[call](asked).finally(() => pending.delete(key)).then(reply => {
       const value = { ...unpack(reply), about: asked.slice(1) };
       if (!value.error) known.set(key, value);
       while (known.size > 300) known.delete(known.keys().next().value);
