@@ -26,7 +26,7 @@ _pictures: models.Recent[vlm.ImageEmbedding] = models.Recent(96)
 _sentences: models.Recent = models.Recent(2048)
 _comparisons: models.Recent = models.Recent(8)
 _hidden: models.Recent = models.Recent(3)
-_attentions: models.Recent[vlm.EncoderAttention] = models.Recent(8)
+_attentions: models.Recent = models.Recent(4)
 
 
 def shows_errors(handler):
@@ -222,7 +222,8 @@ def rows(run: str, token: int, number: int) -> dict:
     """All that the views tell of one token at one layer of the encoder."""
     trace = remembered(run)
     token, number = whole_number(token, "token", len(trace.patches.boxes)), whole_number(number, "layer", len(trace.patch_features))
-    attention = _attentions.get((run, number), lambda: models.language.get().encoder_attention(trace.sight, number)) if number else None
+    seen = run.partition("-")[0]  # the photo: another question changes nothing here
+    attention = _attentions.get(seen, lambda: models.language.get().encoder_attention(trace.sight)) if number else None
     return payloads.rows(trace, token, number, attention)
 
 

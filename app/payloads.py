@@ -155,8 +155,8 @@ def words(key: str, trace: vlm.Trace, nearest: Sequence[Sequence[tuple[str, floa
     }
 
 
-def rows(trace: vlm.Trace, token: int, layer: int, attention: vlm.EncoderAttention | None) -> dict:
-    """What the views tell of one token at one layer: its vectors, and how every other patch relates to it."""
+def rows(trace: vlm.Trace, token: int, layer: int, attention) -> dict:
+    """What the views tell of one token at one layer: its vectors, and how every other patch relates to it (`attention`: the encoder's)."""
     sight = trace.sight
 
     def cosines(table: np.ndarray) -> np.ndarray:
@@ -171,13 +171,13 @@ def rows(trace: vlm.Trace, token: int, layer: int, attention: vlm.EncoderAttenti
         "position_cosine": packed(cosines(sight.position_embeddings)),
         "cosine": packed(cosines(sight.patch_features[layer])),
     }
-    if attention is not None:
+    if layer:
         prefix = attention.prefix
-        weights = attention.weights[:, prefix + token]
+        weights = attention.weights(layer)[:, prefix + token]
         result |= {
             "attention": packed(weights[:, prefix:]),
             "elsewhere": round(float(weights[:, :prefix].sum(1).mean()), 5),
-            "rollout": packed(attention.rollout[prefix + token, prefix:]),
+            "rollout": packed(attention.rollout(layer, prefix + token)[prefix:]),
             "prefix": prefix,
         }
     return result

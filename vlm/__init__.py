@@ -23,7 +23,7 @@ from vlm.images import open_image
 from vlm.token_ledger import Spending, ledger
 from vlm.patches import Patches, patchify, unpatchify
 from vlm.projection import Colours, Projection, pca_colours, project
-from vlm.records import Alternative, Decoding, EncoderAttention, ImageEmbedding, PatchScores, Sight, Similarity, Stage, Step, Trace, ZeroShot
+from vlm.records import Alternative, Decoding, ImageEmbedding, PatchScores, Sight, Similarity, Stage, Step, Trace, ZeroShot
 from vlm.store import Progress
 from vlm.text_tokens import TextTokens
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from vlm.model import VisionLanguageModel
 
 __all__ = [
-    "Alternative", "Colours", "Decoding", "DecodingError", "EncoderAttention", "FetchError", "ImageEmbedding", "ImageError", "LISTED", "Listed", "ModelError", "PatchScores", "Patches", "Progress", "Projection",
+    "Alternative", "Colours", "Decoding", "DecodingError", "FetchError", "ImageEmbedding", "ImageError", "LISTED", "Listed", "ModelError", "PatchScores", "Patches", "Progress", "Projection",
     "QuestionError", "Sight", "Similarity", "Spending", "Stage", "Step", "TEMPLATES", "TextTokens", "Trace", "VLMError", "VisualTokens", "ZeroShot", "experiments", "ledger", "load", "load_contrastive", "open_image", "patchify",
     "pca_colours", "project", "unpatchify",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ to whoever is recording in the same thread; when nobody is, it costs nothing. It
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -22,16 +23,17 @@ from transformers.masking_utils import sdpa_mask  # noqa: E402
 
 IMPLEMENTATION = "sdpa_recorded"  # what a checkpoint is loaded with
 
-Record = Callable[[Float[Tensor, "heads queries keys"]], None]
+Weights = Callable[[], Float[Tensor, "heads queries keys"]]  # computed from the queries and keys that it holds, when it is called
+Record = Callable[[Weights], None]
 _recorder: ContextVar[tuple[Record, bool] | None] = ContextVar("recorder", default=None)
 
 
 @contextmanager
 def recording(record: Record, last: bool = False) -> Iterator[None]:
-    """Within this context (and thread) `record` is called with the weights of every attention that runs, in order.
+    """Within this context (and thread) `record` is handed the weights of every attention that runs, in order.
 
     Args:
-        last: only the weights of the last query, which are all that the next token needs, are computed.
+        last: only of the last query, which is all that the next token needs.
     """
     token = _recorder.set((record, last))
     try:
@@ -47,9 +49,9 @@ def attention(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, atte
         record, last = recorder
         if last:  # the last query sees every key that its mask shows
             mask = attention_mask if attention_mask is None or attention_mask.shape[-2] == 1 else attention_mask[..., -1:, :]
-            record(weights(module, query[:, :, -1:], key, mask, named.get("scaling"), False))
+            record(partial(weights, module, query[:, :, -1:], key, mask, named.get("scaling"), False))
         else:
-            record(weights(module, query, key, attention_mask, named.get("scaling"), named.get("is_causal")))
+            record(partial(weights, module, query, key, attention_mask, named.get("scaling"), named.get("is_causal")))
     return sdpa_attention_forward(module, query, key, value, attention_mask, **named)
 
 

@@ -22,9 +22,9 @@ from vlm.errors import ModelError, QuestionError
 from vlm.images import to_rgb
 from vlm.lens import Reading
 from vlm.patches import Patches, grid_boxes, patchify, unpatchify
-from vlm.records import Decoding, EncoderAttention, Sight, Stage, Step, Trace
+from vlm.records import Decoding, Sight, Stage, Step, Trace
 from vlm.text_tokens import TextTokens, check_question, question_positions, token_string
-from vlm.vision_encoder import encode_image, encoder_attention
+from vlm.vision_encoder import EncoderAttention, encode_image, encoder_attention
 
 STAND_IN = "\N{OBJECT REPLACEMENT CHARACTER}"  # for a question
 
@@ -211,7 +211,7 @@ class VisionLanguageModel:
     def _forward(self, embeds: Float[Tensor, "new D"], cache: DynamicCache) -> tuple[Float[Tensor, " vocab"], Float[np.ndarray, "layers positions"] | None]:
         """One pass of the language model over new positions: the logits of the next token, and what it is read from (if that is recorded)."""
         rows = []
-        with recording(lambda weights: rows.append(weights[:, -1].mean(0)), last=True):
+        with recording(lambda weights: rows.append(weights()[:, -1].mean(0)), last=True):
             logits = self.network(inputs_embeds=embeds[None], past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1]
         return logits, to_numpy(torch.stack(rows)) if rows else None
 
@@ -238,16 +238,9 @@ class VisionLanguageModel:
         )
 
     @torch.inference_mode()
-    def encoder_attention(self, sight: Sight, layer: int) -> EncoderAttention:
-        """Who looks at whom in one layer of the vision encoder (1 is the first): one more encoder pass.
-
-        Raises:
-            ModelError: there is no such layer.
-        """
-        most = len(sight.patch_features) - 1
-        if not 1 <= layer <= most:
-            raise ModelError(f"The vision encoder has layers 1 to {most}; {layer} is none of them.")
-        return encoder_attention(self.network, self._pixel_values(sight), layer, sight.prefix_features.shape[1])
+    def encoder_attention(self, sight: Sight) -> EncoderAttention:
+        """Who looks at whom in every layer of the vision encoder: one more encoder pass."""
+        return encoder_attention(self.network, self._pixel_values(sight), sight.prefix_features.shape[1])
 
     @torch.inference_mode()
     def embedding_lens(self, rows: Float[np.ndarray, "rows D"], count: int = 5) -> tuple[tuple[Reading, ...], ...]:

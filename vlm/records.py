@@ -211,24 +211,6 @@ class Trace:
 
 
 @dataclass(frozen=True)
-class EncoderAttention:
-    """Who looks at whom in one layer of the vision encoder; positions that are not patches (CLS, registers) come first.
-
-    Attributes:
-        layer: 1 is the first.
-        weights: one map a head; each row, what one position reads, sums to 1.
-        rollout: attention rollout up to this layer: the product over the layers of (mean of the heads + identity) / 2.
-            Source: Abnar and Zuidema, "Quantifying Attention Flow in Transformers", 2020.
-        prefix: how many positions are not patches.
-    """
-
-    layer: int
-    weights: Float[np.ndarray, "heads positions positions"]
-    rollout: Float[np.ndarray, "positions positions"]
-    prefix: int
-
-
-@dataclass(frozen=True)
 class Similarity:
     """I photos against T texts.
 

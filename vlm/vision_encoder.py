@@ -3,15 +3,17 @@
 import time
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from vlm import architecture
-from vlm.attention import recording
+from vlm.attention import Weights, recording
+from vlm.device import to_numpy
+from vlm.errors import ModelError
 from vlm.listening import entering, passing
-from vlm.records import EncoderAttention
 
 
 @dataclass(frozen=True)
@@ -55,22 +57,47 @@ def encode_image(model: PreTrainedModel, pixel_values: Float[Tensor, "1 C H W"])
     )
 
 
-def encoder_attention(model: PreTrainedModel, pixel_values: Float[Tensor, "1 C H W"], layer: int, prefix: int) -> EncoderAttention:
-    """Run the encoder once more and record one layer's weights and the rollout up to it; `layer` 1 is the first."""
-    chosen, rollout, count = None, None, 0
+@dataclass(frozen=True)
+class EncoderAttention:
+    """Who looks at whom in every layer of the vision encoder, from the queries and keys of one pass.
 
-    def record(weights: Float[Tensor, "heads queries keys"]) -> None:
-        nonlocal chosen, rollout, count
-        count += 1
-        if count > layer:
-            return
-        mean = (weights.mean(0) + torch.eye(weights.shape[-1], device=weights.device)) / 2
-        rollout = mean if rollout is None else mean @ rollout
-        chosen = weights
+    Attributes:
+        layers: the weights of each layer, computed when called.
+        prefix: how many positions are not patches (CLS, registers); they come first.
+    """
 
-    with recording(record):
+    layers: tuple[Weights, ...]
+    prefix: int
+
+    def weights(self, layer: int) -> Float[np.ndarray, "heads positions positions"]:
+        """One map a head; each row, what one position reads, sums to 1. Layer 1 is the first.
+
+        Raises:
+            ModelError: there is no such layer.
+        """
+        if not 1 <= layer <= len(self.layers):
+            raise ModelError(f"The vision encoder has layers 1 to {len(self.layers)}; {layer} is none of them.")
+        return to_numpy(self.layers[layer - 1]())
+
+    def rollout(self, layer: int, position: int) -> Float[np.ndarray, " positions"]:
+        """What one position has read of every other by way of layers 1 to `layer`: its row of the product of (mean of the heads + identity) / 2.
+
+        Source: Abnar and Zuidema, "Quantifying Attention Flow in Transformers", 2020.
+        """
+        row = None
+        for weights in reversed(self.layers[:layer]):
+            mean = weights().mean(0)
+            row = torch.eye(len(mean), device=mean.device)[position] if row is None else row
+            row = (row @ mean + row) / 2
+        return to_numpy(row)
+
+
+def encoder_attention(model: PreTrainedModel, pixel_values: Float[Tensor, "1 C H W"], prefix: int) -> EncoderAttention:
+    """Run the encoder once more and keep its queries and keys."""
+    layers: list[Weights] = []
+    with recording(layers.append):
         architecture.vision_tower(model)(pixel_values=pixel_values)
-    return EncoderAttention(layer, chosen.cpu().numpy(), rollout.cpu().numpy(), prefix)
+    return EncoderAttention(tuple(layers), prefix)
 
 
 def _now(model: PreTrainedModel) -> float:

@@ -43,6 +43,10 @@ function paint({ record, selected, hovered }) {
     });
   }
 }
+function box(record, token) {
+  const [top, left, bottom, right] = Array.from(record.boxes.subarray(4 * token, 4 * token + 4), value => value.toFixed(0));
+  return left + '–' + right + ' across, ' + top + '–' + bottom + ' down';
+}
 ribbon.addEventListener('pointerover', event => { const word = event.target.closest('.word'); if (word) store.set({ text: +word.dataset.text, hovered: -1 }); });
 ribbon.addEventListener('pointerleave', () => store.set({ text: -1 }));
 stageView(element, 'sequence', ['record', 'selected', 'hovered', 'text'], (state, changed) => {
@@ -55,6 +59,6 @@ stageView(element, 'sequence', ['record', 'selected', 'hovered', 'text'], (state
   paint(state);
   words.forEach((word, index) => word.classList.toggle('on', index === text));
   told.textContent = text >= 0 ? 'position ' + record.text.positions[text] + ' · text token “' + visible(record.text.strings[text]) + '”, part of ' + ROLES[record.text.roles[text]] + ' · length ' + record.text.norms[text].toFixed(2)
-    : token >= 0 ? 'position ' + record.positions[token] + ' · visual token ' + token + ' · length ' + record.numbers.VT.norms[token].toFixed(2)
+    : token >= 0 ? 'position ' + record.positions[token] + ' · visual token ' + token + ' · pixels ' + box(record, token) + ' · length ' + record.numbers.VT.norms[token].toFixed(2)
     : record.positions.length + ' visual tokens and ' + record.text.strings.length + ' text tokens: ' + (100 * record.positions.length / (record.positions.length + record.text.strings.length)).toFixed(0) + ' % of the input is picture.';
 });

@@ -37,20 +37,21 @@ function colours(state) {
   const groups = words && words.groups, nearest = words && words.words.map(([[word]]) => word);
   const common = nearest && [...nearest.reduce((all, word) => all.set(word, (all.get(word) || 0) + 1), new Map())].sort((a, b) => b[1] - a[1]).slice(0, 7).map(([word]) => word);
   const by = {
+    thumbnail: i => by.patch(i),
     patch: i => [record.colours[3 * i], record.colours[3 * i + 1], record.colours[3 * i + 2]],
     position: i => { const x = (i % record.columns) / Math.max(record.columns - 1, 1), y = Math.floor(i / record.columns) / Math.max(record.rows - 1, 1); return [230 * x + 20, 110 + 60 * (1 - y), 230 * y + 20].map(Math.round); },
     norm: i => cividis((record.numbers.VT.norms[i] - low) / (high - low || 1)),
     rgb: i => [record.connector.after.rgb[3 * i], record.connector.after.rgb[3 * i + 1], record.connector.after.rgb[3 * i + 2]],
     group: i => (groups ? GROUPS[groups[i] % GROUPS.length] : '#999'),
     word: i => (common && common.includes(nearest[i]) ? GROUPS[common.indexOf(nearest[i])] : '#999999'),
-  }[colour.value];
+  };
   key.replaceChildren();
   const swatch = (shade, text) => { const dot = make('span', '', '●'); dot.style.color = shade; key.append(dot, make('span', '', text)); };
   if (colour.value === 'norm') { const bar = make('span', 'bar'); bar.style.background = gradient(cividis); key.append(make('span', '', number(low)), bar, make('span', '', number(high))); }
   if (colour.value === 'word') { if (common) { common.forEach((word, i) => swatch(GROUPS[i], visible(word))); swatch('#999999', 'others'); } else key.append('comes with the end of the answer'); }
   if (colour.value === 'group') { if (groups) [...new Set(groups)].sort().forEach(group => swatch(GROUPS[group % GROUPS.length], String(group))); else key.append('comes with the end of the answer'); }
   if (colour.value === 'position') key.append('redder to the right, bluer downwards');
-  return Array.from({ length: count }, (_, i) => { const shade = by(i); return typeof shade === 'string' ? shade : rgb(shade); });
+  return Array.from({ length: count }, (_, i) => { const shade = by[colour.value](i); return typeof shade === 'string' ? shade : rgb(shade); });
 }
 function paint(state) {
   if (!place || !state.plane || !state.record) return;
@@ -65,7 +66,7 @@ function paint(state) {
   const chosen = new Set(selected), inside = i => place[2 * i] > 0 && place[2 * i] < dots.clientWidth && place[2 * i + 1] > 0 && place[2 * i + 1] < dots.clientHeight;
   let near = 0;
   for (let i = 0; i < count; i++) near += inside(i);
-  const pictures = find('.thumbnails').checked && picture && picture.complete && near <= 64 && near > 0, side = 26;
+  const always = colour.value === 'thumbnail', close = near <= 64 && near > 0, pictures = picture && picture.complete && (always || (find('.thumbnails').checked && close)), side = always && !close ? 14 : 26;
   const cw = picture ? picture.naturalWidth / record.columns : 0, ch = picture ? picture.naturalHeight / record.rows : 0;
   const dot = (i, radius) => { pen.beginPath(); pen.arc(place[2 * i], place[2 * i + 1], radius, 0, 6.2832); };
   const token = i => {
@@ -85,7 +86,7 @@ function paint(state) {
   for (const i of selected) token(i);
   pen.globalAlpha = 1;
   const ring = (i, shade, radius) => { pen.lineWidth = 4.5; pen.strokeStyle = '#fff'; dot(i, radius); pen.stroke(); pen.lineWidth = 2.5; pen.strokeStyle = shade; dot(i, radius); pen.stroke(); };
-  const radius = pictures ? 19 : 8;
+  const radius = pictures ? side * 0.73 : 8;
   if (selected.length <= 120) for (const i of selected) ring(i, '#e8590c', radius);
   if (hovered >= 0 && hovered < count) ring(hovered, '#111', radius);
   if (text >= 0 && text < words) ring(count + text, '#111', 9);

@@ -172,7 +172,7 @@ def test_a_hovered_word_is_told_in_the_sequence_and_a_hovered_patch_in_the_inspe
 
 def test_the_numbers_on_the_page_are_those_of_the_record(url, visit, picture, tiny_model):
     trace = tiny_model.encode(vlm.open_image(picture), "What is in this image?")
-    attention = tiny_model.encoder_attention(trace.sight, 2)
+    attention = tiny_model.encoder_attention(trace.sight)
     with visit(url) as page:
         ask(page, picture, "What is in this image?")
         open_view(page, "encoder")
@@ -185,7 +185,7 @@ def test_the_numbers_on_the_page_are_those_of_the_record(url, visit, picture, ti
         np.testing.assert_allclose(state["norms"], np.linalg.norm(trace.visual_tokens.embeddings, axis=1), rtol=1e-5)
         np.testing.assert_allclose(state["boxes"], trace.visual_tokens.boxes.ravel(), rtol=1e-5)
         np.testing.assert_allclose(state["layers"], np.linalg.norm(trace.patch_features, axis=2).ravel(), rtol=1e-5)
-        np.testing.assert_allclose(state["attention"], attention.weights[:, attention.prefix + 5, attention.prefix :].ravel(), atol=1e-6)
+        np.testing.assert_allclose(state["attention"], attention.weights(2)[:, attention.prefix + 5, attention.prefix :].ravel(), atol=1e-6)
         shown = page.locator("#view-encoder .map-bar .high").nth(1).inner_text()
         assert float(shown) == pytest.approx(np.linalg.norm(trace.patch_features[2], axis=1).max(), rel=0.01)
         text = page.locator("#inspector .numbers").inner_text()
@@ -276,15 +276,15 @@ SIZES = {"wide": (1440, 900), "laptop": (1024, 768), "telephone": (390, 844)}
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
-def test_the_page_is_accessible_and_fits(url, visit, picture, tmp_path, size, theme):
-    """axe-core finds nothing against WCAG AA in what we draw; pictures of the page are left in $ARTEFACTS."""
+def test_the_page_is_accessible_and_fits(url, visit, picture, size, theme):
+    """axe-core finds nothing against WCAG AA in what we draw; pictures of the page are left in $ARTEFACTS, else in .artefacts."""
     from axe_playwright_python.sync_playwright import Axe
 
     width, height = SIZES[size]
     with visit(f"{url}?__theme={theme}", viewport={"width": width, "height": height}) as page:
         ask(page, picture, "What is in this image?")
         page.evaluate("VTE.store.set({ selected: [5, 6] })")
-        folder = Path(os.environ.get("ARTEFACTS", tmp_path))
+        folder = Path(os.environ.get("ARTEFACTS", ROOT / ".artefacts"))
         folder.mkdir(parents=True, exist_ok=True)
         for view in ("space", "encoder", "sequence"):
             open_view(page, view)

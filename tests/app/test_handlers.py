@@ -73,7 +73,9 @@ def test_another_question_reuses_the_encoder(uploaded, monkeypatch):
 
 def test_another_layer_or_projection_does_not_run_the_model(uploaded, monkeypatch):
     key = run(uploaded)[0][0]["run"]
-    never(monkeypatch, "see", "ask", "prefill", "decode")
+    handlers.rows([key, 3, 1])
+    never(monkeypatch, "see", "ask", "prefill", "decode", "encoder_attention")
+    assert set(handlers.rows([key, 4, 3])) > {"attention", "cosine"}
     assert handlers.layer([key, 2])["rgb"]["rgb"]["shape"] == [16, 3]
     assert handlers.reproject(uploaded, QUESTION, "pca", 3, 0, 15, "cosine")["points"]["shape"][1] == 3
 
@@ -93,10 +95,10 @@ def test_a_projection_that_is_not_to_be_had_is_refused(uploaded, layout):
 def test_a_token_tells_its_rows_at_every_layer(uploaded, tiny_model):
     key = run(uploaded)[0][0]["run"]
     sight = tiny_model.see(vlm.open_image(uploaded))
-    attention = tiny_model.encoder_attention(sight, 2)
+    attention = tiny_model.encoder_attention(sight)
     rows = handlers.rows([key, 5, 2])
-    np.testing.assert_allclose(unpacked(rows["attention"]), attention.weights[:, attention.prefix + 5, attention.prefix :], atol=1e-6)
-    np.testing.assert_allclose(unpacked(rows["rollout"]), attention.rollout[attention.prefix + 5, attention.prefix :], atol=1e-6)
+    np.testing.assert_allclose(unpacked(rows["attention"]), attention.weights(2)[:, attention.prefix + 5, attention.prefix :], atol=1e-6)
+    np.testing.assert_allclose(unpacked(rows["rollout"]), attention.rollout(2, attention.prefix + 5)[attention.prefix :], atol=1e-6)
     assert rows["elsewhere"] == pytest.approx(1 - unpacked(rows["attention"]).sum(1).mean(), abs=1e-4)
     assert unpacked(rows["cosine"])[5] == pytest.approx(1, abs=1e-5) and unpacked(rows["position_cosine"])[5] == pytest.approx(1, abs=1e-5)
     np.testing.assert_allclose(unpacked(rows["projection"]) + unpacked(rows["position"]), (sight.projections + sight.position_embeddings)[5], atol=1e-5)

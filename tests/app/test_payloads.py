@@ -35,7 +35,7 @@ def test_every_payload_is_plain_json(trace, record, tiny_model, tiny_contrast, w
     nearest = tiny_model.embedding_lens(trace.visual_tokens.embeddings, 3)
     assert plain(record) and plain(payloads.layer(trace, 1)) and plain(payloads.answer(trace.steps, True, 4, trace))
     assert plain(payloads.plane("key", vlm.project(trace.inputs_embeds), "")) and plain(payloads.words("key", trace, nearest))
-    assert plain(payloads.rows(trace, 3, 2, tiny_model.encoder_attention(trace.sight, 2)))
+    assert plain(payloads.rows(trace, 3, 2, tiny_model.encoder_attention(trace.sight)))
     assert plain(payloads.matrices(tiny_contrast.similarity([wide_photo], ["a cat", "a dog"]), ["a cat", "a dog"]))
     assert plain(payloads.cell(tiny_contrast.patch_scores(wide_photo, "a cat"), [("a", 0.1)])) and plain(payloads.cell(None, []))
 

@@ -35,10 +35,11 @@ def test_the_encoders_weights_are_those_of_eager_attention(sight, eager):
     with torch.inference_mode():
         explicit = eager.network.model.vision_tower(pixel_values=values, output_attentions=True).attentions
     eager.network.set_attn_implementation(attention.IMPLEMENTATION)
+    recorded = eager.encoder_attention(sight)
+    assert len(recorded.layers) == len(explicit)
     for layer, weights in enumerate(explicit, start=1):
-        recorded = eager.encoder_attention(sight, layer)
-        np.testing.assert_allclose(recorded.weights, weights[0].numpy(), atol=1e-5)
-        np.testing.assert_allclose(recorded.weights.sum(-1), 1, atol=1e-5)
+        np.testing.assert_allclose(recorded.weights(layer), weights[0].numpy(), atol=1e-5)
+        np.testing.assert_allclose(recorded.weights(layer).sum(-1), 1, atol=1e-5)
 
 
 def test_the_language_models_weights_are_those_of_eager_attention(eager, wide_photo):
@@ -52,16 +53,17 @@ def test_the_language_models_weights_are_those_of_eager_attention(eager, wide_ph
         eager.network(inputs_embeds=embeds)
     assert len(seen) == len(explicit)
     for recorded, weights in zip(seen, explicit):
-        torch.testing.assert_close(recorded, weights[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(recorded(), weights[0], atol=1e-5, rtol=0)
 
 
 def test_rollout_is_the_product_of_the_layers(model, sight):
-    product = np.eye(sight.prefix_features.shape[1] + len(sight.projections))
+    recorded = model.encoder_attention(sight)
+    assert recorded.prefix == sight.prefix_features.shape[1]
+    product = np.eye(recorded.prefix + len(sight.projections))
     for layer in range(1, len(sight.patch_features)):
-        recorded = model.encoder_attention(sight, layer)
-        product = (recorded.weights.mean(0) + np.eye(len(product))) / 2 @ product
-        np.testing.assert_allclose(recorded.rollout, product, atol=1e-5)
-        assert recorded.prefix == sight.prefix_features.shape[1]
+        product = (recorded.weights(layer).mean(0) + np.eye(len(product))) / 2 @ product
+        for position in (0, 7):
+            np.testing.assert_allclose(recorded.rollout(layer, position), product[position], atol=1e-5)
 
 
 def test_nobody_else_is_recorded(model):
@@ -72,9 +74,10 @@ def test_nobody_else_is_recorded(model):
     assert seen == []
 
 
-def test_a_layer_that_is_not_there_is_named(model, sight):
-    with pytest.raises(vlm.ModelError, match="layers 1 to 3; 4 is"):
-        model.encoder_attention(sight, 4)
+@pytest.mark.parametrize("layer", [0, 4, -1])
+def test_a_layer_that_is_not_there_is_named(model, sight, layer):
+    with pytest.raises(vlm.ModelError, match=f"layers 1 to 3; {layer} is"):
+        model.encoder_attention(sight).weights(layer)
 
 
 @pytest.fixture
