@@ -28,13 +28,13 @@ def save_parts(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str,
 
 
 def fold(connector: nn.Sequential, mean: Tensor, spread: Tensor) -> dict[str, Tensor]:
-    """The connector Linear -> GELU -> Linear, trained on (x - mean) / spread, as one that reads x itself."""
+    """The connector Linear -> GELU -> Linear, trained on (x - mean) / spread, as one that reads x itself; its matrices in float16."""
     first, second = connector[0], connector[2]
-    weight = first.weight.detach() / spread
+    weight = (first.weight.detach() / spread).half().float()  # the bias must fit the matrix that travels
     return {
-        "connector.linear_1.weight": weight,
+        "connector.linear_1.weight": weight.half(),
         "connector.linear_1.bias": first.bias.detach() - weight @ mean,
-        "connector.linear_2.weight": second.weight.detach().clone(),
+        "connector.linear_2.weight": second.weight.detach().half(),
         "connector.linear_2.bias": second.bias.detach().clone(),
     }
 
