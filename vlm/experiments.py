@@ -5,15 +5,12 @@ A change gives a new trace; nothing else in it changes, and an empty change leav
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from vlm.errors import ModelError
 from vlm.records import Trace
-
-How = Literal["mean", "zero", "noise", "neighbour"]
 
 
 def with_tokens(trace: Trace, embeddings: Float[np.ndarray, "V D"]) -> Trace:
@@ -31,7 +28,7 @@ def with_tokens(trace: Trace, embeddings: Float[np.ndarray, "V D"]) -> Trace:
     return replace(trace, visual_tokens=replace(visual, embeddings=embeddings), inputs_embeds=fused, steps=(), stages=stages)
 
 
-def remove(trace: Trace, tokens: Sequence[int], how: How = "mean", seed: int = 0) -> Trace:
+def remove(trace: Trace, tokens: Sequence[int], how: str = "mean", seed: int = 0) -> Trace:
     """Put something without content in the places of some visual tokens.
 
     Args:
@@ -62,7 +59,7 @@ def remove(trace: Trace, tokens: Sequence[int], how: How = "mean", seed: int = 0
     return with_tokens(trace, changed)
 
 
-def keep(trace: Trace, tokens: Sequence[int], how: How = "mean", seed: int = 0) -> Trace:
+def keep(trace: Trace, tokens: Sequence[int], how: str = "mean", seed: int = 0) -> Trace:
     """Remove all visual tokens but some."""
     others = np.setdiff1d(np.arange(len(trace.visual_tokens.embeddings)), list(tokens))
     return remove(trace, others.tolist(), how, seed)
