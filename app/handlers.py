@@ -286,14 +286,21 @@ def example_photos() -> list[str]:
     return sorted(str(path) for path in EXAMPLES.glob("*.jpg"))
 
 
+def check_count(paths: Sequence[str]) -> None:
+    """Raises:
+    vlm.ImageError: there are too many photos.
+    """
+    if len(paths) > MAX_PHOTOS:
+        raise vlm.ImageError(f"There are {len(paths)} photos, at most {MAX_PHOTOS} can be compared at once; take some away.")
+
+
 def readable(paths: Sequence[str]) -> tuple[list[Image.Image], list[str]]:
     """The photos that can be opened, and a sentence for each that cannot.
 
     Raises:
         vlm.ImageError: there are too many, or none can be opened.
     """
-    if len(paths) > MAX_PHOTOS:
-        raise vlm.ImageError(f"There are {len(paths)} photos, at most {MAX_PHOTOS} can be compared at once; take some away.")
+    check_count(paths)
     images, notes = [], []
     for number, path in enumerate(paths, start=1):
         try:
@@ -396,8 +403,7 @@ def matched(paths: Sequence[str] | None, lines: str) -> tuple[list[Image.Image],
         vlm.VLMError: a photo or a text cannot be used, or there are too many.
     """
     paths, texts = list(paths or []), check_texts(lines)
-    if len(paths) > MAX_PHOTOS:
-        raise vlm.ImageError(f"There are {len(paths)} photos, at most {MAX_PHOTOS} can be compared at once; take some away.")
+    check_count(paths)
     images = [open_upload(path) for path in paths]
     return images, texts, models.contrastive.get().similarity(images, texts)
 

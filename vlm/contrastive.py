@@ -169,7 +169,8 @@ class ContrastiveModel:
             ImageError, QuestionError: no photo, no label, an empty one, or a template without "{}".
         """
         vectors = np.stack([each.vector for each in self.embed_images(images)])
-        return self.classify(vectors, labels, self.embed_labels(labels, templates))
+        record = self.compare(vectors, self.embed_labels(labels, templates))
+        return ZeroShot(tuple(labels), record.cosine, record.image_to_text)
 
     def embed_labels(self, labels: Sequence[str], templates: Sequence[str]) -> Float[np.ndarray, "labels E"]:
         """One unit vector a label."""
@@ -181,11 +182,6 @@ class ContrastiveModel:
         texts = [template.replace("{}", label) for label in labels for template in templates]
         means = self.embed_texts(texts).reshape(len(labels), len(templates), -1).mean(1)
         return means / np.linalg.norm(means, axis=1, keepdims=True)
-
-    def classify(self, images: Float[np.ndarray, "I E"], labels: Sequence[str], vectors: Float[np.ndarray, "labels E"]) -> ZeroShot:
-        """The photos' vectors against the labels'."""
-        record = self.compare(images, vectors)
-        return ZeroShot(tuple(labels), record.cosine, record.image_to_text)
 
     def _grid(self, pixels: Float[Tensor, "I C H W"], looked: Looked) -> tuple[int, int]:
         """Rows and columns of the patches, which keep the shape of what the tower receives."""

@@ -44,7 +44,6 @@ class Prefill:
     cache: DynamicCache
     logits: Float[Tensor, " vocab"]
     attention: Float[np.ndarray, "layers S"] | None
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -171,10 +170,9 @@ class VisionLanguageModel:
     @torch.inference_mode()
     def prefill(self, trace: Trace) -> Prefill:
         """Let the language model read VT + TT once: what every answer to this trace starts from."""
-        start = time.perf_counter()
         cache = DynamicCache(config=self.network.config.get_text_config())
         logits, attention = self._forward(torch.from_numpy(trace.inputs_embeds).to(self.network.device, self.network.dtype), cache)
-        return Prefill(cache, logits, attention, time.perf_counter() - start)
+        return Prefill(cache, logits, attention)
 
     def decode(self, trace: Trace, decoding: Decoding = Decoding(), prefill: Prefill | None = None) -> Iterator[Step]:
         """Stream the answer to an encoded trace: one prefill of `trace.inputs_embeds`, then one short forward a token.

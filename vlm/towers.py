@@ -5,7 +5,6 @@ Knows the inside of open_clip's image towers, and our own. How far the patches e
 """
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -83,14 +82,23 @@ def look(tower: nn.Module, pixels: Float[Tensor, "B C H W"]) -> Looked:
         with passing(tower.ln_post) as normed, entering(last) as entered:
             vectors = tower(pixels)
         [tokens], [(before, _)] = normed, entered
-        alone = torch.full((before.shape[1],) * 2, float("-inf"), device=before.device, dtype=before.dtype).fill_diagonal_(0)
-        itself = tower.ln_post(last(before, attn_mask=alone))
+        itself = tower.ln_post(last(before, attn_mask=alone(before)))
         return Looked(vectors, torch.zeros_like(vectors), (tokens @ tower.proj)[:, 1:], (itself @ tower.proj)[:, 1:], False)
-    norm = getattr(getattr(tower, "trunk", None), "norm", None)
-    with passing(norm) if isinstance(norm, nn.Module) else nullcontext([]) as normed:
+    trunk = getattr(tower, "trunk", None)
+    if not (hasattr(trunk, "norm") and hasattr(trunk, "blocks") and hasattr(trunk, "num_prefix_tokens")):
         vectors = tower(pixels)
-    patches = joint(tower, normed[0], vectors.shape[-1]) if normed and normed[0].ndim == 3 else None
-    return Looked(vectors, torch.zeros_like(vectors), patches, None, False)
+        return Looked(vectors, torch.zeros_like(vectors), None, None, False)
+    with passing(trunk.norm) as normed, entering(trunk.blocks[-1]) as entered:
+        vectors = tower(pixels)
+    [tokens], [(before, _)] = normed, entered
+    itself = trunk.norm(trunk.blocks[-1](before, attn_mask=alone(before)))
+    width = vectors.shape[-1]
+    return Looked(vectors, torch.zeros_like(vectors), joint(tower, tokens, width), joint(tower, itself, width), False)
+
+
+def alone(tokens: Float[Tensor, "B positions F"]) -> Float[Tensor, "positions positions"]:
+    """An attention mask with which every position sees only itself."""
+    return torch.full((tokens.shape[1],) * 2, float("-inf"), device=tokens.device, dtype=tokens.dtype).fill_diagonal_(0)
 
 
 def is_clip(tower: nn.Module) -> bool:
