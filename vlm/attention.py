@@ -1,7 +1,8 @@
 """Attention weights, read while the model runs as it always does.
 
 transformers' fast attention returns no weights. The function registered here is that fast attention, and gives the weights as well
-to whoever is recording in the same thread; when nobody is, it costs nothing. It knows queries and keys, not which model they are from.
+to whoever is recording in the same thread; when nobody is, it costs nothing. Whoever wants another attention in the same thread (some
+keys hidden, gradients of the weights) puts a function in its place. It knows queries and keys, not which model they are from.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,7 +26,9 @@ IMPLEMENTATION = "sdpa_recorded"  # what a checkpoint is loaded with
 
 Weights = Callable[[], Float[Tensor, "heads queries keys"]]  # computed from the queries and keys that it holds, when it is called
 Record = Callable[[Weights], None]
+Attend = Callable[..., tuple[Tensor, None]]  # the arguments of `attention` below
 _recorder: ContextVar[tuple[Record, bool] | None] = ContextVar("recorder", default=None)
+_replacement: ContextVar[Attend | None] = ContextVar("replacement", default=None)
 
 
 @contextmanager
@@ -42,6 +45,16 @@ def recording(record: Record, last: bool = False) -> Iterator[None]:
         _recorder.reset(token)
 
 
+@contextmanager
+def replacing(attend: Attend) -> Iterator[None]:
+    """Within this context (and thread) every attention is what `attend` makes of its arguments; `sdpa_attention_forward` is the usual one."""
+    token = _replacement.set(attend)
+    try:
+        yield
+    finally:
+        _replacement.reset(token)
+
+
 def attention(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **named):
     """transformers' scaled dot product attention, its weights told to the recorder if there is one."""
     recorder = _recorder.get()
@@ -52,7 +65,7 @@ def attention(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, atte
             record(partial(weights, module, query[:, :, -1:], key, mask, named.get("scaling"), False))
         else:
             record(partial(weights, module, query, key, attention_mask, named.get("scaling"), named.get("is_causal")))
-    return sdpa_attention_forward(module, query, key, value, attention_mask, **named)
+    return (_replacement.get() or sdpa_attention_forward)(module, query, key, value, attention_mask, **named)
 
 
 def weights(
