@@ -47,7 +47,7 @@ def recording(record: Record, last: bool = False) -> Iterator[None]:
 
 @contextmanager
 def replacing(attend: Attend) -> Iterator[None]:
-    """Within this context (and thread) every attention is what `attend` makes of its arguments; `sdpa_attention_forward` is the usual one."""
+    """Within this context (and thread) every attention is what `attend` makes of its arguments; `as_always` is the usual one."""
     token = _replacement.set(attend)
     try:
         yield
@@ -56,6 +56,11 @@ def replacing(attend: Attend) -> Iterator[None]:
 
 
 def attention(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **named):
+    """What transformers calls: the usual attention, or what stands in its place."""
+    return (_replacement.get() or as_always)(module, query, key, value, attention_mask, **named)
+
+
+def as_always(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **named):
     """transformers' scaled dot product attention, its weights told to the recorder if there is one."""
     recorder = _recorder.get()
     if recorder is not None:
@@ -65,7 +70,7 @@ def attention(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, atte
             record(partial(weights, module, query[:, :, -1:], key, mask, named.get("scaling"), False))
         else:
             record(partial(weights, module, query, key, attention_mask, named.get("scaling"), named.get("is_causal")))
-    return (_replacement.get() or sdpa_attention_forward)(module, query, key, value, attention_mask, **named)
+    return sdpa_attention_forward(module, query, key, value, attention_mask, **named)
 
 
 def weights(
