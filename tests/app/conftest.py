@@ -111,3 +111,20 @@ def visit(chromium):
         assert elsewhere == []
 
     return window
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """A photo that is not square, on the visitor's machine."""
+    path = tmp_path / "wide.png"
+    photo(90, 150).save(path)
+    return path
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Three photos on the visitor's machine."""
+    paths = [tmp_path / f"photo{number}.png" for number in range(3)]
+    for number, path in enumerate(paths):
+        photo(70, 90, seed=number).save(path)
+    return paths

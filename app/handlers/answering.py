@@ -1,0 +1,138 @@
+"""A photo and a question through the model: stage views at once, the answer as it comes; what has not changed is not computed again."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+
+import gradio as gr
+
+import vlm
+from app import models, payloads
+from app.handlers.errors import MAX_QUESTION, shows_errors
+from app.handlers.photos import digest, open_upload
+
+sights: models.Recent[vlm.Sight] = models.Recent(8)
+traces: models.Recent[vlm.Trace] = models.Recent(12)
+prefills: models.Recent = models.Recent(4)
+answers: models.Recent[vlm.Trace] = models.Recent(12)
+projections: models.Recent[vlm.Projection] = models.Recent(32)
+
+
+def encode(path: str | None, question: str) -> tuple[str, vlm.Trace]:
+    """The trace before its answer, from the last few if photo and question are the same, and its key. A photo is seen once, whatever is asked.
+
+    Raises:
+        vlm.VLMError: the photo or the question cannot be used.
+    """
+    image = open_upload(path)
+    if len(question) > MAX_QUESTION:
+        raise vlm.QuestionError(f"The question has {len(question):,} characters, at most {MAX_QUESTION:,} are allowed; shorten it.")
+    model = models.language.get()
+    model.check_question(question)
+    seen = digest(image)
+    key = f"{seen}-{hashlib.blake2b(question.strip().encode(), digest_size=8).hexdigest()}"
+    return key, traces.get(key, lambda: model.ask(sights.get(seen, lambda: model.see(image)), question))
+
+
+@dataclasses.dataclass(frozen=True)
+class Plane:
+    """How tokens are laid out; the settings beside the method matter to UMAP and t-SNE alone."""
+
+    method: str = "pca"
+    dimensions: int = 2
+    seed: int = 0
+    neighbours: int = 15
+    metric: str = "cosine"
+
+    @classmethod
+    def of(cls, method: str, dimensions: int, seed: float | None, neighbours: float | None, metric: str) -> "Plane":
+        """The controls' values.
+
+        Raises:
+            vlm.VLMError: one is not to be had.
+        """
+        for name, value, least, most in (("seed", seed, 0, 2**31 - 1), ("neighbours", neighbours, 2, 200)):
+            if value is None or int(value) != value or not least <= value <= most:
+                raise vlm.VLMError(f"{name} is {value!r}; give a whole number from {least} to {most}.")
+        if method not in ("pca", "umap", "tsne") or int(dimensions) not in (2, 3) or metric not in ("cosine", "euclidean"):
+            raise vlm.VLMError(f"{method!r} in {dimensions!r} dimensions by {metric!r} distance is not to be had; choose pca, umap or tsne, 2 or 3, cosine or euclidean.")
+        return cls("pca", int(dimensions)) if method == "pca" else cls(method, int(dimensions), int(seed), int(neighbours), metric)
+
+    @property
+    def words(self) -> str:
+        return "" if self.method == "pca" else f"seed {self.seed}, {self.neighbours} neighbours, {self.metric} distance"
+
+
+def project(key: str, trace: vlm.Trace, plane: Plane) -> dict:
+    """Visual and text tokens together in the plane or in space."""
+    import numpy as np
+
+    def make() -> vlm.Projection:
+        rows = np.concatenate([trace.visual_tokens.embeddings, trace.text_tokens.embeddings])
+        return vlm.project(rows, plane.method, seed=plane.seed, neighbours=plane.neighbours, dimensions=plane.dimensions, metric=plane.metric)
+
+    return payloads.plane(key, projections.get((key, plane), make), plane.words)
+
+
+def decoding(temperature: float, top_k: float, top_p: float, repetition_penalty: float, seed: float, max_new_tokens: float) -> vlm.Decoding:
+    """The sliders' values as D_d (a browser sends whole numbers as floats).
+
+    Raises:
+        vlm.DecodingError: a value is outside its range.
+    """
+    whole = {"top_k": top_k, "seed": seed, "max_new_tokens": max_new_tokens}
+    for name, value in whole.items():
+        if value is None or value != value or int(value) != value:
+            raise vlm.DecodingError(f"{name} is {value!r}; give a whole number.")
+    return vlm.Decoding(
+        max_new_tokens=int(max_new_tokens), temperature=temperature, top_k=int(top_k), top_p=top_p, repetition_penalty=repetition_penalty, seed=int(seed)
+    )
+
+
+@shows_errors
+def run(path: str | None, question: str, method: str, dimensions: int, seed: float, neighbours: float, metric: str, *settings: float) -> Iterator[tuple]:
+    """Stage views at once, then the answer token by token, then what the tokens are near to: (record, plane, answer, words)."""
+    operator, plane = decoding(*settings), Plane.of(method, dimensions, seed, neighbours, metric)
+    key, trace = encode(path, question)
+    model, longest = models.language.get(), operator.max_new_tokens
+    # UMAP and t-SNE take seconds: a run begins with PCA
+    first = plane if plane.method == "pca" else Plane(dimensions=plane.dimensions)
+    record = payloads.record(key, trace) | {"language_layers": model.language_layers}
+    yield record, project(key, trace, first), payloads.answer((), False, longest), gr.skip()
+    steps: list[vlm.Step] = []
+    for step in model.decode(trace, operator, prefills.get(key, lambda: model.prefill(trace))):
+        steps.append(step)
+        yield gr.skip(), gr.skip(), payloads.answer(steps, False, longest), gr.skip()
+    answered = f"{key}-{hashlib.blake2b(repr(operator).encode(), digest_size=8).hexdigest()}"
+    trace = answers.get(answered, lambda: trace.with_steps(steps))
+    yield gr.skip(), gr.skip(), payloads.answer(steps, True, longest, trace, answered), gr.skip()
+    models.answered.set()
+    nearest = model.embedding_lens(trace.visual_tokens.embeddings, payloads.WORDS)
+    yield gr.skip(), gr.skip() if plane is first else project(key, trace, plane), gr.skip(), payloads.words(key, trace, nearest)
+
+
+@shows_errors
+def reproject(path: str | None, question: str, method: str, dimensions: int, seed: float, neighbours: float, metric: str) -> dict:
+    """The same tokens by another method, with other settings."""
+    plane = Plane.of(method, dimensions, seed, neighbours, metric)
+    key, trace = encode(path, question)
+    return project(key, trace, plane)
+
+
+def remembered(run: str) -> vlm.Trace:
+    """The trace of an earlier run.
+
+    Raises:
+        vlm.VLMError: it is no longer kept.
+    """
+    trace = traces.known(str(run))
+    if trace is None:
+        raise vlm.VLMError("This run is no longer kept on the server; press Run again to look further into it.")
+    return trace
+
+
+@shows_errors
+def check(path: str | None, question: str) -> list[list[str]]:
+    """Run the model's own forward beside what the page shows; the largest differences."""
+    _, trace = encode(path, question)
+    return [[entry.name, f"{entry.difference:.1e}" if entry.difference else "0 (identical)"] for entry in models.language.get().check(trace)]

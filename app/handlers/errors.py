@@ -1,0 +1,61 @@
+"""What a visitor may ask for, and how a refusal reaches them: a notice on the page, or a sentence in the view that asked."""
+
+import functools
+import inspect
+
+import gradio as gr
+
+import vlm
+
+MAX_QUESTION, MAX_TEXT, MAX_TEXTS, MAX_PHOTOS = 2_000, 300, 64, 32  # characters, characters, lines, photos
+
+
+def shows_errors(handler):
+    """The one place where an error the user can mend becomes a notice; everything on the page stays as it was."""
+    if inspect.isgeneratorfunction(handler):
+
+        @functools.wraps(handler)
+        def stream(*arguments, **named):
+            try:
+                yield from handler(*arguments, **named)
+            except vlm.VLMError as error:
+                raise gr.Error(str(error), print_exception=False) from error
+
+        return stream
+
+    @functools.wraps(handler)
+    def call(*arguments, **named):
+        try:
+            return handler(*arguments, **named)
+        except vlm.VLMError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    return call
+
+
+def asked_by_script(handler):
+    """For what the page's script asks, with all arguments as one list; an error the user can mend becomes `{"error": sentence}`, which the view shows."""
+    count = len(inspect.signature(handler).parameters)
+
+    @functools.wraps(handler)
+    def call(arguments):
+        try:
+            if not isinstance(arguments, list) or len(arguments) != count:
+                raise vlm.VLMError(f"{handler.__name__} was asked with {arguments!r:.60}; it takes a list of {count}.")
+            return handler(*arguments)
+        except vlm.VLMError as error:
+            return {"error": str(error)}
+
+    call.__signature__ = inspect.Signature([inspect.Parameter("arguments", inspect.Parameter.POSITIONAL_ONLY)])
+    return call
+
+
+def whole_number(value, name: str, count: int) -> int:
+    """An index that a browser sent.
+
+    Raises:
+        vlm.VLMError: it is none.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < count:
+        raise vlm.VLMError(f"There is no {name} {value!r}; there are {count}, counted from 0.")
+    return value

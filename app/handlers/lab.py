@@ -1,0 +1,113 @@
+"""The contrastive lab: photos against texts, by one model or by two."""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+
+from PIL import Image
+
+import vlm
+from app import models, payloads
+from app.handlers.errors import MAX_TEXT, MAX_TEXTS, asked_by_script, shows_errors, whole_number
+from app.handlers.photos import check_count, digest, open_upload, readable
+
+picture_vectors: models.Recent[vlm.ImageEmbedding] = models.Recent(96)
+sentence_vectors: models.Recent = models.Recent(2048)
+comparisons: models.Recent = models.Recent(8)
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Photos against sentences (or labels) by one model; what a cell is asked about later is looked up here."""
+
+    model: str
+    images: tuple[vlm.ImageEmbedding, ...]
+    texts: tuple[str, ...]
+    templates: tuple[str, ...]
+    vectors: tuple  # one unit vector a text
+
+
+def contrast(name: str, images: Sequence[Image.Image], texts: Sequence[str], templates: Sequence[str] = ()) -> Comparison:
+    """Both towers on what they have not seen yet; templates turn the texts into labels."""
+    model = models.contrastive_model(name)
+    pictures = {(name, digest(image)): image for image in images}
+    embedded = picture_vectors.many([(name, digest(image)) for image in images], lambda missing: model.embed_images([pictures[key] for key in missing]))
+    keys = [(name, text, tuple(templates)) for text in texts]
+    if templates:
+        vectors = sentence_vectors.many(keys, lambda missing: model.embed_labels([text for _, text, _ in missing], templates))
+    else:
+        vectors = sentence_vectors.many(keys, lambda missing: model.embed_texts([text for _, text, _ in missing]))
+    return Comparison(name, tuple(embedded), tuple(texts), tuple(templates), tuple(vectors))
+
+
+@shows_errors
+def compare(path: str | None, more: Sequence[str] | None, lines: str, template: str, ensemble: bool, name: str, beside: str | None) -> tuple[dict, dict | None]:
+    """The photo (and more photos) against the lines of text, by one model or by two."""
+    images, notes = readable(([path] if path else []) + list(more or []))
+    texts, templates = check_texts(lines), [template.strip()] if template.strip() else []
+    if templates and ensemble:
+        templates = list(dict.fromkeys([*templates, *vlm.TEMPLATES]))
+    shown = [lab(each, images, texts, templates, notes) for each in (name, beside) if each]
+    return shown[0], shown[1] if len(shown) > 1 else {}
+
+
+def lab(name: str, images: Sequence[Image.Image], texts: Sequence[str], templates: Sequence[str], notes: Sequence[str]) -> dict:
+    """One model's side of the comparison."""
+    comparison = contrast(name, images, texts, templates)
+    model = models.contrastive_model(name)
+    cut = [text for text in texts if model.is_cut(text)]
+    notes = [*notes, *(f"{len(cut)} of the texts are longer than this model reads; the rest of them changes nothing: {cut[0][:60]} …" for _ in cut[:1])]
+    key = hashlib.blake2b(repr((name, [digest(image) for image in images], texts, templates)).encode(), digest_size=16).hexdigest()
+    comparisons.get(key, lambda: comparison)
+    record = model.compare(stacked([each.vector for each in comparison.images]), stacked(comparison.vectors))
+    return payloads.similarity(key, name, record, model.logit_bias, images, texts, templates, comparison, notes)
+
+
+def stacked(vectors: Sequence):
+    """Rows of a matrix."""
+    import numpy as np
+
+    return np.stack(list(vectors))
+
+
+@asked_by_script
+def cell(key: str, photo: int, text: int) -> dict:
+    """Which patches of one photo speak for one text, and which words of it."""
+    comparison = comparisons.known(str(key))
+    if comparison is None:
+        raise vlm.VLMError("This comparison is no longer kept on the server; press Compare again.")
+    image = comparison.images[whole_number(photo, "photo", len(comparison.images))]
+    text = whole_number(text, "text", len(comparison.texts))
+    model = models.contrastive_model(comparison.model)
+    sentence = comparison.templates[0].replace("{}", comparison.texts[text]) if comparison.templates else comparison.texts[text]
+    scores = model.patch_scores(image, comparison.vectors[text]) if image.patches is not None else None
+    return payloads.cell(scores, model.leave_one_out(image.vector, sentence))
+
+
+def matched(paths: Sequence[str] | None, lines: str) -> tuple[list[Image.Image], list[str], vlm.Similarity]:
+    """The photos, the texts, and how well they match.
+
+    Raises:
+        vlm.VLMError: a photo or a text cannot be used, or there are too many.
+    """
+    paths, texts = list(paths or []), check_texts(lines)
+    check_count(paths)
+    images = [open_upload(path) for path in paths]
+    return images, texts, models.contrastive.get().similarity(images, texts)
+
+
+def check_texts(lines: str) -> list[str]:
+    """The lines that are not empty.
+
+    Raises:
+        vlm.QuestionError: none, too many, or one too long.
+    """
+    texts = [line.strip() for line in lines.splitlines() if line.strip()]
+    if not texts:
+        raise vlm.QuestionError("There is no text to compare; type one description a line, for example: a photo of a cat")
+    if len(texts) > MAX_TEXTS:
+        raise vlm.QuestionError(f"There are {len(texts)} lines of text, at most {MAX_TEXTS} can be compared at once; take some away.")
+    longest = max(texts, key=len)
+    if len(longest) > MAX_TEXT:
+        raise vlm.QuestionError(f"A line has {len(longest):,} characters, at most {MAX_TEXT} are allowed; shorten it.")
+    return texts

@@ -1,0 +1,70 @@
+"""The photos that visitors bring, and the examples; nothing else on this machine can be opened."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+from PIL import Image
+
+import vlm
+from app.handlers.errors import MAX_PHOTOS
+
+EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
+
+
+def open_upload(path: str | None) -> Image.Image:
+    """The photo a visitor uploaded (or one of our examples); nothing else on this machine can be opened.
+
+    Raises:
+        vlm.ImageError: nothing was given, or it cannot be used.
+    """
+    if not path:
+        raise vlm.ImageError("There is no photo yet; upload one, paste one, or click an example.")
+    inside_examples = Path(path).resolve().is_relative_to(EXAMPLES.resolve())
+    return vlm.open_image(path, root=EXAMPLES if inside_examples else get_upload_folder())
+
+
+def digest(image: Image.Image) -> str:
+    """A key for what the photo shows."""
+    return hashlib.blake2b(f"{image.size}".encode() + image.tobytes(), digest_size=16).hexdigest()
+
+
+def example_photos() -> list[str]:
+    """The paths of the photos that come with the page."""
+    return sorted(str(path) for path in EXAMPLES.glob("*.jpg"))
+
+
+def check_count(paths: Sequence[str]) -> None:
+    """Raises:
+    vlm.ImageError: there are too many photos.
+    """
+    if len(paths) > MAX_PHOTOS:
+        raise vlm.ImageError(f"There are {len(paths)} photos, at most {MAX_PHOTOS} can be compared at once; take some away.")
+
+
+def readable(paths: Sequence[str]) -> tuple[list[Image.Image], list[str]]:
+    """The photos that can be opened, and a sentence for each that cannot.
+
+    Raises:
+        vlm.ImageError: there are too many, or none can be opened.
+    """
+    check_count(paths)
+    images, notes = [], []
+    for number, path in enumerate(paths, start=1):
+        try:
+            images.append(open_upload(path))
+        except vlm.ImageError as error:
+            notes.append(f"Photo {number} was left out. {error}")
+    if not images:
+        raise vlm.ImageError(notes[0] if notes else "There is no photo to compare; upload one, paste one, or click an example.")
+    return images, notes
+
+
+def photo_size(path: str | None) -> tuple[int, int]:
+    """Width and height of the visitor's photo, for the ledger."""
+    try:
+        return open_upload(path).size
+    except vlm.VLMError:
+        return gr.skip(), gr.skip()

@@ -1,0 +1,19 @@
+"""What a photo of any size costs each family of models."""
+
+import vlm
+from app import payloads
+from app.handlers.errors import shows_errors
+
+
+@shows_errors
+def ledger(width: float, height: float) -> dict:
+    """What every family spends on a photo of this size, and on smaller and larger ones of the same shape."""
+    for name, value in (("width", width), ("height", height)):
+        if value is None or int(value) != value:
+            raise vlm.ImageError(f"The {name} is {value!r}; give a whole number of pixels.")
+    width, height = int(width), int(height)
+    vlm.ledger(height, width)  # is it a size?
+    longest = max(width, height)
+    sides = [64 * step for step in range(1, 33)]
+    curve = [vlm.ledger(max(1, round(height * side / longest)), max(1, round(width * side / longest))) for side in sides]
+    return payloads.ledger(width, height, vlm.ledger(height, width), sides, curve)

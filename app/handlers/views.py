@@ -1,0 +1,59 @@
+"""What the page's script asks about an earlier run: a layer, a token, a word."""
+
+import vlm
+from app import models, payloads
+from app.handlers.answering import answers, remembered
+from app.handlers.errors import MAX_TEXT, asked_by_script, whole_number
+
+hidden_by_run: models.Recent = models.Recent(3)
+attentions: models.Recent = models.Recent(4)
+
+
+@asked_by_script
+def layer(run: str, number: int) -> dict:
+    """PCA-RGB of one layer of the encoder."""
+    trace = remembered(run)
+    return payloads.layer(trace, whole_number(number, "layer", len(trace.patch_features)))
+
+
+@asked_by_script
+def rows(run: str, token: int, number: int) -> dict:
+    """All that the views tell of one token at one layer of the encoder."""
+    trace = remembered(run)
+    token, number = whole_number(token, "token", len(trace.patches.boxes)), whole_number(number, "layer", len(trace.patch_features))
+    seen = run.partition("-")[0]  # the photo: another question changes nothing here
+    attention = attentions.get(seen, lambda: models.language.get().encoder_attention(trace.sight)) if number else None
+    return payloads.rows(trace, token, number, attention)
+
+
+def hidden_states(run: str, trace: vlm.Trace):
+    """The trace inside the language model, layer by layer."""
+    return hidden_by_run.get(run, lambda: models.language.get().hidden_states(trace))
+
+
+@asked_by_script
+def lens(run: str, token: int) -> dict:
+    """What one visual token "says" at every layer of the language model."""
+    trace = remembered(run)
+    position = int(trace.visual_tokens.positions[whole_number(token, "token", len(trace.visual_tokens.positions))])
+    return {"layers": models.language.get().logit_lens(hidden_states(run, trace), position, payloads.WORDS)}
+
+
+@asked_by_script
+def word_map(run: str, word: str, number: int) -> dict:
+    """Where the picture "says" a word at one layer of the language model."""
+    trace = remembered(run)
+    hidden = hidden_states(run, trace)
+    if not isinstance(word, str) or len(word) > MAX_TEXT:
+        raise vlm.QuestionError(f"A word of at most {MAX_TEXT} characters can be looked for.")
+    read, values = models.language.get().word_map(hidden, whole_number(number, "layer", len(hidden)), trace.visual_tokens.positions, word)
+    return {"word": read, "values": payloads.packed(values), "layers": len(hidden) - 1}
+
+
+@asked_by_script
+def word(answered: str, number: int) -> dict:
+    """What one word of an answer looked at."""
+    trace = answers.known(str(answered))
+    if trace is None:
+        raise vlm.VLMError("This answer is no longer kept on the server; press Run again.")
+    return payloads.word(trace, whole_number(number, "word", len(trace.steps)))

@@ -1,0 +1,35 @@
+"""What a visitor asks of the handlers, for the tests that call them without a server."""
+
+import re
+
+import gradio as gr
+
+from app import handlers, models
+
+GREEDY = (0.0, 0, 1.0, 1.0, 0, 6)  # temperature, top-k, top-p, repetition penalty, seed, max_new_tokens
+QUESTION = "What is in this image?"
+LAYOUT = ("pca", 2, 0, 15, "cosine")  # method, dimensions, seed, neighbours, distance
+
+
+def run(path, question=QUESTION, settings=GREEDY, layout=LAYOUT):
+    """What the page receives, update by update: (record, plane, answer, words)."""
+    return list(handlers.run(path, question, *layout, *settings))
+
+
+def answers(path, **options) -> list[dict]:
+    return [update[2] for update in run(path, **options) if not is_skipped(update[2])]
+
+
+def is_skipped(value) -> bool:
+    return value == gr.skip()
+
+
+def compare(path, more=None, lines="a cat\na dog", template="", ensemble=False, beside=""):
+    return handlers.compare(path, more, lines, template, ensemble, models.CONTRASTIVE, beside)
+
+
+def sentence(error) -> str:
+    """The message, which is one line that says what is wrong and what to do."""
+    text = error.value.message
+    assert re.fullmatch(r"[\w'].*\w.*[.a-z?]", text) and "Traceback" not in text, text
+    return text

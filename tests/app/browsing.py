@@ -1,0 +1,44 @@
+"""What a visitor does with the page in a browser, and what the page then shows."""
+
+import pytest
+
+expect = pytest.importorskip("playwright.sync_api").expect
+
+
+def ask(page, path, question: str) -> None:
+    """Upload, type, press Enter; wait for the end of the answer and for what comes after it."""
+    page.set_input_files("#photo input[type=file]", path)
+    expect(page.locator("#photo img").first).to_be_visible()
+    page.fill("#question textarea", question)
+    page.press("#question textarea", "Enter")
+    expect(page.locator("#answer [data-finished=true]")).to_be_attached()
+    page.wait_for_function("question => { const { record, words } = VTE.store.state; return record && record.question === question && words; }", arg=question.strip())
+
+
+def open_view(page, name: str, beside: bool = False) -> None:
+    page.locator(f"#view-tabs [data-view={name}]").click(modifiers=["Shift"] if beside else [])
+    expect(page.locator(f"#view-{name}")).to_be_visible()
+    expect(page.locator(f"#view-{name} [data-drawn]")).to_be_attached()
+
+
+def place(page, token: int, selector: str = "#received .overlay") -> dict:
+    """The middle of a token's patch in a picture of the whole grid, within the element."""
+    rows, columns = page.evaluate("[VTE.store.state.record.rows, VTE.store.state.record.columns]")
+    box = page.locator(selector).bounding_box()
+    return {"x": (token % columns + 0.5) * box["width"] / columns, "y": (token // columns + 0.5) * box["height"] / rows}
+
+
+def press_patch(page, token: int, selector: str = "#received .overlay", **options) -> None:
+    page.locator(selector).scroll_into_view_if_needed()
+    page.locator(selector).click(position=place(page, token, selector), **options)
+
+
+def expect_selected(page, *tokens: int) -> None:
+    """Every view that is in sight shows this selection."""
+    text = ",".join(map(str, tokens))
+    expect(page.locator("html")).to_have_attribute("data-selected", text)
+    expect(page.locator("#received [data-selected]")).to_have_attribute("data-selected", text)
+    assert page.evaluate("VTE.store.state.selected") == list(tokens)
+    for name in page.evaluate("VTE.store.state.open"):
+        for index in range(page.locator(f"#view-{name} .map:not([hidden]) .map-marks").count()):
+            expect(page.locator(f"#view-{name} .map:not([hidden]) .map-marks").nth(index).locator(".mark:not(.hover)")).to_have_count(len(tokens))

@@ -1,0 +1,110 @@
+"""The numbers that the views show are those of the library, in a real browser on a tiny model."""
+
+import numpy as np
+import pytest
+
+import vlm
+from tests.app.browsing import ask, expect, open_view, press_patch
+
+
+def test_the_numbers_on_the_page_are_those_of_the_record(url, visit, picture, tiny_model):
+    trace = tiny_model.encode(vlm.open_image(picture), "What is in this image?")
+    attention = tiny_model.encoder_attention(trace.sight)
+    with visit(url) as page:
+        ask(page, picture, "What is in this image?")
+        open_view(page, "encoder")
+        page.evaluate("VTE.store.set({ layer: 2, selected: [5] })")
+        page.wait_for_function("VTE.store.state.rows && VTE.store.state.rows.about[1] === 2")
+        state = page.evaluate(
+            """() => { const { record, rows } = VTE.store.state, list = array => Array.from(array);
+            return { norms: list(record.numbers.VT.norms), boxes: list(record.boxes), attention: list(rows.attention), cosine: list(rows.cosine), layers: list(record.layers.norms) }; }"""
+        )
+        np.testing.assert_allclose(state["norms"], np.linalg.norm(trace.visual_tokens.embeddings, axis=1), rtol=1e-5)
+        np.testing.assert_allclose(state["boxes"], trace.visual_tokens.boxes.ravel(), rtol=1e-5)
+        np.testing.assert_allclose(state["layers"], np.linalg.norm(trace.patch_features, axis=2).ravel(), rtol=1e-5)
+        np.testing.assert_allclose(state["attention"], attention.weights(2)[:, attention.prefix + 5, attention.prefix :].ravel(), atol=1e-6)
+        shown = page.locator("#view-encoder .map-bar .high").nth(1).inner_text()
+        assert float(shown) == pytest.approx(np.linalg.norm(trace.patch_features[2], axis=1).max(), rel=0.01)
+        text = page.locator("#inspector .numbers").inner_text()
+        assert f"{trace.visual_tokens.embeddings[5, 0]:.2f}".replace("-0.00", "0.00").lstrip("-") in text
+
+
+def test_a_word_of_the_answer_lights_what_it_looked_at(url, visit, picture, tiny_model):
+    trace = tiny_model.trace(vlm.open_image(picture), "What is in this image?", vlm.Decoding(max_new_tokens=32))
+    visual = trace.visual_tokens.positions
+    with visit(url) as page:
+        ask(page, picture, "What is in this image?")
+        page.locator("#answer .token").nth(2).click()
+        expect(page.locator("#answer .looked-at")).to_contain_text("was the picture")
+        page.locator("#answer .look").check()
+        page.wait_for_function("VTE.store.state.overlay")
+        shown = page.evaluate("Array.from(VTE.store.state.overlay.values)")
+        np.testing.assert_allclose(shown, trace.steps[2].attention[:, visual].mean(0), atol=1e-5)
+        page.locator("#answer .of").fill("2")
+        page.locator("#answer .relative").check()
+        shown = page.evaluate("Array.from(VTE.store.state.overlay.values)")
+        mean = np.mean([step.attention[1, visual] for step in trace.steps], axis=0)
+        np.testing.assert_allclose(shown, trace.steps[2].attention[1, visual] - mean, atol=1e-5)
+        expect(page.locator("#received .where")).to_contain_text("layer 2, less the mean of all words")
+
+
+def test_the_lens_tells_what_a_token_says_and_where_a_word_is_said(url, visit, picture, tiny_model):
+    trace = tiny_model.encode(vlm.open_image(picture), "What is in this image?")
+    hidden = tiny_model.hidden_states(trace)
+    with visit(url) as page:
+        ask(page, picture, "What is in this image?")
+        press_patch(page, 5)
+        open_view(page, "lens")
+        expect(page.locator("#view-lens tbody tr")).to_have_count(len(hidden))
+        best = tiny_model.logit_lens(hidden, int(trace.visual_tokens.positions[5]), 1)[-1][0][0]
+        shown = page.evaluate("document.querySelector('#view-lens tbody tr td:nth-child(2)').textContent")
+        assert best.strip() in shown  # the last layer is on top
+        page.fill("#view-lens .sought", "dog")
+        page.press("#view-lens .sought", "Enter")
+        page.wait_for_function("VTE.store.state.found && VTE.store.state.found.values")
+        layer = page.evaluate("VTE.store.state.sought.layer")
+        values = page.evaluate("Array.from(VTE.store.state.found.values)")
+        np.testing.assert_allclose(values, tiny_model.word_map(hidden, layer, trace.visual_tokens.positions, "dog")[1], atol=1e-6)
+
+
+def test_a_layer_asks_the_server_once(url, visit, picture):
+    with visit(url) as page:
+        ask(page, picture, "What is in this image?")
+        asked = []
+        page.on("request", lambda request: asked.append(request.post_data) if "component_server" in request.url else None)
+        open_view(page, "encoder")
+        for layer in (1, 2, 1, 2, 1):
+            page.evaluate("layer => VTE.store.set({ layer })", layer)
+            page.wait_for_function("layer => VTE.store.state.colours && VTE.store.state.colours.about[0] === layer", arg=layer)
+        assert sum('"layer"' in body for body in asked) <= 3  # 1, 2 and the one that was open
+
+
+def test_the_ledger_counts_for_the_photo_and_for_any_size(url, visit, picture):
+    with visit(url) as page:
+        ask(page, picture, "What is in this image?")
+        expect(page.locator("#ledger [data-ready='150 90']")).to_be_attached(timeout=60_000)
+        page.fill("#ledger-width input", "1920")
+        page.fill("#ledger-height input", "1080")
+        page.click("#ledger-count")
+        expect(page.locator("#ledger [data-ready='1920 1080']")).to_be_attached(timeout=60_000)
+        shown = {row.locator("td").nth(0).inner_text(): row.locator("td").nth(1).inner_text() for row in page.locator("#ledger tbody tr").all()}
+        assert shown == {each.family: f"{each.tokens:,}" for each in vlm.ledger(1080, 1920)}
+
+
+def test_an_experiment_answers_again_beside_the_old_answer(url, visit, picture, tiny_model):
+    trace = tiny_model.trace(vlm.open_image(picture), "What is in this image?", vlm.Decoding(max_new_tokens=32))
+    changed = vlm.experiments.remove(trace, [5, 6])
+    after = np.exp(tiny_model.score(changed, [step.token_id for step in trace.steps]))
+    again = list(tiny_model.decode(changed, vlm.Decoding(max_new_tokens=32)))[-1].answer
+    with visit(url) as page:
+        ask(page, picture, "What is in this image?")
+        page.click("#experiments .go")
+        expect(page.get_by_text("No token is selected")).to_be_visible()
+        press_patch(page, 5)
+        press_patch(page, 6, modifiers=["Shift"])
+        page.click("#experiments .go")
+        expect(page.locator("#experiments [data-finished=true]")).to_be_attached()
+        expect(page.locator("#experiments .first")).to_have_text(trace.answer)
+        assert page.evaluate("document.querySelector('#experiments .second').textContent") == again
+        shown = page.locator("#experiments .old .token .p").first.inner_text().split(" → ")[1]
+        assert float(shown.removesuffix("\u202f%").replace("<", "")) / 100 == pytest.approx(after[0], abs=0.006)

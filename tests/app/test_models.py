@@ -1,0 +1,34 @@
+"""What loads behind the page, and what is kept."""
+
+import pytest
+
+import vlm
+from app import handlers, models
+
+
+def test_the_status_ends_when_everything_is_there(tiny_page):
+    *_, last = handlers.status()
+    assert {job["state"] for job in last["jobs"]} == {"ready"}
+
+
+def test_a_model_that_cannot_be_loaded_says_why_and_is_tried_again():
+    attempts = []
+
+    def make(progress):
+        attempts.append(1)
+        if len(attempts) == 1:
+            raise vlm.FetchError("The cable is out; plug it in.")
+        return "model"
+
+    job = models.Background("model", make)
+    with pytest.raises(vlm.FetchError, match="plug it in"):
+        job.get()
+    assert job.status.state == "failed" and job.status.message == "The cable is out; plug it in."
+    assert job.get() == "model"
+
+
+def test_only_the_last_few_values_are_kept():
+    recent, made = models.Recent(2), []
+    for key in (1, 2, 1, 3, 1, 2):
+        recent.get(key, lambda key=key: made.append(key))
+    assert made == [1, 2, 3, 2]
