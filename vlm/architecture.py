@@ -4,13 +4,16 @@ It answers questions about a loaded checkpoint (where is the connector, which pa
 refuses, in one sentence, what it cannot answer truthfully.
 """
 
-from collections.abc import Iterator
+import inspect
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 
-import numpy as np
+import torch
 from huggingface_hub.errors import StrictDataclassError
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -18,15 +21,16 @@ from vlm.attention import IMPLEMENTATION
 from vlm.compat import ensure_torchvision
 from vlm.device import placement
 from vlm.errors import ModelError
-from vlm.patches import Box
+from vlm.families import FAMILIES, LAYER_1, TOWERS, Family, Tower
 
 ensure_torchvision()
 
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin  # noqa: E402
-from transformers.image_transforms import get_resize_output_image_size  # noqa: E402
+from transformers.vision_utils import get_vision_window_index  # noqa: E402
 from transformers.utils import logging as transformers_logging  # noqa: E402
 
-FAMILIES = ("llava",)
+# What the model's own forward tells its language model that is decided anew for every run.
+NOT_KEPT = frozenset({"input_ids", "past_key_values", "use_cache", "return_dict", "logits_to_keep", "output_hidden_states", "output_attentions", "image_sizes"})
 # What transformers raises on a checkpoint that is damaged or of an unknown kind.
 UNREADABLE = (AttributeError, ImportError, KeyError, OSError, RuntimeError, SafetensorError, StrictDataclassError, TypeError, ValueError)
 
@@ -67,6 +71,10 @@ def load_checkpoint(folder: Path) -> tuple[PreTrainedModel, ProcessorMixin]:
         raise ModelError(f"{str(folder)!r} cannot be loaded as an image-and-text checkpoint: {str(error).splitlines()[0]}") from error
     if model.config.model_type not in FAMILIES:
         raise ModelError(f"{str(folder)!r} is a {model.config.model_type} model; this version looks into {', '.join(FAMILIES)} models.")
+    if model.config.vision_config.model_type not in TOWERS:
+        raise ModelError(f"{str(folder)!r} has a {model.config.vision_config.model_type} as its vision encoder; this version looks into {', '.join(TOWERS)}.")
+    if model.config.get_text_config().is_encoder_decoder:
+        raise ModelError(f"{str(folder)!r} has a language model with an encoder of its own; this version looks into decoders (for BLIP-2 the OPT checkpoints).")
     made_up = sorted([*loading["missing_keys"], *(name for name, *_ in loading["mismatched_keys"])])
     if made_up:
         raise ModelError(
@@ -75,55 +83,178 @@ def load_checkpoint(folder: Path) -> tuple[PreTrainedModel, ProcessorMixin]:
     return model.to(where.device).eval().requires_grad_(False), processor
 
 
+def family(model: PreTrainedModel) -> Family:
+    """The row of the table that this model belongs to."""
+    return FAMILIES[model.config.model_type]
+
+
+def tower_row(model: PreTrainedModel) -> Tower:
+    """The row of its vision encoder."""
+    return TOWERS[model.config.vision_config.model_type]
+
+
+def at(module: nn.Module, path: str) -> nn.Module:
+    """What stands at a dotted path."""
+    return attrgetter(path)(module)
+
+
 def patch_size(model: PreTrainedModel) -> int:
-    """P, the side of a patch in received pixels."""
-    return int(model.config.vision_config.patch_size)
+    """P, the side of a patch in received pixels; where the encoder only shrinks a picture, the side of what becomes one vector."""
+    if tower_row(model).layers is None:
+        return int(vision_tower(model).timm_model.feature_info[-1]["reduction"])
+    size = model.config.vision_config.patch_size
+    return int(size if isinstance(size, int) else size[0])
+
+
+def merge_size(model: PreTrainedModel) -> int:
+    """m, where m x m patches become one visual token."""
+    return family(model).merge(model.config)
 
 
 def connector(model: PreTrainedModel) -> nn.Module:
     """m_gamma."""
-    return model.model.multi_modal_projector
+    return at(model, family(model).connector)
 
 
 def vision_tower(model: PreTrainedModel) -> nn.Module:
     """f_v."""
-    return model.model.vision_tower
+    return at(model, family(model).tower)
 
 
-def patch_embeddings(model: PreTrainedModel) -> nn.Module:
-    """What makes the first vectors of the encoder out of pixels: projection, CLS, position embeddings."""
-    return vision_tower(model).embeddings
+def encoder_layers(model: PreTrainedModel) -> list[nn.Module]:
+    """The layers of f_v; none where it has none that keep one vector a patch."""
+    path = tower_row(model).layers
+    return list(at(vision_tower(model), path)) if path else []
 
 
-def patch_convolution(model: PreTrainedModel) -> nn.Conv2d:
+def patch_convolution(model: PreTrainedModel) -> nn.Module | None:
     """The linear projection of every patch, written as a convolution whose stride is its kernel's size."""
-    return next(module for module in patch_embeddings(model).modules() if isinstance(module, nn.Conv2d))
+    path = tower_row(model).projection
+    return at(vision_tower(model), path) if path else None
 
 
 def patch_projection(model: PreTrainedModel) -> tuple[Float[Tensor, "F PPC"], Float[Tensor, " F"] | None]:
-    """The linear projection E of a flattened patch (P, P, C), and its bias: the convolution's kernel, reordered."""
+    """The linear projection E of a flattened patch (P, P, C), and its bias: the convolution's kernel, reordered.
+
+    A photo is a film of equal frames to encoders of films: their kernels are summed over time.
+    """
     convolution = patch_convolution(model)
-    return convolution.weight.permute(0, 2, 3, 1).flatten(1), convolution.bias
+    kernel = convolution.weight.sum(2) if convolution.weight.ndim == 5 else convolution.weight
+    return kernel.permute(0, 2, 3, 1).flatten(1), convolution.bias
+
+
+def embedding_module(model: PreTrainedModel) -> nn.Module | None:
+    """What gives projection plus learned position embedding; None where that is what layer 1 reads, or nothing is learned."""
+    path = tower_row(model).embedded
+    return at(vision_tower(model), path) if path and path != LAYER_1 else None
+
+
+def has_learned_positions(model: PreTrainedModel) -> bool:
+    """Whether f_v adds a learned vector to each patch."""
+    return tower_row(model).embedded is not None
+
+
+def rotary_module(model: PreTrainedModel) -> nn.Module | None:
+    """What gives the cosine and sine by which f_v turns queries and keys."""
+    path = tower_row(model).rotary
+    return at(vision_tower(model), path) if path else None
+
+
+def window_order(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> Int[Tensor, " N"] | None:
+    """Where in the encoder's own order each patch stands, for encoders that put patches of one window side by side; None for others."""
+    tower = vision_tower(model)
+    if not hasattr(tower, "window_size"):
+        return None
+    groups, _ = get_vision_window_index(inputs["image_grid_thw"], tower.spatial_merge_size, tower.window_size, tower.patch_size)
+    unit = tower.spatial_merge_unit
+    return torch.argsort((groups[:, None] * unit + torch.arange(unit, device=groups.device)).flatten())
+
+
+def vision_inputs(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those of the processor's outputs that the encoder is given."""
+    accepted = inspect.signature(model.get_image_features).parameters
+    return {name: value for name, value in inputs.items() if name in accepted}
 
 
 def language_trunk(model: PreTrainedModel) -> nn.Module:
     """g_phi without its head."""
-    return model.model.language_model
+    return at(model, family(model).language)
 
 
 def language_layers(model: PreTrainedModel) -> int:
     """How many layers g_phi has."""
-    return int(model.config.text_config.num_hidden_layers)
+    return int(model.config.get_text_config().num_hidden_layers)
 
 
 def final_norm(model: PreTrainedModel) -> nn.Module:
     """What stands between the last layer of the language model and its head."""
-    return model.model.language_model.norm
+    return at(language_trunk(model), family(model).norm)
+
+
+def head(model: PreTrainedModel, hidden: Float[Tensor, "... D"], token_ids: Int[Tensor, " words"] | None = None) -> Float[Tensor, "... vocab"]:
+    """The logits that g_phi's head makes of its last hidden states; of some tokens only, if they are given."""
+    output = model.get_output_embeddings()
+    if token_ids is None:
+        logits = output(hidden)
+    else:
+        bias = getattr(output, "bias", None)
+        logits = nn.functional.linear(hidden, output.weight[token_ids], None if bias is None else bias[token_ids])
+    cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
+    return torch.tanh(logits / cap) * cap if cap else logits
+
+
+def last_logits(model: PreTrainedModel) -> dict[str, int]:
+    """How to ask the model's own forward for the logits of the last position only, where it can be asked."""
+    return {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
+
+
+class _Reached(Exception):
+    """The language model is about to run."""
+
+
+def language_inputs(model: PreTrainedModel, inputs: Mapping[str, Tensor], encoder_outputs=None) -> dict[str, object]:
+    """What the model's own forward gives its language model: inputs_embeds with the visual tokens in place, positions, masks.
+
+    The forward runs up to the door of the language model and no further.
+
+    Args:
+        encoder_outputs: what `get_image_features` gave; the vision encoder runs only if it is None and `inputs` have pixels.
+    """
+    given, thread = {}, threading.get_ident()
+
+    def stop(module, arguments, named):
+        if threading.get_ident() == thread:
+            given.update(named)
+            raise _Reached
+
+    handle = language_trunk(model).register_forward_pre_hook(stop, with_kwargs=True)
+    try:
+        model(**inputs, **({} if encoder_outputs is None else {"mm_encoder_outputs": {"image": encoder_outputs}}))
+    except _Reached:
+        pass
+    finally:
+        handle.remove()
+    return {name: value for name, value in given.items() if value is not None and name not in NOT_KEPT}
+
+
+def next_positions(given: Mapping[str, object], count: int, new: int) -> dict[str, Tensor]:
+    """Positions of tokens that follow a sequence, for language models that were told the positions of the sequence itself.
+
+    Args:
+        given: what the language model was called with.
+        count: tokens after the sequence so far.
+        new: how many more.
+    """
+    positions = given.get("position_ids")
+    if positions is None:
+        return {}
+    following = positions.amax() + 1 + count + torch.arange(new, device=positions.device)
+    return {"position_ids": following.expand(*positions.shape[:-1], new)}
 
 
 def output_layers(model: PreTrainedModel) -> tuple[int, ...]:
     """The encoder layers that X' is made of, side by side; 1 is the first."""
-    layers, count = model.config.vision_feature_layer, model.config.vision_config.num_hidden_layers
+    layers, count = getattr(model.config, "vision_feature_layer", -1), len(encoder_layers(model))
     return tuple(layer if layer >= 0 else count + 1 + layer for layer in ([layers] if isinstance(layers, int) else layers))
 
 
@@ -134,7 +265,7 @@ def image_token_id(model: PreTrainedModel) -> int:
 
 def context_length(model: PreTrainedModel) -> int:
     """The longest sequence the language model was made for, in positions."""
-    return int(model.config.text_config.max_position_embeddings)
+    return int(model.config.get_text_config().max_position_embeddings)
 
 
 def end_ids(model: PreTrainedModel) -> frozenset[int]:
@@ -149,55 +280,16 @@ def control_tokens(processor: ProcessorMixin) -> tuple[str, ...]:
     return (*tokenizer.all_special_tokens, *(entry.content for entry in tokenizer.added_tokens_decoder.values() if entry.special))
 
 
-def render_prompt(processor: ProcessorMixin, question: str) -> str:
-    """The question in the model's own chat template, with one image placeholder.
+def render_prompt(model: PreTrainedModel, processor: ProcessorMixin, question: str, photos: int = 1) -> str:
+    """The question in the model's own chat template, with one placeholder a photo; without a template in the words its family was trained with.
 
     Raises:
-        ModelError: the checkpoint has no chat template.
+        ModelError: neither is known.
     """
-    if not processor.chat_template:
+    words = family(model).prompt
+    if not processor.chat_template and words is None:
         raise ModelError("This checkpoint has no chat template, so the prompt it was trained with is unknown; add chat_template.jinja to its folder.")
-    message = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}
+    if not processor.chat_template:
+        return words.format(question=question)
+    message = {"role": "user", "content": [*[{"type": "image"}] * photos, {"type": "text", "text": question}]}
     return processor.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
-
-
-def received_box(processor: ProcessorMixin, photo: tuple[int, int], received: tuple[int, int]) -> Box:
-    """The part of the photo that the processor kept, in pixels of the photo.
-
-    Args:
-        photo: height and width of the photo.
-        received: height and width of what the model receives.
-
-    Raises:
-        ModelError: the image processor does something (padding, tiling) that this function does not know.
-    """
-    image_processor = processor.image_processor
-    unknown = [step for step in ("do_pad", "do_image_splitting", "crop_to_patches", "do_pan_and_scan") if getattr(image_processor, step, False)]
-    if unknown or not image_processor.do_resize:
-        raise ModelError(f"This image processor uses {', '.join(unknown) or 'no resizing'}; this version follows resizing and centre cropping only.")
-    height, width = photo
-    size = image_processor.size
-    if size.get("shortest_edge"):
-        shape = np.empty((height, width, 3), np.uint8)
-        resized = get_resize_output_image_size(shape, size["shortest_edge"], default_to_square=False, input_data_format="channels_last")
-    else:
-        resized = (size["height"], size["width"])
-    top, left = 0, 0
-    if getattr(image_processor, "do_center_crop", False):
-        top, left = (resized[0] - received[0]) // 2, (resized[1] - received[1]) // 2
-        if top < 0 or left < 0:
-            raise ModelError(f"This image processor crops {received[0]} x {received[1]} out of {resized[0]} x {resized[1]} pixels; this version does not follow padding.")
-    elif tuple(resized) != tuple(received):
-        raise ModelError(f"The processor was expected to give {resized[0]} x {resized[1]} pixels and gave {received[0]} x {received[1]}.")
-    vertical, horizontal = height / resized[0], width / resized[1]
-    return top * vertical, left * horizontal, (top + received[0]) * vertical, (left + received[1]) * horizontal
-
-
-def denormalise(processor: ProcessorMixin, pixel_values: Float[np.ndarray, "C H W"]) -> UInt8[np.ndarray, "H W C"]:
-    """What the model received as 8-bit RGB: the normalisation undone."""
-    image_processor = processor.image_processor
-    mean, deviation = np.asarray(image_processor.image_mean), np.asarray(image_processor.image_std)
-    values = pixel_values.transpose(1, 2, 0) * deviation + mean
-    return np.clip(np.rint(values / image_processor.rescale_factor), 0, 255).astype(np.uint8)
-
-

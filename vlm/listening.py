@@ -20,9 +20,14 @@ def passing(module: nn.Module) -> Iterator[list[Tensor]]:
 
 @contextmanager
 def entering(module: nn.Module, clock: Callable[[], float] = lambda: 0.0) -> Iterator[list[tuple[Tensor, float]]]:
-    """What the module is given in this thread, and when, call by call."""
+    """What the module is given first in this thread, and when, call by call."""
     seen, thread = [], threading.get_ident()
-    handle = module.register_forward_pre_hook(lambda module, inputs: seen.append((inputs[0], clock())) if threading.get_ident() == thread else None)
+
+    def hear(module: nn.Module, inputs: tuple, named: dict) -> None:
+        if threading.get_ident() == thread:
+            seen.append((next(iter((*inputs, *named.values()))), clock()))
+
+    handle = module.register_forward_pre_hook(hear, with_kwargs=True)
     try:
         yield seen
     finally:

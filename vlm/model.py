@@ -2,9 +2,10 @@
 
 import copy
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,18 +16,19 @@ from transformers import DynamicCache, PreTrainedModel, ProcessorMixin
 
 from vlm import architecture, lens
 from vlm.attention import recording
-from vlm.connector import VisualTokens
+from vlm.connector import VisualTokens, boxes_around
 from vlm.decoding import decode
 from vlm.device import to_numpy
 from vlm.errors import ModelError, QuestionError
 from vlm.images import to_rgb
+from vlm.layouts import lay_out, lay_tokens
 from vlm.lens import Reading
-from vlm.patches import Patches, grid_boxes, patchify, unpatchify
 from vlm.records import Decoding, Sight, Stage, Step, Trace
-from vlm.text_tokens import TextTokens, check_question, question_positions, token_string
+from vlm.text_tokens import TextTokens, check_question, token_string
 from vlm.vision_encoder import EncoderAttention, encode_image, encoder_attention
 
-STAND_IN = "\N{OBJECT REPLACEMENT CHARACTER}"  # for a question
+# For a question; the first that begins and ends with other bytes than the question does.
+STAND_INS = ("\N{OBJECT REPLACEMENT CHARACTER}", "\N{SNOWMAN}", "\N{SECTION SIGN}")
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,11 @@ class VisionLanguageModel:
     processor: ProcessorMixin
 
     @property
+    def reads_question(self) -> bool:
+        """Whether the connector reads the question too, so that another question gives other visual tokens."""
+        return architecture.family(self.network).per_question
+
+    @property
     def language_layers(self) -> int:
         """How many layers g_phi has."""
         return architecture.language_layers(self.network)
@@ -71,43 +78,57 @@ class VisionLanguageModel:
         return check_question(question, architecture.control_tokens(self.processor))
 
     @torch.inference_mode()
-    def see(self, image: Image.Image) -> Sight:
-        """Every stage that depends on the photo alone: X -> x_p -> X' -> VT, with one encoder pass.
+    def see(self, image: Image.Image | Sequence[Image.Image], question: str = STAND_INS[0]) -> Sight:
+        """Every stage that depends on the photo (or photos) alone: X -> x_p -> X' -> VT, with one encoder pass.
+
+        Args:
+            question: matters only to connectors that read the question too (`reads_question`).
 
         Raises:
-            ModelError: the checkpoint's processor or connector is of a kind this version does not follow.
+            ModelError: the checkpoint's processor or connector is of a kind this version does not follow, or takes fewer photos.
         """
         start = time.perf_counter()
-        image = to_rgb(image)
-        pixel_values = self.processor.image_processor(images=image, return_tensors="pt")["pixel_values"]
+        images = tuple(to_rgb(each) for each in ([image] if isinstance(image, Image.Image) else image))
+        given = self._inputs(images, question)
         ready = time.perf_counter()
-        patches = self._patches(image, to_numpy(pixel_values[0]))
+        inputs = architecture.vision_inputs(self.network, given)
+        sizes = [(each.height, each.width) for each in images]
+        size = architecture.patch_size(self.network)
+        patches = lay_out(self.processor, {name: value.float().numpy() if value.is_floating_point() else value.numpy() for name, value in inputs.items()}, sizes, size)
+        tokens = lay_tokens(architecture.family(self.network).tokens, self.network.config, patches, sizes, architecture.merge_size(self.network))
         cut = time.perf_counter()
-        encoded = encode_image(self.network, pixel_values.to(self.network.device, self.network.dtype))
-        if len(encoded.visual_tokens) != len(patches.boxes):
-            raise ModelError(
-                f"The connector gives {len(encoded.visual_tokens)} visual tokens for {len(patches.boxes)} patches; this version follows connectors that keep one token a patch."
-            )
-        layers, prefix = encoded.layers[:, -len(patches.boxes) :], encoded.layers[:, : -len(patches.boxes)]
-        projections, embedded = to_numpy(encoded.projections), to_numpy(encoded.embedded)
+        encoded = encode_image(self.network, self._on_device(inputs), torch.from_numpy(patches.places))
+        if len(encoded.visual_tokens) != len(tokens.kinds):
+            raise ModelError(f"The connector gives {len(encoded.visual_tokens)} visual tokens where {len(tokens.kinds)} are expected; this version does not follow it.")
+        visual_tokens = VisualTokens(
+            embeddings=to_numpy(encoded.visual_tokens),
+            boxes=boxes_around(patches.boxes, tokens.sources),
+            sources=tokens.sources,
+            kinds=tokens.kinds,
+            photos=tokens.photos,
+        )
         shapes = (
-            ("X", (image.height, image.width, 3), ("H", "W", "C")),
+            ("X", (images[0].height, images[0].width, 3), ("H", "W", "C")),
             ("x_p", patches.pixels.shape, ("N", "P·P·C")),
             ("X'", tuple(encoded.output.shape), ("N", "F")),
             ("VT", tuple(encoded.visual_tokens.shape), ("V", "D")),
         )
         seconds = (ready - start, cut - ready, encoded.encoder_seconds, encoded.connector_seconds)
         return Sight(
-            image=image,
+            images=images,
             patches=patches,
-            projections=projections,
-            position_embeddings=embedded - projections,
-            patch_features=to_numpy(layers),
-            prefix_features=to_numpy(prefix),
+            projections=None if encoded.projections is None else to_numpy(encoded.projections),
+            position_embeddings=None if encoded.positions is None else to_numpy(encoded.positions),
+            rotation=None if encoded.rotation is None else to_numpy(encoded.rotation),
+            patch_features=to_numpy(encoded.layers),
+            prefix_features=to_numpy(encoded.prefix),
             encoder_output=to_numpy(encoded.output),
             output_layers=architecture.output_layers(self.network),
-            visual_embeddings=to_numpy(encoded.visual_tokens),
+            visual_tokens=visual_tokens,
             stages=tuple(Stage(symbol, tuple(shape), axes, 1000 * time) for (symbol, shape, axes), time in zip(shapes, seconds)),
+            inputs=inputs,
+            kept=encoded.kept,
+            stand_in_ids=tuple(given["input_ids"][0].tolist()),
         )
 
     @torch.inference_mode()
@@ -121,44 +142,46 @@ class VisionLanguageModel:
         start = time.perf_counter()
         tokenizer = self.processor.tokenizer
         question = self.check_question(question)
-        prompt = architecture.render_prompt(self.processor, question)
-        placeholder, count = architecture.image_token_id(self.network), len(sight.visual_embeddings)
-        mark = tokenizer.convert_ids_to_tokens(placeholder)
-        # the processor's own way of making room for the visual tokens
-        input_ids = torch.tensor(tokenizer(prompt.replace(mark, mark * count))["input_ids"])
+        stand_in = next(mark for mark in STAND_INS if mark.encode()[0] != question.encode()[0] and mark.encode()[-1] != question.encode()[-1])
+        stand_in_ids = sight.stand_in_ids if stand_in == STAND_INS[0] else self._inputs(sight.images, stand_in)["input_ids"][0].tolist()
+        if self.reads_question:
+            sight = self.see(sight.images, question)
+        given = self._inputs(sight.images, question)
+        input_ids = given["input_ids"][0]
         if len(input_ids) >= architecture.context_length(self.network):
             raise QuestionError(
                 f"With the image the question takes {len(input_ids):,} tokens, but this model reads at most {architecture.context_length(self.network):,}; shorten it."
             )
-        is_visual = input_ids == placeholder
-        if int(is_visual.sum()) != count:
-            raise ModelError(f"The prompt has {int(is_visual.sum())} places for {count} visual tokens; this version follows prompts with one image.")
-        embeddings = self.network.get_input_embeddings()(input_ids.to(self.network.device))
-        text_positions = (~is_visual).nonzero()[:, 0]
+        is_visual = input_ids == architecture.image_token_id(self.network)
+        if int(is_visual.sum()) != len(sight.visual_tokens.embeddings):
+            raise ModelError(f"The prompt has {int(is_visual.sum())} places for {len(sight.visual_tokens.embeddings)} visual tokens; this version does not follow it.")
+        # pixel_values are in the encoder's outputs already
+        language_inputs = architecture.language_inputs(self.network, self._on_device({name: value for name, value in given.items() if name != "pixel_values"}), sight.kept)
+        fused = to_numpy(language_inputs.pop("inputs_embeds")[0])
+        text_positions = (~is_visual).nonzero()[:, 0].numpy()
         text_tokens = TextTokens(
             token_ids=input_ids[text_positions].numpy(),
             token_strings=tuple(token_string(tokenizer, int(token_id)) for token_id in input_ids[text_positions]),
-            embeddings=to_numpy(embeddings[text_positions]),
-            positions=text_positions.numpy(),
+            embeddings=fused[text_positions],
+            positions=text_positions,
         )
-        fused = to_numpy(embeddings)
-        fused[is_visual.numpy()] = sight.visual_embeddings
-        visual_tokens = VisualTokens(sight.visual_embeddings, sight.patches.boxes, is_visual.nonzero()[:, 0].numpy())
+        positions = is_visual.nonzero()[:, 0].numpy()
         stage = Stage("VT + TT", fused.shape, ("S", "D"), 1000 * (time.perf_counter() - start))
         return Trace(
             sight=sight,
             question=question,
-            prompt=prompt,
-            visual_tokens=visual_tokens,
+            prompt=architecture.render_prompt(self.network, self.processor, question, len(sight.images)),
+            visual_tokens=replace(sight.visual_tokens, embeddings=fused[positions], positions=positions),
             text_tokens=text_tokens,
             input_ids=input_ids.numpy(),
             inputs_embeds=fused,
-            roles=self._roles(prompt, question, input_ids),
+            roles=self._roles(input_ids.tolist(), stand_in_ids),
             steps=(),
             stages=(*sight.stages, stage),
+            language_inputs=language_inputs,
         )
 
-    def encode(self, image: Image.Image, question: str) -> Trace:
+    def encode(self, image: Image.Image | Sequence[Image.Image], question: str) -> Trace:
         """Every stage before the answer: `see`, then `ask`.
 
         Raises:
@@ -167,12 +190,19 @@ class VisionLanguageModel:
         self.check_question(question)
         return self.ask(self.see(image), question)
 
+    def language_inputs(self, trace: Trace) -> dict[str, Any]:
+        """What g_phi is called with: VT + TT as they are in the trace, and positions and masks as the model's own forward made them."""
+        return {**trace.language_inputs, "inputs_embeds": torch.from_numpy(trace.inputs_embeds)[None].to(self.network.device, self.network.dtype)}
+
+    def logits(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... vocab"]:
+        """What g_phi's head makes of its last hidden states."""
+        return architecture.head(self.network, hidden)
+
     @torch.inference_mode()
     def prefill(self, trace: Trace) -> Prefill:
         """Let the language model read VT + TT once: what every answer to this trace starts from."""
         cache = DynamicCache(config=self.network.config.get_text_config())
-        logits, attention = self._forward(torch.from_numpy(trace.inputs_embeds).to(self.network.device, self.network.dtype), cache)
-        return Prefill(cache, logits, attention)
+        return Prefill(cache, *self._forward(self.language_inputs(trace), cache))
 
     def decode(self, trace: Trace, decoding: Decoding = Decoding(), prefill: Prefill | None = None) -> Iterator[Step]:
         """Stream the answer to an encoded trace: one prefill of `trace.inputs_embeds`, then one short forward a token.
@@ -180,17 +210,17 @@ class VisionLanguageModel:
         Args:
             prefill: from an earlier `prefill` of the same trace; it can be used any number of times.
         """
-        embed = self.network.get_input_embeddings()
-        cache, attention = None, None
+        cache, attention, count = None, None, 0
 
         def next_logits(token_id: int | None) -> Float[Tensor, " vocab"]:
-            nonlocal cache, attention
+            nonlocal cache, attention, count
             with torch.inference_mode():
                 if token_id is None:
                     read = prefill or self.prefill(trace)
                     cache, attention = copy.deepcopy(read.cache) if prefill else read.cache, read.attention
                     return read.logits
-                logits, attention = self._forward(embed(torch.tensor([token_id], device=self.network.device)), cache)
+                logits, attention = self._forward(self._following(trace, [token_id], count), cache)
+                count += 1
                 return logits
 
         room = architecture.context_length(self.network) - len(trace.input_ids)
@@ -198,20 +228,33 @@ class VisionLanguageModel:
         return (replace(step, attention=attention) for step in islice(steps, room))
 
     @torch.inference_mode()
-    def score(self, trace: Trace, token_ids: Sequence[int]) -> Float[np.ndarray, " tokens"]:
-        """The log-probability that each of these tokens has as the next one after `trace` and those before it, in one pass."""
-        said = torch.tensor(list(token_ids), device=self.network.device)
-        prompt = torch.from_numpy(trace.inputs_embeds).to(self.network.device, self.network.dtype)
-        embeds = torch.cat([prompt, self.network.get_input_embeddings()(said[:-1])])
-        logits = self.network(inputs_embeds=embeds[None], use_cache=False, logits_to_keep=len(said)).logits[0]
+    def score(self, trace: Trace, token_ids: Sequence[int], prefill: Prefill | None = None) -> Float[np.ndarray, " tokens"]:
+        """The log-probability that each of these tokens has as the next one after `trace` and those before it, in two passes.
+
+        Args:
+            prefill: from an earlier `prefill` of the same trace.
+        """
+        read = prefill or self.prefill(trace)
+        logits = read.logits[None]
+        if len(token_ids) > 1:
+            cache = copy.deepcopy(read.cache) if prefill else read.cache
+            trunk = architecture.language_trunk(self.network)
+            hidden = trunk(**self._following(trace, list(token_ids)[:-1], 0), past_key_values=cache, use_cache=True).last_hidden_state[0]
+            logits = torch.cat([logits, self.logits(hidden)])
+        said = torch.tensor(list(token_ids), device=logits.device)
         return to_numpy(logits.float().log_softmax(-1).gather(1, said[:, None])[:, 0])
 
-    def _forward(self, embeds: Float[Tensor, "new D"], cache: DynamicCache) -> tuple[Float[Tensor, " vocab"], Float[np.ndarray, "layers positions"] | None]:
+    def _following(self, trace: Trace, token_ids: list[int], count: int) -> dict[str, Tensor]:
+        """What g_phi is called with for tokens that follow the trace and `count` tokens after it."""
+        embeds = self.network.get_input_embeddings()(torch.tensor([token_ids], device=self.network.device))
+        return {"inputs_embeds": embeds, **architecture.next_positions(trace.language_inputs, count, len(token_ids))}
+
+    def _forward(self, inputs: Mapping[str, Any], cache: DynamicCache) -> tuple[Float[Tensor, " vocab"], Float[np.ndarray, "layers positions"] | None]:
         """One pass of the language model over new positions: the logits of the next token, and what it is read from (if that is recorded)."""
         rows = []
         with recording(lambda weights: rows.append(weights()[:, -1].mean(0)), last=True):
-            logits = self.network(inputs_embeds=embeds[None], past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1]
-        return logits, to_numpy(torch.stack(rows)) if rows else None
+            hidden = architecture.language_trunk(self.network)(**inputs, past_key_values=cache, use_cache=True).last_hidden_state[0, -1]
+        return self.logits(hidden), to_numpy(torch.stack(rows)) if rows else None
 
     def trace(self, image: Image.Image, question: str, decoding: Decoding = Decoding()) -> Trace:
         """The whole pipeline on one photo and one question.
@@ -225,20 +268,25 @@ class VisionLanguageModel:
     @torch.inference_mode()
     def check(self, trace: Trace) -> tuple[Check, ...]:
         """Run the model's own forward on the photo and the prompt and compare: stages with stages, logits with logits."""
-        inputs = {"input_ids": torch.from_numpy(trace.input_ids)[None].to(self.network.device), "pixel_values": self._pixel_values(trace.sight)}
-        whole = self.network(**inputs, logits_to_keep=1)
-        embeds = torch.from_numpy(trace.inputs_embeds)[None].to(self.network.device, self.network.dtype)
-        staged = self.network(inputs_embeds=embeds, logits_to_keep=1)
-        visual = to_numpy(torch.cat(list(whole.image_hidden_states)) if not torch.is_tensor(whole.image_hidden_states) else whole.image_hidden_states)
+        inputs = self._on_device(self._inputs(trace.sight.images, trace.question))
+        reached = architecture.language_inputs(self.network, inputs)["inputs_embeds"][0]
+        whole = self.network(**inputs, **architecture.last_logits(self.network)).logits[0, -1]
+        staged = self.logits(architecture.language_trunk(self.network)(**self.language_inputs(trace), use_cache=False).last_hidden_state[0, -1])
+        positions = trace.visual_tokens.positions
         return (
-            Check("visual tokens VT", float(np.abs(visual.reshape(trace.visual_tokens.embeddings.shape) - trace.visual_tokens.embeddings).max())),
-            Check("logits of the first answer token", float((whole.logits - staged.logits).abs().max())),
+            Check("visual tokens VT", float(np.abs(to_numpy(reached)[positions] - trace.visual_tokens.embeddings).max())),
+            Check("logits of the first answer token", float((whole - staged).abs().max())),
         )
 
     @torch.inference_mode()
     def encoder_attention(self, sight: Sight) -> EncoderAttention:
-        """Who looks at whom in every layer of the vision encoder: one more encoder pass."""
-        return encoder_attention(self.network, self._pixel_values(sight), sight.prefix_features.shape[1])
+        """Who looks at whom in every layer of the vision encoder: one more encoder pass.
+
+        Raises:
+            ModelError: the encoder has no attention between patches.
+        """
+        prefix = sight.prefix_features.shape[1] // len(sight.patches.pictures)
+        return encoder_attention(self.network, self._on_device(sight.inputs), len(sight.patches.places), prefix)
 
     @torch.inference_mode()
     def embedding_lens(self, rows: Float[np.ndarray, "rows D"], count: int = 5) -> tuple[tuple[Reading, ...], ...]:
@@ -248,8 +296,7 @@ class VisionLanguageModel:
     @torch.inference_mode()
     def hidden_states(self, trace: Trace) -> Float[np.ndarray, "layers S D"]:
         """VT + TT inside the language model: row 0 is what goes in, row k the output of layer k; the last one is after the final norm."""
-        embeds = torch.from_numpy(trace.inputs_embeds)[None].to(self.network.device, self.network.dtype)
-        output = architecture.language_trunk(self.network)(inputs_embeds=embeds, use_cache=False, output_hidden_states=True)
+        output = architecture.language_trunk(self.network)(**self.language_inputs(trace), use_cache=False, output_hidden_states=True)
         return to_numpy(torch.cat(output.hidden_states))
 
     @torch.inference_mode()
@@ -268,29 +315,27 @@ class VisionLanguageModel:
         probabilities = lens.probabilities(self.network, hidden[:, positions], layer)
         return token_string(self.processor.tokenizer, token_id), to_numpy(probabilities[:, token_id])
 
-    def _pixel_values(self, sight: Sight) -> Float[Tensor, "1 C H W"]:
-        values = unpatchify(sight.patches.pixels, sight.patches.rows, sight.patches.size)
-        return torch.from_numpy(np.ascontiguousarray(values))[None].to(self.network.device, self.network.dtype)
+    def _inputs(self, images: Sequence[Image.Image], question: str) -> dict[str, Tensor]:
+        """All that the model's own forward takes, by the processor and the chat template."""
+        if len(images) > 1 and not self.processor.chat_template:
+            raise ModelError(f"{architecture.family(self.network).name} models answer questions about one photo; {len(images)} were given.")
+        prompt, tokenizer = architecture.render_prompt(self.network, self.processor, question, len(images)), self.processor.tokenizer
+        # a template that writes the first token of a text itself must not get a second one
+        once = {"add_special_tokens": False} if tokenizer.bos_token and prompt.startswith(tokenizer.bos_token) else {}
+        given = self.processor(images=list(images), text=prompt, return_tensors="pt", **once)
+        return {name: value for name, value in given.items() if name != "labels"}
 
-    def _patches(self, image: Image.Image, pixel_values: Float[np.ndarray, "C H W"]) -> Patches:
-        size = architecture.patch_size(self.network)
-        height, width = pixel_values.shape[1:]
-        box = architecture.received_box(self.processor, (image.height, image.width), (height, width))
-        rows, columns = height // size, width // size
-        received = architecture.denormalise(self.processor, pixel_values)
-        return Patches(patchify(pixel_values, size), grid_boxes(box, rows, columns), received, box, rows, columns, size)
+    def _on_device(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        where = self.network
+        return {name: value.to(where.device, where.dtype) if value.is_floating_point() else value.to(where.device) for name, value in inputs.items()}
 
-    def _roles(self, prompt: str, question: str, input_ids: Tensor) -> tuple[str, ...]:
-        tokenizer = self.processor.tokenizer
-        placeholder = architecture.image_token_id(self.network)
-        count = int((input_ids == placeholder).sum())
-        mark = tokenizer.convert_ids_to_tokens(placeholder)
-        # Found with a stand-in, because the words of the question may stand in the template too ("a" in "assistant").
-        before = architecture.render_prompt(self.processor, STAND_IN).partition(STAND_IN)[0].replace(mark, mark * count)
-        span = (len(before), len(before) + len(question))
-        asked = question_positions(tokenizer, prompt.replace(mark, mark * count), span, input_ids.tolist())
-        special = set(tokenizer.all_special_ids)
+    def _roles(self, input_ids: list[int], stand_in_ids: Sequence[int]) -> tuple[str, ...]:
+        """What each position is. The question is where the prompt differs from the prompt with the stand-in for a question."""
+        start = next((place for place, pair in enumerate(zip(input_ids, stand_in_ids)) if pair[0] != pair[1]), len(input_ids))
+        shortest = min(len(input_ids), len(stand_in_ids)) - start
+        end = len(input_ids) - next((place for place in range(shortest) if input_ids[-1 - place] != stand_in_ids[-1 - place]), shortest)
+        placeholder, special = architecture.image_token_id(self.network), set(self.processor.tokenizer.all_special_ids)
         return tuple(
-            "visual" if token == placeholder else "question" if position in asked else "special" if token in special else "template"
-            for position, token in enumerate(input_ids.tolist())
+            "visual" if token == placeholder else "question" if start <= position < end else "special" if token in special else "template"
+            for position, token in enumerate(input_ids)
         )

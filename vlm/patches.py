@@ -1,10 +1,11 @@
-"""x_p: the image the model received, cut into patches, each with the place its pixels have in the photo."""
+"""x_p: the pictures that the encoder received, cut into patches, each with the place its pixels have in the photo."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from einops import rearrange
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from vlm.errors import ModelError
 
@@ -12,25 +13,42 @@ Box = tuple[float, float, float, float]  # top, left, bottom, right, in pixels o
 
 
 @dataclass(frozen=True)
+class Picture:
+    """One picture that the encoder receives: the photo as a whole, a tile of it, or a small copy of the whole beside its tiles.
+
+    Attributes:
+        name: "whole photo" or "tile ROW, COLUMN", counted from 1.
+        photo: which of the photos of the question it shows; 0 is the first.
+        received: its pixels as the encoder receives them (resized, cropped, padded), in 8-bit RGB.
+        box: the part of the photo that it shows; it reaches beyond the photo where the processor added a margin.
+        rows: patches from top to bottom.
+        columns: patches from left to right.
+    """
+
+    name: str
+    photo: int
+    received: UInt8[np.ndarray, "H W 3"]
+    box: Box
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True)
 class Patches:
-    """x_p, the N = rows * columns flattened patches in raster order.
+    """x_p, the N flattened patches of all pictures, in the order in which the encoder keeps them.
 
     Attributes:
         pixels: what enters the linear projection: normalised values, each row one patch as (P, P, C).
         boxes: (top, left, bottom, right) of each patch in pixels of the photo the user gave.
-        received: the image as the model received it (resized, perhaps cropped), in 8-bit RGB.
-        received_box: the part of the photo that `received` shows.
-        rows: patches from top to bottom.
-        columns: patches from left to right.
+        places: picture, row and column of each patch.
+        pictures: what the encoder received.
         size: P, the side of a patch in received pixels.
     """
 
     pixels: Float[np.ndarray, "N PPC"]
     boxes: Float[np.ndarray, "N 4"]
-    received: UInt8[np.ndarray, "H W 3"]
-    received_box: Box
-    rows: int
-    columns: int
+    places: Int[np.ndarray, "N 3"]
+    pictures: tuple[Picture, ...]
     size: int
 
 
@@ -58,3 +76,14 @@ def grid_boxes(box: Box, rows: int, columns: int) -> Float[np.ndarray, "N 4"]:
     vertical = np.linspace(left, right, columns + 1)
     row, column = np.divmod(np.arange(rows * columns), columns)
     return np.stack([horizontal[row], vertical[column], horizontal[row + 1], vertical[column + 1]], axis=1)
+
+
+def raster_places(pictures: Sequence[Picture]) -> Int[np.ndarray, "N 3"]:
+    """Picture by picture, each left to right, top to bottom."""
+    return np.concatenate([[(number, row, column) for row in range(each.rows) for column in range(each.columns)] for number, each in enumerate(pictures)])
+
+
+def place_boxes(pictures: Sequence[Picture], places: Int[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 4"]:
+    """Where in the photo the pixels of the patches at these places are."""
+    grids = [grid_boxes(each.box, each.rows, each.columns).reshape(each.rows, each.columns, 4) for each in pictures]
+    return np.stack([grids[picture][row, column] for picture, row, column in places])

@@ -1,8 +1,9 @@
 """The records a caller sees: what to do (`Decoding`), what happened (`Step`, `Stage`), and the whole run (`Trace`)."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -121,32 +122,49 @@ class Stage:
 
 @dataclass(frozen=True)
 class Sight:
-    """What depends on the photo alone: X to VT. Everything is what the model computed, as numpy arrays in float32 on the CPU.
+    """What depends on the photos alone: X to VT. Everything is what the model computed, as numpy arrays in float32 on the CPU.
 
     Attributes:
-        image: X, the photo, RGB.
+        images: X, the photos, RGB; most questions are about one.
         patches: x_p.
-        projections: each patch after the linear projection.
-        position_embeddings: what the encoder added to each of `projections`: its learned position table at this grid's size.
+        projections: each patch after the linear projection; None in encoders that project no patches one by one.
+        position_embeddings: what the encoder added to each of `projections`: its learned position table at this grid's size; None in
+            encoders that learn none.
+        rotation: the angle in radians by which each pair of numbers of a query or key is turned at each patch's place; None in encoders
+            that turn nothing.
         patch_features: the patches inside the encoder: `patch_features[0]` is what its first layer reads (projection plus
-            position embedding; CLIP normalises them first), `patch_features[k]` the output of layer k, one row a patch.
-        prefix_features: the same for the encoder positions that are not patches (CLS, registers); possibly none.
-        encoder_output: X', what the connector read: the patches after one of the layers, or after several, side by side.
+            position embedding; CLIP normalises them first), `patch_features[k]` the output of layer k, one row a patch. Encoders whose
+            layers do not keep one vector a patch have only one row, their output.
+        prefix_features: the same for the encoder positions that are not patches (CLS, registers), picture after picture; possibly none.
+        encoder_output: X', what the connector read of each patch: after one of the layers (and the encoder's last norm, where the model
+            puts it), or after several, side by side.
         output_layers: which ones; 1 is the first.
-        visual_embeddings: VT without its places in a sequence.
+        visual_tokens: VT, without places in a sequence.
         stages: symbol, shape and time of X, x_p, X' and VT.
+        inputs: what the processor made for the encoder.
+        kept: what the model's own forward needs to go on from here.
+        stand_in_ids: the prompt as token ids with a stand-in for the question.
     """
 
-    image: Image.Image
+    images: tuple[Image.Image, ...]
     patches: Patches
-    projections: Float[np.ndarray, "N width"]
-    position_embeddings: Float[np.ndarray, "N width"]
+    projections: Float[np.ndarray, "N width"] | None
+    position_embeddings: Float[np.ndarray, "N width"] | None
+    rotation: Float[np.ndarray, "N pairs"] | None
     patch_features: Float[np.ndarray, "layers N width"]
     prefix_features: Float[np.ndarray, "layers prefix width"]
     encoder_output: Float[np.ndarray, "N F"]
     output_layers: tuple[int, ...]
-    visual_embeddings: Float[np.ndarray, "V D"]
+    visual_tokens: VisualTokens
     stages: tuple[Stage, ...]
+    inputs: Mapping[str, Any] = field(compare=False, repr=False)
+    kept: Any = field(compare=False, repr=False)
+    stand_in_ids: tuple[int, ...] = field(compare=False, repr=False)
+
+    @property
+    def image(self) -> Image.Image:
+        """The first photo."""
+        return self.images[0]
 
 
 @dataclass(frozen=True)
@@ -164,6 +182,7 @@ class Trace:
         roles: what each position of the sequence is: `visual`, `question`, `special` (a control token) or `template`.
         steps: the answer, token by token; empty before decoding.
         stages: symbol, shape and time of every stage so far.
+        language_inputs: what the model's own forward gives its language model beside `inputs_embeds`: positions, masks, further features.
     """
 
     sight: Sight
@@ -176,6 +195,7 @@ class Trace:
     roles: tuple[str, ...]
     steps: tuple[Step, ...]
     stages: tuple[Stage, ...]
+    language_inputs: Mapping[str, Any] = field(compare=False, repr=False)
 
     @property
     def image(self) -> Image.Image:

@@ -50,12 +50,3 @@ def check_question(question: str, control_tokens: Sequence[str]) -> str:
         if token in question:
             raise QuestionError(f"The question holds {token!r}, which is a control token of this model and not text; leave it out.")
     return question
-
-
-def question_positions(tokenizer, text: str, span: tuple[int, int], input_ids: Sequence[int]) -> set[int]:
-    """Positions of the tokens that hold characters of the question, which stands at `span` (start, end) of the rendered prompt `text`."""
-    encoded = tokenizer(text, return_offsets_mapping=True, add_special_tokens=False)
-    if list(encoded["input_ids"]) != list(input_ids):  # the tokenizer put special tokens around the text
-        encoded = tokenizer(text, return_offsets_mapping=True)
-    start, end = span
-    return {position for position, (first, last) in enumerate(encoded["offset_mapping"]) if first < end and last > start}

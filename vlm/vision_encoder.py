@@ -1,16 +1,19 @@
 """X' and VT: one pass of the vision encoder f_v and the connector m_gamma, every layer kept; and who looks at whom in it."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
 
 from vlm import architecture
-from vlm.attention import Weights, recording
+from vlm.attention import as_always, replacing, weights
 from vlm.device import to_numpy
 from vlm.errors import ModelError
 from vlm.listening import entering, passing
@@ -19,85 +22,241 @@ from vlm.listening import entering, passing
 @dataclass(frozen=True)
 class Encoded:
     """Attributes:
-    projections: each patch after the linear projection, before its position embedding is added.
-    embedded: each patch with its position embedding.
-    layers: the encoder's positions after the embedding (row 0) and after each layer; positions that are not patches come first.
-    output: X', the very tensor that the connector read: the patches of one layer, or of several layers side by side.
+    projections: each patch after the linear projection, before its position embedding is added; None where nothing is projected.
+    positions: the learned position embedding added to each; None where there is none.
+    rotation: the angle in radians by which each pair of numbers of a query or key is turned at each patch; None where nothing is.
+    layers: the patches as the first layer reads them (row 0) and after each layer.
+    prefix: the positions that are not patches (CLS, registers), picture after picture.
+    output: X', what the connector read of each patch.
     visual_tokens: what the connector made of them.
+    kept: what the model's own forward needs of all this to go on.
     """
 
-    projections: Float[Tensor, "N width"]
-    embedded: Float[Tensor, "N width"]
-    layers: Float[Tensor, "layers positions width"]
+    projections: Float[Tensor, "N width"] | None
+    positions: Float[Tensor, "N width"] | None
+    rotation: Float[Tensor, "N pairs"] | None
+    layers: Float[Tensor, "layers N width"]
+    prefix: Float[Tensor, "layers prefix width"]
     output: Float[Tensor, "N F"]
     visual_tokens: Float[Tensor, "V D"]
+    kept: ModelOutput
     encoder_seconds: float
     connector_seconds: float
 
 
-def encode_image(model: PreTrainedModel, pixel_values: Float[Tensor, "1 C H W"]) -> Encoded:
-    """Run transformers' own `get_image_features` once, and listen; the moment the connector starts splits its time in two."""
-    projection, embeddings, connector = architecture.patch_convolution(model), architecture.patch_embeddings(model), architecture.connector(model)
-    with passing(projection) as projected, passing(embeddings) as embedded, entering(connector, lambda: _now(model)) as entered:
+def encode_image(model: PreTrainedModel, inputs: Mapping[str, Tensor], places: Int[Tensor, "N 3"]) -> Encoded:
+    """Run transformers' own `get_image_features` once, and listen; the moment the connector starts splits its time in two.
+
+    Args:
+        inputs: what the processor made for the encoder.
+        places: picture, row and column of each patch.
+    """
+    count, order = len(places), architecture.window_order(model, inputs)
+    layers, tower, connector = architecture.encoder_layers(model), architecture.vision_tower(model), architecture.connector(model)
+    listened = {"projection": architecture.patch_convolution(model), "embedded": architecture.embedding_module(model), "rotary": architecture.rotary_module(model)}
+    with ExitStack() as stack:
+        heard = {name: stack.enter_context(passing(module)) for name, module in listened.items() if module is not None}
+        first = stack.enter_context(entering(layers[0])) if layers else []
+        outputs = [stack.enter_context(passing(layer)) for layer in layers]
+        towered = stack.enter_context(passing(tower))
+        entered = stack.enter_context(entering(connector, lambda: _now(model)))
         start = _now(model)
-        output = model.get_image_features(pixel_values=pixel_values, output_hidden_states=True, return_dict=True)
+        given = model.get_image_features(**inputs, return_dict=True)
         end = _now(model)
-    visual = output.pooler_output
-    visual = visual[0] if isinstance(visual, (list, tuple)) or visual.ndim == 3 else visual
-    [(read, middle)], [patches], [positioned] = entered, projected, embedded
-    patches = patches[0].flatten(1).T
+    [(read, middle)] = entered
+    split = lambda hidden: _patches_and_prefix(hidden, count, order)  # noqa: E731
+    projected = _projections(heard["projection"][0], places) if "projection" in heard else None
+    states = [split(first[0][0]), *(split(output[0]) for output in outputs)] if layers else []
+    embedded = split(heard["embedded"][0])[0] if "embedded" in heard else states[0][0] if architecture.has_learned_positions(model) else None
+    if architecture.family(model).reads == "tower" or not torch.is_tensor(read):
+        read = towered[0].last_hidden_state
+    output, _ = split(read)
     return Encoded(
-        projections=patches,
-        embedded=positioned[0, -len(patches) :],
-        layers=torch.cat(output.hidden_states),
-        output=read.flatten(0, -2),
-        visual_tokens=visual,
+        projections=projected,
+        positions=None if embedded is None else embedded - projected,
+        rotation=_rotation(heard["rotary"][0]) if "rotary" in heard else None,
+        layers=torch.stack([patches for patches, _ in states]) if states else output[None],
+        prefix=torch.stack([prefix for _, prefix in states]) if states else output[None, :0],
+        output=output,
+        visual_tokens=_joined(given.pooler_output),
+        kept=_without_states(given),
         encoder_seconds=middle - start,
         connector_seconds=end - middle,
     )
+
+
+def _patches_and_prefix(hidden: Tensor | tuple, count: int, order: Int[Tensor, " N"] | None) -> tuple[Float[Tensor, "N width"], Float[Tensor, "prefix width"]]:
+    """The vectors of the `count` patches, and those of the positions that stand before each picture's patches."""
+    hidden = hidden[0] if isinstance(hidden, tuple) else hidden
+    hidden = hidden[None] if hidden.ndim == 2 else hidden
+    each = count // len(hidden)
+    before = hidden.shape[1] - each
+    patches = hidden[:, before:].flatten(0, 1)
+    return patches if order is None else patches[order], hidden[:, :before].flatten(0, 1)
+
+
+def _projections(output: Tensor, places: Int[Tensor, "N 3"]) -> Float[Tensor, "N width"]:
+    """A convolution's output, patch by patch: either one row a patch already, or a grid a picture."""
+    if output.ndim != 4:
+        return output.flatten(1)
+    picture, row, column = places.to(output.device).unbind(1)
+    return output[picture, :, row, column]
+
+
+def _rotation(turning: tuple[Tensor, Tensor]) -> Float[Tensor, "N pairs"]:
+    """The angles behind the cosines and sines; the encoder's own rotary modules give them in the processor's order of patches."""
+    cosine, sine = (each.flatten(0, -2).float() for each in turning)
+    angles = torch.atan2(sine, cosine)
+    return angles[:, : angles.shape[1] // 2]
+
+
+def _joined(visual: Tensor | Sequence[Tensor]) -> Float[Tensor, "V D"]:
+    """The visual tokens of all photos, one after another."""
+    if torch.is_tensor(visual):
+        return visual.flatten(0, -2)
+    return torch.cat([each.flatten(0, -2) for each in visual])
+
+
+def _without_states(given: ModelOutput) -> ModelOutput:
+    """What `get_image_features` gave, without the layers, which are kept elsewhere."""
+    return type(given)(**{name: value for name, value in given.items() if name not in ("hidden_states", "attentions", "last_hidden_state")})
+
+
+@dataclass(frozen=True)
+class Attended:
+    """Queries and keys of one call of an encoder's attention."""
+
+    module: nn.Module
+    query: Float[Tensor, "items heads queries size"]
+    key: Float[Tensor, "items heads keys size"]
+    mask: Tensor | None
+    scaling: float | None
+
+    def weights(self, item: int, rows: slice | list[int] = slice(None)) -> Float[Tensor, "heads queries keys"]:
+        """softmax(q k^T * scaling + mask) of some queries of one item of the batch."""
+        mask = None if self.mask is None else self.mask[min(item, len(self.mask) - 1)][None][..., rows if self.mask.shape[-2] > 1 else slice(None), :]
+        return weights(self.module, self.query[item : item + 1][:, :, rows], self.key[item : item + 1], mask, self.scaling, False)
 
 
 @dataclass(frozen=True)
 class EncoderAttention:
     """Who looks at whom in every layer of the vision encoder, from the queries and keys of one pass.
 
+    A layer's calls follow each other: one for all pictures (a batch), or one for each picture or window. Memory: queries and keys of
+    every layer, 2 x layers x N x width numbers; a map is computed when it is asked for.
+
     Attributes:
-        layers: the weights of each layer, computed when called.
-        prefix: how many positions are not patches (CLS, registers); they come first.
+        layers: the calls of each layer.
+        prefix: how many positions of each picture are not patches (CLS, registers); they come first.
+        order: where each patch stands among the encoder's patches.
     """
 
-    layers: tuple[Weights, ...]
+    layers: tuple[tuple[Attended, ...], ...]
     prefix: int
+    order: Int[np.ndarray, " N"]
+    _starts: dict = field(default_factory=dict, compare=False, repr=False)
 
-    def weights(self, layer: int) -> Float[np.ndarray, "heads positions positions"]:
-        """One map a head; each row, what one position reads, sums to 1. Layer 1 is the first.
+    def check(self, layer: int) -> None:
+        """Raises:
+        ModelError: there is no such layer.
+        """
+        if not 1 <= layer <= len(self.layers):
+            raise ModelError(f"The vision encoder has layers 1 to {len(self.layers)}; {layer} is none of them.")
+
+    def weights(self, layer: int, item: int = 0) -> Float[np.ndarray, "heads positions positions"]:
+        """One map a head of the positions that see each other (a picture, a window); each row, what one position reads, sums to 1. Layer 1 is the first.
 
         Raises:
             ModelError: there is no such layer.
         """
-        if not 1 <= layer <= len(self.layers):
-            raise ModelError(f"The vision encoder has layers 1 to {len(self.layers)}; {layer} is none of them.")
-        return to_numpy(self.layers[layer - 1]())
+        self.check(layer)
+        call, inside, _ = self._items(layer)[item]
+        return to_numpy(call.weights(inside))
 
-    def rollout(self, layer: int, position: int) -> Float[np.ndarray, " positions"]:
-        """What one position has read of every other by way of layers 1 to `layer`: its row of the product of (mean of the heads + identity) / 2.
+    def row(self, layer: int, patch: int) -> Float[np.ndarray, "heads N"]:
+        """What one patch reads of every patch; zero where it cannot look.
+
+        Raises:
+            ModelError: there is no such layer.
+        """
+        read, start = self._read(layer, patch)
+        row = np.zeros((len(read), len(self.order)), np.float32)
+        row[:, start : start + read.shape[1] - self.prefix] = read[:, self.prefix :]
+        return row[:, self.order]
+
+    def elsewhere(self, layer: int, patch: int) -> float:
+        """The share that goes to positions that are no patches, mean of the heads."""
+        read, _ = self._read(layer, patch)
+        return float(read[:, : self.prefix].sum(1).mean())
+
+    def rollout(self, layer: int, patch: int) -> Float[np.ndarray, " N"]:
+        """What one patch has read of every other by way of layers 1 to `layer`: its row of the product of (mean of the heads + identity) / 2.
+
+        One layer's maps of one picture are in memory at a time.
 
         Source: Abnar and Zuidema, "Quantifying Attention Flow in Transformers", 2020.
         """
-        row = None
-        for weights in reversed(self.layers[:layer]):
-            mean = weights().mean(0)
-            row = torch.eye(len(mean), device=mean.device)[position] if row is None else row
-            row = (row @ mean + row) / 2
-        return to_numpy(row)
+        self.check(layer)
+        place = int(self.order[patch])
+        row, prefixes = torch.zeros(len(self.order)), {}
+        row[place] = 1
+        for number in range(layer, 0, -1):
+            after, later = row / 2, {}
+            for call, inside, start in self._items(number):
+                size = call.key.shape[-2] - self.prefix
+                before = prefixes.get(start, torch.zeros(self.prefix))
+                here = torch.cat([before, row[start : start + size]])
+                if not here.any():
+                    continue
+                mixed = here @ call.weights(inside).mean(0).cpu() / 2
+                later[start] = before / 2 + mixed[: self.prefix]
+                after[start : start + size] += mixed[self.prefix :]
+            row, prefixes = after, later
+        return to_numpy(row)[self.order]
+
+    def _items(self, layer: int) -> list[tuple[Attended, int, int]]:
+        """(call, item of its batch, the first of its patches) in the encoder's order."""
+        if layer not in self._starts:
+            items, start = [], 0
+            for call in self.layers[layer - 1]:
+                for inside in range(len(call.query)):
+                    items.append((call, inside, start))
+                    start += call.key.shape[-2] - self.prefix
+            self._starts[layer] = items
+        return self._starts[layer]
+
+    def _read(self, layer: int, patch: int) -> tuple[Float[np.ndarray, "heads keys"], int]:
+        self.check(layer)
+        place = int(self.order[patch])
+        call, inside, start = [item for item in self._items(layer) if item[2] <= place][-1]
+        return to_numpy(call.weights(inside, [self.prefix + place - start])[:, 0]), start
 
 
-def encoder_attention(model: PreTrainedModel, pixel_values: Float[Tensor, "1 C H W"], prefix: int) -> EncoderAttention:
-    """Run the encoder once more and keep its queries and keys."""
-    layers: list[Weights] = []
-    with recording(layers.append):
-        architecture.vision_tower(model)(pixel_values=pixel_values)
-    return EncoderAttention(tuple(layers), prefix)
+def encoder_attention(model: PreTrainedModel, inputs: Mapping[str, Tensor], count: int, prefix: int) -> EncoderAttention:
+    """Run the encoder once more and keep its queries and keys.
+
+    Args:
+        count: patches in all.
+        prefix: positions of each picture that are not patches.
+
+    Raises:
+        ModelError: the encoder has no attention between patches.
+    """
+    layers = architecture.encoder_layers(model)
+    if not layers:
+        raise ModelError("This vision encoder is made of convolutions that shrink the picture: no patch looks at another, so there is no attention to show.")
+    of = {module: number for number, layer in enumerate(layers) for module in layer.modules()}
+    calls: list[list[Attended]] = [[] for _ in layers]
+
+    def attend(module, query, key, value, mask, **named):
+        if module in of:
+            calls[of[module]].append(Attended(module, query, key, mask, named.get("scaling")))
+        return as_always(module, query, key, value, mask, **named)
+
+    with replacing(attend):
+        model.get_image_features(**inputs, return_dict=True)
+    order = architecture.window_order(model, inputs)
+    return EncoderAttention(tuple(map(tuple, calls)), prefix, np.arange(count) if order is None else to_numpy(order))
 
 
 def _now(model: PreTrainedModel) -> float:

@@ -31,9 +31,8 @@ def eager(model):
 
 
 def test_the_encoders_weights_are_those_of_eager_attention(sight, eager):
-    values = eager._pixel_values(sight)
     with torch.inference_mode():
-        explicit = eager.network.model.vision_tower(pixel_values=values, output_attentions=True).attentions
+        explicit = eager.network.model.vision_tower(pixel_values=sight.inputs["pixel_values"], output_attentions=True).attentions
     eager.network.set_attn_implementation(attention.IMPLEMENTATION)
     recorded = eager.encoder_attention(sight)
     assert len(recorded.layers) == len(explicit)
@@ -62,8 +61,16 @@ def test_rollout_is_the_product_of_the_layers(model, sight):
     product = np.eye(recorded.prefix + len(sight.projections))
     for layer in range(1, len(sight.patch_features)):
         product = (recorded.weights(layer).mean(0) + np.eye(len(product))) / 2 @ product
-        for position in (0, 7):
-            np.testing.assert_allclose(recorded.rollout(layer, position), product[position], atol=1e-5)
+        for patch in (0, 7):
+            np.testing.assert_allclose(recorded.rollout(layer, patch), product[recorded.prefix + patch, recorded.prefix :], atol=1e-5)
+
+
+def test_a_patchs_row_is_its_row_of_the_weights(model, sight):
+    recorded = model.encoder_attention(sight)
+    for layer in (1, 3):
+        whole = recorded.weights(layer)[:, recorded.prefix + 5]
+        np.testing.assert_allclose(recorded.row(layer, 5), whole[:, recorded.prefix :], atol=1e-6)
+        assert recorded.elsewhere(layer, 5) == pytest.approx(whole[:, : recorded.prefix].sum(1).mean(), abs=1e-6)
 
 
 def test_nobody_else_is_recorded(model):

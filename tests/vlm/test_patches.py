@@ -37,8 +37,9 @@ def test_an_image_that_patches_do_not_divide_is_refused(height, width):
 @pytest.mark.parametrize(("height", "width"), PHOTOS)
 def test_the_boxes_tile_the_received_part_of_the_photo_with_no_gap_and_no_overlap(tiny_models, resize, height, width):
     patches = tiny_models("clip", resize).encode(photo(height, width), "hi").patches
-    boxes = patches.boxes.reshape(patches.rows, patches.columns, 4)
-    top, left, bottom, right = patches.received_box
+    [picture] = patches.pictures
+    boxes = patches.boxes.reshape(picture.rows, picture.columns, 4)
+    top, left, bottom, right = picture.box
     assert (boxes[0, :, 0] == top).all() and (boxes[-1, :, 2] == bottom).all() and (boxes[:, 0, 1] == left).all() and (boxes[:, -1, 3] == right).all()
     assert np.array_equal(boxes[1:, :, 0], boxes[:-1, :, 2]) and np.array_equal(boxes[:, 1:, 1], boxes[:, :-1, 3])
     assert (boxes[..., 2] > boxes[..., 0]).all() and (boxes[..., 3] > boxes[..., 1]).all()
@@ -48,8 +49,8 @@ def test_the_boxes_tile_the_received_part_of_the_photo_with_no_gap_and_no_overla
 
 @pytest.mark.parametrize(("height", "width"), PHOTOS)
 def test_what_is_received_is_the_whole_photo_or_the_middle_of_its_longer_side(tiny_models, height, width):
-    assert tiny_models("clip", "squash").encode(photo(height, width), "hi").patches.received_box == (0, 0, height, width)
-    top, left, bottom, right = tiny_models("clip", "crop").encode(photo(height, width), "hi").patches.received_box
+    assert tiny_models("clip", "squash").encode(photo(height, width), "hi").patches.pictures[0].box == (0, 0, height, width)
+    top, left, bottom, right = tiny_models("clip", "crop").encode(photo(height, width), "hi").patches.pictures[0].box
     short = min(height, width)
     within = 1.0 * short / SIDE + 1e-9  # resized sides are whole: one received pixel
     assert abs(bottom - top - short) <= within and abs(right - left - short) <= within
@@ -60,16 +61,16 @@ def test_what_is_received_is_the_whole_photo_or_the_middle_of_its_longer_side(ti
 @pytest.mark.parametrize("vision", ["clip", "siglip", "dinov2"])
 def test_a_photo_of_the_models_own_size_is_received_as_it_is(tiny_models, vision):
     image = photo(SIDE, SIDE)
-    assert np.array_equal(tiny_models(vision).encode(image, "hi").patches.received, np.asarray(image))
+    assert np.array_equal(tiny_models(vision).encode(image, "hi").patches.pictures[0].received, np.asarray(image))
 
 
 @pytest.mark.parametrize(("height", "width"), [(SIDE, 95), (SIDE, 96), (SIDE, 97), (98, SIDE), (99, SIDE)])
 def test_the_centre_crop_shows_exactly_the_pixels_of_its_box(tiny_models, height, width):
     image = photo(height, width)  # the shorter side is the model's: cropped, not resized
-    patches = tiny_models("clip", "crop").encode(image, "hi").patches
-    top, left, bottom, right = (int(edge) for edge in patches.received_box)
-    assert (top, left, bottom, right) == patches.received_box
-    assert np.array_equal(patches.received, np.asarray(image)[top:bottom, left:right])
+    [picture] = tiny_models("clip", "crop").encode(image, "hi").patches.pictures
+    top, left, bottom, right = (int(edge) for edge in picture.box)
+    assert (top, left, bottom, right) == picture.box
+    assert np.array_equal(picture.received, np.asarray(image)[top:bottom, left:right])
 
 
 @pytest.mark.parametrize(("height", "width"), [(90, 150), (480, 640)])
@@ -78,7 +79,7 @@ def test_a_squashed_photo_is_received_as_pillow_resizes_it(tiny_models, vision, 
     image = photo(height, width)
     model = tiny_models(vision, "squash")
     resized = np.asarray(image.resize((SIDE, SIDE), Image.Resampling(int(model.processor.image_processor.resample))))
-    assert np.abs(model.encode(image, "hi").patches.received.astype(int) - resized).max() <= 2
+    assert np.abs(model.encode(image, "hi").patches.pictures[0].received.astype(int) - resized).max() <= 2
 
 
 @pytest.mark.parametrize("resize", ["crop", "squash"])
@@ -109,9 +110,9 @@ def test_a_patch_of_the_received_image_is_its_pixels_without_the_normalisation(t
     trace = tiny_model.encode(wide_photo, "hi")
     processor, patches = tiny_model.processor.image_processor, trace.patches
     for index in (0, 5, 15):
-        top, left = PATCH * (index // patches.columns), PATCH * (index % patches.columns)
+        top, left = PATCH * patches.places[index, 1:]
         levels = (patches.pixels[index].reshape(PATCH, PATCH, 3) * processor.image_std + processor.image_mean) * 255
-        assert np.abs(patches.received[top : top + PATCH, left : left + PATCH] - levels).max() <= 0.5 + 1e-3
+        assert np.abs(patches.pictures[0].received[top : top + PATCH, left : left + PATCH] - levels).max() <= 0.5 + 1e-3
 
 
 def test_grid_boxes_count_rows_before_columns():
@@ -122,7 +123,8 @@ def test_grid_boxes_count_rows_before_columns():
 def test_the_embedded_model_cuts_the_whole_photo_into_256_patches(embedded_model):
     image = photo(300, 500)
     patches = embedded_model.encode(image, "hi").patches
-    assert (patches.rows, patches.columns, patches.received_box) == (16, 16, (0, 0, 300, 500))
+    [picture] = patches.pictures
+    assert (picture.rows, picture.columns, picture.box) == (16, 16, (0, 0, 300, 500))
     top, left, bottom, right = patches.boxes[37]
     painted = image.copy()
     painted.paste((255, 0, 255), (round(left + 8), round(top + 5), round(right - 8), round(bottom - 5)))

@@ -1,0 +1,114 @@
+"""The families of models this program looks into, as data: one row a family, one row a kind of vision encoder.
+
+A row says where things are, as dotted paths inside transformers' classes, and what the connector makes of the patches. What a photo
+becomes before the encoder sees it is a matter of the image processor: see `layouts.PICTURES`. Adding a family is adding a row; the tests
+prove or refute it.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+LAYER_1 = "layer 1"
+
+
+@dataclass(frozen=True)
+class Tower:
+    """A kind of vision encoder f_v, by its `model_type`.
+
+    Attributes:
+        projection: the convolution that projects every patch; None where patches are not projected one by one.
+        layers: the list of its layers; None where it has none that keep one vector a patch.
+        embedded: what gives projection plus learned position embedding; LAYER_1: what its first layer reads; None: it learns none.
+        rotary: what gives the cosine and sine by which queries and keys are turned at each place; None where nothing is turned.
+    """
+
+    projection: str | None
+    layers: str | None
+    embedded: str | None = "embeddings"
+    rotary: str | None = None
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of vision-language models, by the `model_type` of its configuration.
+
+    Attributes:
+        name: as people call it.
+        tokens: how its connector makes visual tokens out of patches; a name in `layouts.TOKENS`.
+        merge: (configuration) -> m, where m x m patches become one visual token.
+        tower: f_v.
+        connector: m_gamma.
+        language: g_phi without its head.
+        norm: the final norm, inside `language`.
+        reads: X' is what the "connector" is given, or what the "tower" gives (where the connector is called with something else).
+        prompt: the words around a question for checkpoints without a chat template.
+        per_question: the connector reads the question too, so that every question has its own visual tokens.
+    """
+
+    name: str
+    tokens: str = "merged"
+    merge: Callable[[object], int] = lambda config: 1
+    tower: str = "model.vision_tower"
+    connector: str = "model.multi_modal_projector"
+    language: str = "model.language_model"
+    norm: str = "norm"
+    reads: str = "connector"
+    prompt: str | None = None
+    per_question: bool = False
+
+
+def _qwen(name: str) -> Family:
+    return Family(name, merge=lambda config: config.vision_config.spatial_merge_size, tower="model.visual", connector="model.visual.merger")
+
+
+def _idefics(name: str) -> Family:
+    return Family(name, merge=lambda config: config.scale_factor, tower="model.vision_model", connector="model.connector", language="model.text_model")
+
+
+def _blip(name: str, prompt: str, per_question: bool) -> Family:
+    places = dict(tower="vision_model", connector="qformer", language="language_model.model", norm="decoder.final_layer_norm")
+    return Family(name, "queries", reads="tower", prompt=prompt, per_question=per_question, **places)
+
+
+FAMILIES = {
+    "llava": Family("LLaVA"),
+    "llava_next": Family("LLaVA-NeXT", "packed"),
+    "llava_onevision": Family("LLaVA-OneVision", "packed"),
+    "idefics3": _idefics("Idefics3"),
+    "smolvlm": _idefics("SmolVLM"),
+    "qwen2_vl": _qwen("Qwen2-VL"),
+    "qwen2_5_vl": _qwen("Qwen2.5-VL"),
+    "qwen3_vl": _qwen("Qwen3-VL"),
+    "qwen3_5": _qwen("Qwen3.5"),
+    "internvl": Family("InternVL", merge=lambda config: round(1 / config.downsample_ratio), reads="tower"),
+    "paligemma": Family("PaliGemma", prompt="<image>answer en {question}"),
+    "gemma3": Family("Gemma 3", merge=lambda config: config.vision_config.image_size // config.vision_config.patch_size // math.isqrt(config.mm_tokens_per_image)),
+    "mistral3": Family("Mistral 3", merge=lambda config: config.spatial_merge_size),
+    "aya_vision": Family("Aya Vision", merge=lambda config: config.downsample_factor),
+    "blip-2": _blip("BLIP-2", "Question: {question} Answer:", per_question=False),
+    "instructblip": _blip("InstructBLIP", "{question}", per_question=True),
+    "fast_vlm": Family("FastVLM"),
+}
+
+_VIT = Tower("embeddings.patch_embedding", "encoder.layers")
+_WITH_PROJECTION = Tower("embeddings.patch_embeddings.projection", "encoder.layer")
+_ROTARY = Tower("patch_embed.proj", "blocks", None, "rotary_pos_emb")
+_LEARNED_AND_ROTARY = Tower("patch_embed.proj", "blocks", LAYER_1, "rotary_pos_emb")
+
+TOWERS = {
+    "clip_vision_model": _VIT,
+    "siglip_vision_model": _VIT,
+    "idefics3_vision": _VIT,
+    "smolvlm_vision": _VIT,
+    "blip_2_vision_model": _VIT,
+    "instructblip_vision_model": _VIT,
+    "dinov2": _WITH_PROJECTION,
+    "internvl_vision": _WITH_PROJECTION,
+    "pixtral": Tower("patch_conv", "transformer.layers", None, "patch_positional_embedding"),
+    "qwen2_vl_vision": _ROTARY,
+    "qwen2_5_vl_vision": _ROTARY,
+    "qwen3_vl_vision": _LEARNED_AND_ROTARY,
+    "qwen3_5_vision": _LEARNED_AND_ROTARY,
+    "timm_wrapper": Tower(None, None, None),  # FastVLM's convolutions
+}
