@@ -17,7 +17,6 @@ import vlm
 GAP = 1  # free cells between pictures
 ASPECT = 4 / 3  # of the place where the page shows the board
 SIDE = 1024  # pixels, for the wire only
-NEUTRAL = (128, 128, 128)
 
 
 @dataclass(frozen=True)
@@ -135,9 +134,10 @@ def arrange(blocks: Sequence[Block]) -> Block:
 
 
 def picture(patches: vlm.Patches, board: Board) -> Image.Image:
-    """The board as a picture: what the encoder received, every patch the same whole number of pixels wide; gaps and shelf neutral."""
+    """The board as a picture: what the encoder received, every patch the same whole number of pixels wide; gaps and shelf are clear."""
     side = max(1, min(patches.size, SIDE // max(board.rows, board.columns)))
-    shown = Image.new("RGB", (board.columns * side, board.rows * side), NEUTRAL)
+    full = len(board.cells) == board.rows * board.columns
+    shown = Image.new("RGB" if full else "RGBA", (board.columns * side, board.rows * side))
     for each, (row, column) in zip(patches.pictures, board.corners, strict=True):
         received = Image.fromarray(each.received)
         shown.paste(received.resize((each.columns * side, each.rows * side), Image.Resampling.BOX), (column * side, row * side))

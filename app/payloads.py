@@ -1,40 +1,19 @@
 """Records -> what the page's store receives, once each: JSON in which every array is its bytes. Nothing is computed here that a record has."""
 
-import base64
-import io
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
 import vlm
+from app.layout import layout
+from app.photo import at_the_edge
+from app.wire import data_url, packed, rounded
 
 FIRST = 4  # numbers shown of each vector
-PHOTO_SIDE, LAB_SIDE = 896, 240  # pixels, for the wire only
-TYPES = {np.dtype(np.uint8): "u1", np.dtype(np.int32): "i4", np.dtype(np.float32): "f4"}
+LAB_SIDE = 240  # pixels, for the wire only
 OUTLIER = 3  # times the median length of a layer: what Darcet et al. (2023) call a register token lies far above, others below
 GROUPS, NEIGHBOURS, WORDS = 6, 4, 4
-
-
-def packed(array: np.ndarray) -> dict:
-    """An array for the wire: its type, its shape, its bytes (little-endian) in base64. Floats go as float32, whole numbers as int32."""
-    kinds = {"f": np.float32, "i": np.int32}
-    array = np.ascontiguousarray(array, dtype=kinds.get(array.dtype.kind, array.dtype))
-    return {"type": TYPES[array.dtype], "shape": list(array.shape), "data": base64.b64encode(array.tobytes()).decode()}
-
-
-def data_url(image: Image.Image, side: int, quality: int = 85) -> str:
-    """A JPEG of at most `side` pixels, for an <img>."""
-    image = image.copy()
-    image.thumbnail((side, side))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def rounded(values: np.ndarray, digits: int = 4) -> list:
-    """Nested lists with `digits` decimals."""
-    return np.round(values.astype(np.float64), digits).tolist()
 
 
 def stages(trace: vlm.Trace) -> list[dict]:
@@ -53,62 +32,46 @@ def colours(rows: np.ndarray, edge: np.ndarray | None = None) -> dict:
     return {"rgb": packed(record.rgb), "explained": [round(share, 4) for share in record.explained]}
 
 
-def edge(rows: int, columns: int) -> np.ndarray:
-    """Which patches lie at the picture's border."""
-    border = np.ones((rows, columns), bool)
-    border[1:-1, 1:-1] = False
-    return border.ravel()
-
-
 def layer(trace: vlm.Trace, number: int) -> dict:
     """PCA-RGB of the patches at one layer of the encoder, with and without the background."""
-    rows, patches = trace.patch_features[number], trace.patches
-    return {"rgb": colours(rows), "foreground": colours(rows, edge(patches.rows, patches.columns))}
+    rows = trace.patch_features[number]
+    return {"rgb": colours(rows), "foreground": colours(rows, at_the_edge(trace.patches))}
 
 
-def transform(trace: vlm.Trace) -> str:
-    """What happened to the photo before the model saw it, in words."""
-    patches, (height, width) = trace.patches, (trace.image.height, trace.image.width)
-    top, left, bottom, right = patches.received_box
-    received = patches.received.shape[:2]
-    lost = 1 - (bottom - top) * (right - left) / (height * width)
-    vertical, horizontal = received[0] / (bottom - top), received[1] / (right - left)
-    stretch = vertical / horizontal
-    said = [f"Your photo of {width} × {height} pixels was scaled to {received[1]} × {received[0]}"]
-    if abs(stretch - 1) > 0.01:
-        said.append(f"which makes everything {max(stretch, 1 / stretch):.2f} times {'taller' if stretch > 1 else 'wider'} than it is")
-    said.append(f"{100 * lost:.0f} % of it, the dark margins, was cut off" if lost > 0.001 else "nothing was cut off")
-    said.append(f"then it was cut into {patches.rows} × {patches.columns} = {patches.rows * patches.columns} patches of {patches.size} × {patches.size} pixels")
-    return "; ".join(said) + "."
+def positions_kind(sight: vlm.Sight) -> str:
+    """How the encoder knows where a patch is."""
+    kinds = [name for name, there in (("learned", sight.position_embeddings), ("rotary", sight.rotation)) if there is not None]
+    return " and ".join(kinds) or "none"
+
+
+def prompt(trace: vlm.Trace) -> list[str | int]:
+    """The prompt as text, with a number where the visual tokens of a photo stand; what is written between those is left out."""
+    tokens, text = trace.visual_tokens, trace.text_tokens
+    if tokens.positions is None:
+        return ["".join(text.token_strings)]
+    parts, rest = [], 0
+    for photo in sorted(set(tokens.photos.tolist())):
+        mine = tokens.positions[tokens.photos == photo]
+        parts += ["".join(string for string, position in zip(text.token_strings, text.positions) if rest <= position < mine.min()), len(mine)]
+        rest = mine.max()
+    return [*parts, "".join(string for string, position in zip(text.token_strings, text.positions) if position >= rest)]
 
 
 def record(key: str, trace: vlm.Trace) -> dict:
     """A run before its answer: all that its views draw without asking again."""
-    sight, patches, text = trace.sight, trace.patches, trace.text_tokens
+    sight, patches, tokens, text = trace.sight, trace.patches, trace.visual_tokens, trace.text_tokens
     norms = np.linalg.norm(sight.patch_features, axis=2)
-    received = vlm.patchify(patches.received.transpose(2, 0, 1).astype(np.float32), patches.size).reshape(len(patches.boxes), -1, 3)
-    first = trace.visual_tokens.positions[0]
-    return {
+    return layout(trace) | {
         "run": key,
         "question": trace.question,
         "stages": stages(trace),
-        "photo": data_url(trace.image, PHOTO_SIDE),
-        "received": data_url(Image.fromarray(patches.received), PHOTO_SIDE, quality=92),
-        "photo_size": [trace.image.height, trace.image.width],
-        "received_size": list(patches.received.shape[:2]),
-        "received_box": list(patches.received_box),
-        "transform": transform(trace),
-        "rows": patches.rows,
-        "columns": patches.columns,
-        "patch_size": patches.size,
-        "boxes": packed(trace.visual_tokens.boxes),
-        "positions": packed(trace.visual_tokens.positions),
-        "colours": packed(np.rint(received.mean(1)).astype(np.uint8)),
+        "positions_kind": positions_kind(sight),
+        "positions": None if tokens.positions is None else packed(tokens.positions),
         "numbers": {
             "x_p": vectors(patches.pixels),
-            "projection": vectors(sight.projections),
+            "projection": None if sight.projections is None else vectors(sight.projections),
             "X'": vectors(sight.encoder_output),
-            "VT": vectors(trace.visual_tokens.embeddings),
+            "VT": vectors(tokens.embeddings),
             "VT + TT": {"shape": list(trace.inputs_embeds.shape)},
         },
         "layers": {
@@ -116,14 +79,14 @@ def record(key: str, trace: vlm.Trace) -> dict:
             "norms": packed(norms),
             "limit": [round(float(limit), 4) for limit in OUTLIER * np.median(norms, axis=1)],
         },
-        "connector": {"before": colours(sight.encoder_output), "after": colours(trace.visual_tokens.embeddings)},
+        "connector": {"before": colours(sight.encoder_output), "after": colours(tokens.embeddings)},
         "text": {
             "strings": list(text.token_strings),
             "roles": [trace.roles[position] for position in text.positions],
             "norms": packed(np.linalg.norm(text.embeddings, axis=1)),
             "positions": packed(text.positions),
         },
-        "prompt": ["".join(string for string, position in zip(text.token_strings, text.positions) if (position < first) == before) for before in (True, False)],
+        "prompt": prompt(trace),
     }
 
 
@@ -155,31 +118,42 @@ def words(key: str, trace: vlm.Trace, nearest: Sequence[Sequence[tuple[str, floa
     }
 
 
-def rows(trace: vlm.Trace, token: int, layer: int, attention) -> dict:
-    """What the views tell of one token at one layer: its vectors, and how every other patch relates to it (`attention`: the encoder's)."""
+def cosines(table: np.ndarray, number: int) -> np.ndarray:
+    """Of one row with every row."""
+    lengths = np.linalg.norm(table, axis=1)
+    return table @ table[number] / np.maximum(lengths * lengths[number], 1e-9)
+
+
+def rows(trace: vlm.Trace, patch: int, layer: int, attention=None, without: str = "") -> dict:
+    """What the views tell of one patch at one layer: its vectors, and how every other relates to it; None where this encoder has no such thing.
+
+    Args:
+        attention: the encoder's; None below layer 1, and where it has none: `without` says why.
+    """
     sight = trace.sight
-
-    def cosines(table: np.ndarray) -> np.ndarray:
-        lengths = np.linalg.norm(table, axis=1)
-        return table @ table[token] / np.maximum(lengths * lengths[token], 1e-9)
-
+    learned, turned = sight.position_embeddings, sight.rotation
     result = {
-        "pixels": packed(sight.patches.pixels[token]),
-        "projection": packed(sight.projections[token]),
-        "position": packed(sight.position_embeddings[token]),
-        "embedded": packed(sight.patch_features[0][token]),
-        "position_cosine": packed(cosines(sight.position_embeddings)),
-        "cosine": packed(cosines(sight.patch_features[layer])),
+        "pixels": packed(sight.patches.pixels[patch]),
+        "projection": None if sight.projections is None else packed(sight.projections[patch]),
+        "position": None if learned is None else packed(learned[patch]),
+        "position_cosine": None if learned is None else packed(cosines(learned, patch)),
+        "rotation": None if turned is None else packed(turned[patch]),
+        "rotation_cosine": None if turned is None else packed(np.cos(turned - turned[patch]).mean(1)),
+        "embedded": packed(sight.patch_features[0][patch]),
+        "cosine": packed(cosines(sight.patch_features[layer], patch)),
+        "without_attention": without,
     }
-    if layer:
-        prefix = attention.prefix
-        weights = attention.weights(layer)[:, prefix + token]
+    if attention is not None:
+        # nobody looks into another picture
+        mine = np.flatnonzero(sight.patches.places[:, 0] == sight.patches.places[patch, 0])
+        looks, rollout = attention.row(layer, patch), attention.rollout(layer, patch)
         result |= {
-            "attention": packed(weights[:, prefix:]),
-            "elsewhere": round(float(weights[:, :prefix].sum(1).mean()), 5),
-            "rollout": packed(attention.rollout(layer, prefix + token)[prefix:]),
-            "prefix": prefix,
+            "among": [int(mine[0]), len(mine)] if np.ptp(mine) + 1 == len(mine) else [0, len(sight.patches.places)],
+            "elsewhere": round(float(attention.elsewhere(layer, patch)), 5),
+            "prefix": attention.prefix,
         }
+        first, count = result["among"]
+        result |= {"attention": packed(looks[:, first : first + count]), "rollout": packed(rollout[first : first + count])}
     return result
 
 
@@ -202,6 +176,8 @@ def word(trace: vlm.Trace, index: int) -> dict:
     """What one word of the answer looked at, layer by layer: each visual token, and the shares of picture, prompt and earlier words."""
     visual, text = trace.visual_tokens.positions, trace.text_tokens.positions
     rows = trace.steps[index].attention
+    if visual is None:
+        raise vlm.ModelError("This model's language part reads the picture by cross-attention, beside the sequence; what a word looked at there is not recorded.")
     if rows is None:
         raise vlm.ModelError("This model's language part does not tell what it looks at.")
     of_all = np.mean([step.attention[:, visual] for step in trace.steps], axis=0)

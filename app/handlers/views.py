@@ -1,4 +1,4 @@
-"""What the page's script asks about an earlier run: a layer, a token, a word."""
+"""What the page's script asks about an earlier run: a layer, a patch, a token, a word."""
 
 import vlm
 from app import models, payloads
@@ -17,13 +17,28 @@ def layer(run: str, number: int) -> dict:
 
 
 @asked_by_script
-def rows(run: str, token: int, number: int) -> dict:
-    """All that the views tell of one token at one layer of the encoder."""
+def rows(run: str, patch: int, number: int) -> dict:
+    """All that the views tell of one patch at one layer of the encoder."""
     trace = remembered(run)
-    token, number = whole_number(token, "token", len(trace.patches.boxes)), whole_number(number, "layer", len(trace.patch_features))
+    patch, number = whole_number(patch, "patch", len(trace.patches.boxes)), whole_number(number, "layer", len(trace.patch_features))
+    if not number:
+        return payloads.rows(trace, patch, number)
     seen = run.partition("-")[0]  # the photo: another question changes nothing here
-    attention = attentions.get(seen, lambda: models.language.get().encoder_attention(trace.sight)) if number else None
-    return payloads.rows(trace, token, number, attention)
+    try:
+        return payloads.rows(trace, patch, number, attentions.get(seen, lambda: models.language.get().encoder_attention(trace.sight)))
+    except vlm.ModelError as error:  # an encoder without attention has everything else
+        return payloads.rows(trace, patch, number, without=str(error))
+
+
+def positions(trace: vlm.Trace):
+    """Where the visual tokens stand in the sequence.
+
+    Raises:
+        vlm.ModelError: nowhere.
+    """
+    if trace.visual_tokens.positions is None:
+        raise vlm.ModelError("In this model the visual tokens stand beside the sequence, read by cross-attention: they say nothing on the way through the layers.")
+    return trace.visual_tokens.positions
 
 
 def hidden_states(run: str, trace: vlm.Trace):
@@ -35,7 +50,7 @@ def hidden_states(run: str, trace: vlm.Trace):
 def lens(run: str, token: int) -> dict:
     """What one visual token "says" at every layer of the language model."""
     trace = remembered(run)
-    position = int(trace.visual_tokens.positions[whole_number(token, "token", len(trace.visual_tokens.positions))])
+    position = int(positions(trace)[whole_number(token, "token", len(trace.visual_tokens.embeddings))])
     return {"layers": models.language.get().logit_lens(hidden_states(run, trace), position, payloads.WORDS)}
 
 
@@ -43,10 +58,10 @@ def lens(run: str, token: int) -> dict:
 def word_map(run: str, word: str, number: int) -> dict:
     """Where the picture "says" a word at one layer of the language model."""
     trace = remembered(run)
-    hidden = hidden_states(run, trace)
+    at, hidden = positions(trace), hidden_states(run, trace)
     if not isinstance(word, str) or len(word) > MAX_TEXT:
         raise vlm.QuestionError(f"A word of at most {MAX_TEXT} characters can be looked for.")
-    read, values = models.language.get().word_map(hidden, whole_number(number, "layer", len(hidden)), trace.visual_tokens.positions, word)
+    read, values = models.language.get().word_map(hidden, whole_number(number, "layer", len(hidden)), at, word)
     return {"word": read, "values": payloads.packed(values), "layers": len(hidden) - 1}
 
 

@@ -45,7 +45,7 @@ def plotly_head() -> str:
 
 def shared_head() -> str:
     """What every panel's script needs, in the page before any of them runs."""
-    return "".join(f"<script>{(HERE / name).read_text()}</script>" for name in ("store.js", "shared.js"))
+    return "".join(f"<script>{(HERE / name).read_text()}</script>" for name in ("store.js", "shared.js", "board.js", "selection.js", "maps.js"))
 
 
 def shared_css() -> str:

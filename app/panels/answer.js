@@ -33,8 +33,9 @@ function write({ record, answer, busy, step }, changed) {
   if (changed.has('record')) {
     prompt.replaceChildren();
     if (record) {
-      const [before, after] = [record.prompt[0], record.prompt[1]];
-      prompt.append(visible(before), make('span', 'picture', ' ' + record.positions.length + ' visual tokens '), visible(after));
+      // a number is the place of so many visual tokens
+      prompt.append(...record.prompt.map(part => (typeof part === 'number' ? make('span', 'picture', ' ' + part.toLocaleString('en') + ' visual tokens ') : visible(part))));
+      if (!record.positions) prompt.append(' ', make('span', 'picture', ' ' + record.token_kinds.length.toLocaleString('en') + ' visual tokens, beside it '));
     }
   }
   const said = answer ? answer.steps : [];
@@ -60,7 +61,7 @@ function looked({ record, answer, step, word }) {
   for (const l of chosen) for (let i = 0; i < count; i++) values[i] += (word.visual[l * count + i] - (relative ? word.mean[l * count + i] : 0)) / chosen.length;
   const share = kind => chosen.reduce((sum, l) => sum + word.shares[kind * layers + l], 0) / chosen.length;
   told.textContent = 'Of what “' + visible(answer.steps[step].string) + '” was read from, ' + percent(share(0)) + ' was the picture, ' + percent(share(1)) + ' the prompt, ' + percent(share(2)) + ' earlier words. What lights up was read; that alone does not prove that it mattered.';
-  if (find('.look').checked) store.set({ overlay: { values, signed: relative, from: 'answer', label: 'what “' + visible(answer.steps[step].string) + '” looked at, ' + (layer ? 'layer ' + layer : 'mean of all layers') + (relative ? ', less the mean of all words' : '') } });
+  if (find('.look').checked) store.set({ overlay: { values, of: 'token', signed: relative, from: 'answer', label: 'what “' + visible(answer.steps[step].string) + '” looked at, ' + (layer ? 'layer ' + layer : 'mean of all layers') + (relative ? ', less the mean of all words' : '') } });
   else clear();
 }
 function clear() { if (store.state.overlay && store.state.overlay.from === 'answer') store.set({ overlay: null }); }

@@ -1,5 +1,5 @@
-// m_gamma: lengths and main directions before and after, and how long visual tokens are beside text tokens.
-const { store, heading, stageView, GridMap, extremes, number } = window.VTE;
+// m_gamma: which patches become which token, lengths and main directions before and after, and how long visual tokens are beside text tokens.
+const { store, heading, stageView, GridMap, extremes, number, shape, patchesOf, kind, shown } = window.VTE;
 const find = selector => element.querySelector(selector);
 const maps = ['before', 'after', 'lengths before', 'lengths after'].map(name => new GridMap(find('.maps'), name));
 const mean = values => values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -20,18 +20,25 @@ function histogram(canvas, groups) {
   pen.textAlign = 'right'; pen.fillText(number(high), canvas.width - 2, canvas.height - 3); pen.textAlign = 'left';
   for (const { name, place } of groups) { pen.textAlign = 'right'; pen.fillText(name, canvas.width - 2, place - 22); pen.textAlign = 'left'; }
 }
-stageView(element, 'connector', ['record', 'hovered', 'selected'], ({ record }, changed) => {
-  if (!changed.has('record')) { for (const map of maps) map.mark(); return; }
-  heading(find('.head'), 'Connector', 'm_γ', record && record.numbers['VT'].shape, 'It turns each patch’s features into a vector the language model can read as if it were a word. Look for what it keeps apart and what it makes alike.');
+// Which patches the token that is looked at is made of.
+function merged({ record }) {
+  const [token] = shown(), list = token < 0 ? [] : patchesOf(token);
+  find('.made-of').textContent = token < 0 ? (record.token_patches.shape[1] > 1 ? 'Hover over a token: the patches it is made of are outlined.' : '')
+    : list.length ? 'Visual token ' + token + ' is made of patch' + (list.length > 1 ? 'es ' : ' ') + (list.length > 12 ? list.slice(0, 12).join(', ') + ' … (' + list.length + ')' : list.join(', ')) + '.'
+    : 'Visual token ' + token + ' is a ' + kind(record, token) + ' token: it is made of no patch of its own.';
+}
+stageView(element, 'connector', ['record', 'hovered', 'under', 'selected', 'patch'], (state, changed) => {
+  const { record } = state;
+  if (!changed.has('record')) { for (const map of maps) map.mark(); if (record) merged(state); return; }
+  heading(find('.head'), 'Connector', 'm_γ', record && record.numbers['VT'].shape, 'It turns the patches’ features into vectors the language model can read as if they were words. Look for what it keeps apart and what it makes alike.');
   if (!record) { for (const map of maps) map.show(null); return; }
   const { before, after } = record.connector, given = record.numbers["X'"], made = record.numbers['VT'];
   maps[0].show({ rgb: before.rgb, label: "X': main directions, " + shares(before.explained) });
-  maps[1].show({ rgb: after.rgb, label: 'VT: main directions, ' + shares(after.explained) });
+  maps[1].show({ rgb: after.rgb, of: 'token', label: 'VT: main directions, ' + shares(after.explained) });
   maps[2].show({ values: given.norms, label: "X': length of each row" });
-  maps[3].show({ values: made.norms, label: 'VT: length of each token' });
-  find('.merge').textContent = given.shape[0] === made.shape[0]
-    ? 'One patch becomes one visual token: ' + made.shape[0] + ' of ' + given.shape[1] + ' numbers become ' + made.shape[0] + ' of ' + made.shape[1] + '.'
-    : given.shape[0] + ' patches are merged into ' + made.shape[0] + ' visual tokens.';
+  maps[3].show({ values: made.norms, of: 'token', label: 'VT: length of each token' });
+  find('.merge').textContent = record.merge + ' X\u2032, ' + shape(given.shape) + ' numbers, becomes VT, ' + shape(made.shape) + '.';
+  merged(state);
   const visual = made.norms, text = record.text.norms;
   find('.lengths figcaption').textContent = 'Lengths on one axis: visual tokens ' + number(mean(visual)) + ' on average, text tokens ' + number(mean(text)) + ': ' + (mean(visual) / mean(text)).toFixed(1) + ' times.';
   find('.lengths canvas').setAttribute('aria-label', find('.lengths figcaption').textContent);

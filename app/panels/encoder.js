@@ -1,5 +1,5 @@
 // X': the patches inside the encoder, layer by layer: main directions as colours, lengths, who is alike, who looks at whom.
-const { store, heading, stageView, GridMap } = window.VTE;
+const { store, heading, stageView, GridMap, board, focusPatch, patchSteps, patchHint } = window.VTE;
 const find = selector => element.querySelector(selector);
 const slider = find('.layer'), background = find('.background'), over = find('.over');
 const maps = Object.fromEntries(['rgb', 'norms', 'cosine', 'attention', 'rollout'].map(name => [name, new GridMap(find('.main'), name)]));
@@ -16,10 +16,11 @@ function mean(attention) {
   return values;
 }
 function draw({ record, rows, colours: all, layer }) {
-  const token = store.focus();
+  const patch = focusPatch();
   heading(find('.head'), 'Vision encoder', "X'", record && record.numbers["X'"].shape,
     'Look for things and their parts in one colour (PCA-RGB), and for single patches that are far longer than the rest: the encoder uses them as notepads, not as pictures of their place.');
-  find('.hint').textContent = !record ? 'Run a question first.' : token < 0 ? 'Select a patch to see which others are like it and which it looks at.' : rows && rows.error ? rows.error : '';
+  find('.hint').textContent = patchHint(rows, 'Select a patch to see which others are like it and which it looks at.') || (rows && rows.without_attention) || '';
+  patchSteps(find('.steps'));
   if (!record) { for (const map of Object.values(maps)) map.show(null); return; }
   const { layers } = record, last = layers.norms.shape[0] - 1;
   slider.max = last; slider.value = layer;
@@ -27,26 +28,28 @@ function draw({ record, rows, colours: all, layer }) {
   find('.which').textContent = layer ? layer + ' of ' + last : 'before layer 1';
   const norms = layerOf(layers.norms, layer), limit = layers.limit[layer], outliers = norms.reduce((found, norm, i) => (norm > limit ? [...found, i] : found), []);
   const tint = all && !all.error && all.about[0] === layer && all[background.checked ? 'foreground' : 'rgb'];
-  const there = rows && !rows.error && rows.about[0] === token && rows.about[1] === layer, looks = there && rows.attention;
+  const there = rows && !rows.error && rows.about[0] === patch && rows.about[1] === layer, looks = there && rows.attention;
+  // attention stays within its picture: with several only that one is shown
+  const within = looks && record.pictures.length > 1 ? record.pictures[board(record).pictureOf[patch]].rectangle : undefined, looked = looks && { first: rows.among[0], within };
   const mask = tint && background.checked && Uint8Array.from({ length: norms.length }, (_, i) => tint.rgb[3 * i] || tint.rgb[3 * i + 1] || tint.rgb[3 * i + 2]);
   const shown = {
     rgb: tint ? { rgb: tint.rgb, mask, label: 'PCA-RGB: ' + shares(tint.explained) + ' of the variance' } : maps.rgb.map || null,
     norms: { values: norms, flags: outliers, label: 'length of each vector' + (outliers.length ? ' (× outlier)' : '') },
-    cosine: there ? { values: rows.cosine, signed: true, low: -1, high: 1, label: 'cosine with patch ' + token } : null,
-    attention: looks ? { values: mean(looks), label: 'patch ' + token + ' looks at (mean of heads' + (rows.prefix ? '; ' + (100 * rows.elsewhere).toFixed(0) + ' % to CLS)' : ')') } : null,
-    rollout: looks ? { values: rows.rollout, label: 'rollout of layers 1 to ' + layer } : null,
+    cosine: there ? { values: rows.cosine, signed: true, low: -1, high: 1, label: 'cosine with patch ' + patch } : null,
+    attention: looks ? { ...looked, values: mean(looks), label: 'patch ' + patch + ' looks at (mean of heads' + (rows.prefix ? '; ' + (100 * rows.elsewhere).toFixed(0) + ' % to ' + (rows.prefix > 1 ? 'CLS and registers)' : 'CLS)') : ')') } : null,
+    rollout: looks ? { ...looked, values: rows.rollout, label: 'rollout of layers 1 to ' + layer } : null,
   };
   for (const [name, map] of Object.entries(maps)) map.show(shown[name]);
-  const read = layers.read.length > 1 ? 'X\u2032 is layers ' + layers.read.join(', ') + ' side by side. ' : 'X\u2032 is layer ' + layers.read[0] + '. ';
+  const read = !layers.read.length ? '' : layers.read.length > 1 ? 'X\u2032 is layers ' + layers.read.join(', ') + ' side by side. ' : 'X\u2032 is layer ' + layers.read[0] + '. ';
   find('.registers').textContent = read + (outliers.length
     ? outliers.length + ' of ' + norms.length + ' patches are outliers (“registers”), longer than three times the median, ' + limit.toFixed(1) + ': ' + outliers.slice(0, 8).join(', ') + (outliers.length > 8 ? ' …' : '')
     : 'No patch is longer than three times the median (' + limit.toFixed(1) + '): no outlier (“register”) tokens in this layer.');
   while (heads.length < (looks ? looks.shape[0] : 0)) { const map = new GridMap(find('.heads'), 'head'); map.host.classList.add('small'); heads.push(map); }
-  heads.forEach((map, head) => map.show(looks && head < looks.shape[0] ? { values: layerOf(looks, head), label: 'head ' + head } : null));
+  heads.forEach((map, head) => map.show(looks && head < looks.shape[0] ? { ...looked, values: layerOf(looks, head), label: 'head ' + head } : null));
   const chosen = over.value ? shown[over.value] || null : null;
   if (over.value || (store.state.overlay && store.state.overlay.from === 'encoder')) store.set({ overlay: chosen && { ...chosen, from: 'encoder', label: 'layer ' + layer + ': ' + chosen.label } });
 }
-stageView(element, 'encoder', ['record', 'rows', 'colours', 'layer', 'selected', 'hovered'], (state, changed) => {
-  if (changed.has('hovered') && changed.size === 1) { for (const map of [...Object.values(maps), ...heads]) map.mark(); return; }
+stageView(element, 'encoder', ['record', 'rows', 'colours', 'layer', 'selected', 'patch', 'hovered', 'under'], (state, changed) => {
+  if (![...changed].some(name => name !== 'hovered' && name !== 'under')) { for (const map of [...Object.values(maps), ...heads]) map.mark(); return; }
   draw(state);
 });

@@ -4,7 +4,7 @@ const find = selector => element.querySelector(selector), kinds = [...element.qu
 let kind = 'remove';
 
 function describe() {
-  const { selected, record } = store.state, count = record ? record.positions.length : 0, n = selected.length;
+  const { selected, record } = store.state, count = record ? record.token_kinds.length : 0, n = selected.length;
   find('.for-how').hidden = kind !== 'remove' && kind !== 'keep';
   find('.for-factor').hidden = kind !== 'rescale';
   find('.for-seed').hidden = kind !== 'shuffle' && find('.how').value !== 'noise';

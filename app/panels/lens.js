@@ -15,16 +15,16 @@ find('.of').addEventListener('input', () => { store.set({ sought: store.state.so
 find('.over').addEventListener('change', () => show(store.state));
 function name() { const layer = +find('.of').value; find('.which').textContent = layers ? (layer ? layer + ' of ' + layers : 'going in') : '–'; }
 function show({ found, sought }) {
-  const there = sought && found && found.values ? { values: found.values, label: 'probability of “' + visible(found.word) + '” after layer ' + sought.layer } : null;
+  const there = sought && found && found.values ? { values: found.values, of: 'token', label: 'probability of “' + visible(found.word) + '” after layer ' + sought.layer } : null;
   map.show(there);
   if (there && find('.over').checked) store.set({ overlay: { ...there, from: 'lens' } });
   else if (store.state.overlay && store.state.overlay.from === 'lens') store.set({ overlay: null });
 }
-stageView(element, 'lens', ['record', 'lens', 'found', 'sought', 'selected', 'hovered'], (state, changed) => {
-  if (changed.has('hovered') && changed.size === 1) { map.mark(); return; }
+stageView(element, 'lens', ['record', 'lens', 'found', 'sought', 'selected', 'hovered', 'under', 'patch'], (state, changed) => {
+  if (![...changed].some(name => !['hovered', 'under', 'patch'].includes(name))) { map.mark(); return; }
   const { record, lens, found, sought } = state, token = store.focus();
   heading(find('.head'), 'Logit lens', 'g_φ', record && record.numbers['VT + TT'].shape, 'If the language model stopped after a layer, which word would it say at this token? Look for the layer where the words begin to name what is there; early layers say little.');
-  find('.hint').textContent = !record ? 'Run a question first.' : (found && found.error) || (token < 0 ? 'Select a patch in the picture.' : (lens && lens.error) || '');
+  find('.hint').textContent = !record ? 'Run a question first.' : (found && found.error) || (token < 0 ? 'Select a token in the picture.' : (lens && lens.error) || '');
   const rows = record && lens && lens.layers && lens.about[0] === token ? lens.layers : [];
   if (record && layers !== record.language_layers) { layers = record.language_layers; find('.of').max = layers; find('.of').value = layers; }
   name();

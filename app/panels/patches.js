@@ -1,5 +1,5 @@
 // x_p: the patch in focus as the numbers that enter the model: three small pictures, and the one row they are laid out in.
-const { store, element: make, heading, stageView, strip, drawPatch, signed, extremes, number } = window.VTE;
+const { store, element: make, heading, stageView, strip, drawPatch, signed, extremes, number, focusPatch, patchSteps, patchHint } = window.VTE;
 const find = selector => element.querySelector(selector);
 function channel(name, values, size) {
   const figure = make('figure', 'channel'), canvas = make('canvas'), [low, high] = extremes(values), bound = Math.max(Math.abs(low), Math.abs(high)) || 1;
@@ -10,16 +10,17 @@ function channel(name, values, size) {
   figure.append(make('figcaption', '', name + ', ' + number(low) + ' to ' + number(high)), canvas);
   return figure;
 }
-stageView(element, 'patches', ['record', 'rows', 'selected'], ({ record, rows, selected }) => {
+stageView(element, 'patches', ['record', 'rows', 'selected', 'patch'], ({ record, rows }) => {
   heading(find('.head'), 'Patches', 'x_p', record && record.numbers['x_p'].shape, 'Look for how little one square holds: its numbers are all that the model is given of that place.');
-  const token = store.focus();
-  find('.hint').textContent = !record ? 'Run a question first.' : token < 0 ? 'Select a patch in the picture.' : rows && rows.error ? rows.error : '';
-  find('.enlarged-row').hidden = !record || token < 0;
-  if (!record || token < 0) { find('.strips').replaceChildren(); find('.first').textContent = ''; return; }
-  drawPatch(find('.enlarged'), token);
-  if (!rows || rows.error || rows.about[0] !== token) return;
-  const size = record.patch_size, pixels = rows.pixels;
+  const patch = focusPatch();
+  find('.hint').textContent = patchHint(rows);
+  patchSteps(find('.steps'));
+  find('.enlarged-row').hidden = patch < 0;
+  if (patch < 0) { find('.strips').replaceChildren(); find('.first').textContent = ''; return; }
+  drawPatch(find('.enlarged'), patch);
+  if (!rows || rows.error || rows.about[0] !== patch) return;
+  const pixels = rows.pixels, size = Math.round(Math.sqrt(pixels.length / 3));
   find('.channels').replaceChildren(...['red', 'green', 'blue'].map((name, c) => channel(name, Array.from({ length: size * size }, (_, i) => pixels[3 * i + c]), size)));
-  find('.strips').replaceChildren(strip('patch ' + token + ' as one row', pixels));
+  find('.strips').replaceChildren(strip('patch ' + patch + ' as one row', pixels));
   find('.first').textContent = 'Its first numbers: ' + Array.from(pixels.subarray(0, 12), value => value.toFixed(2)).join('  ') + ' … (' + pixels.length + ' in all: ' + size + ' × ' + size + ' pixels × 3 colours, each with the mean of the training photos taken away and divided by their spread)';
 });

@@ -1,75 +1,144 @@
-// The photo with the patches over it, always in sight: hover says which and where; click, Shift, dragging a box and the keyboard select.
-const { store, cividis, heading, pick, steer, paint } = window.VTE;
+// What the encoder received, or the photo itself, with the patches over it, always in sight: hover says which and where; click, Shift,
+// dragging a box and the keyboard select.
+const { store, heading, point, pick, steer, paint, valueAt, board, at, rectangles, cellRectangle, patchesOf, boxOf, patchBox, shown, where, kind, pictureName, SIGNS } = window.VTE;
 const find = selector => element.querySelector(selector);
-const frame = find('.frame'), picture = find('.picture'), overlay = find('.overlay'), context = overlay.getContext('2d'), where = find('.where');
-let view = 'received', drag = null, grid = true, layer = null;
+const frame = find('.frame'), picture = find('.picture'), overlay = find('.overlay'), context = overlay.getContext('2d');
+let view = 'received', drag = null, grid = true, layer = null, gaps = null;
 
-// Boxes are (top, left, bottom, right) in pixels of the photo; here they become shares of the picture that is shown.
-function window_() {
-  const { record } = store.state;
-  return view === 'received' ? record.received_box : [0, 0, record.photo_size[0], record.photo_size[1]];
+// Rectangles of the board, or boxes of the photo, as areas (x, y, width, height) of the picture that is shown.
+function onBoard([row, column, rows, columns]) {
+  const { record } = store.state, w = overlay.width / record.columns, h = overlay.height / record.rows;
+  return [column * w, row * h, columns * w, rows * h];
 }
-function rectangle(token) {
-  const { boxes } = store.state.record, [t, l, b, r] = window_(), w = overlay.width / (r - l), h = overlay.height / (b - t), at = 4 * token;
-  return [(boxes[at + 1] - l) * w, (boxes[at] - t) * h, (boxes[at + 3] - boxes[at + 1]) * w, (boxes[at + 2] - boxes[at]) * h];
+function onPhoto([top, left, bottom, right]) {
+  const [height, width] = store.state.record.photo_size, w = overlay.width / width, h = overlay.height / height;
+  return [left * w, top * h, (right - left) * w, (bottom - top) * h];
 }
-function tokenAt(event) {
-  const { boxes } = store.state.record, size = overlay.getBoundingClientRect(), [t, l, b, r] = window_();
-  const x = l + (event.clientX - size.left) / size.width * (r - l), y = t + (event.clientY - size.top) / size.height * (b - t);
-  for (let at = 0; at < boxes.length; at += 4) if (y >= boxes[at] && y < boxes[at + 2] && x >= boxes[at + 1] && x < boxes[at + 3]) return at / 4;
-  return -1;
+function areas(token) {
+  if (view === 'received') return rectangles(token).map(onBoard);
+  const box = boxOf(token);
+  return box ? [onPhoto(box)] : [];
+}
+const patchArea = patch => (view === 'received' ? onBoard(cellRectangle(patch)) : onPhoto(patchBox(patch)));
+// The pictures that the photo shows: its tiles, or else the whole; a small copy beside tiles would only cover them.
+const closest = () => store.state.record.pictures.filter((_, picture) => board(store.state.record).closest(picture));
+// Where an event is, as shares of the picture; and the token and the patch that are there.
+const place = event => { const size = overlay.getBoundingClientRect(); return [(event.clientX - size.left) / size.width, (event.clientY - size.top) / size.height]; };
+function under(event) {
+  const { record } = store.state, [x, y] = place(event);
+  if (view === 'received') return at(y * record.rows, x * record.columns);
+  const down = y * record.photo_size[0], across = x * record.photo_size[1];
+  for (const { box: [top, left, bottom, right], rectangle: [row, column, rows, columns] } of closest())
+    if (down >= top && down < bottom && across >= left && across < right) return at(row + (down - top) / (bottom - top) * rows, column + (across - left) / (right - left) * columns);
+  return [-1, -1];
 }
 
-// Grid, colours and the shade over what was lost change seldom: they are drawn once and copied under the marks of every frame.
+// Grid, colours, names and the shade over what was lost change seldom: they are drawn once and copied under the marks of every frame.
 function background() {
   const { record, overlay: map } = store.state, size = overlay.getBoundingClientRect(), scale = window.devicePixelRatio || 1;
   overlay.width = Math.max(1, Math.round(size.width * scale)); overlay.height = Math.max(1, Math.round(size.height * scale));
   layer = document.createElement('canvas');
   layer.width = overlay.width; layer.height = overlay.height;
-  const pen = layer.getContext('2d'), count = record.boxes.length / 4;
-  if (view === 'photo') {
-    const [t, l, b, r] = record.received_box, w = overlay.width / record.photo_size[1], h = overlay.height / record.photo_size[0];
-    pen.fillStyle = 'rgba(0,0,0,.62)';
-    pen.beginPath(); pen.rect(0, 0, layer.width, layer.height); pen.rect(l * w, t * h, (r - l) * w, (b - t) * h); pen.fill('evenodd');
-  }
-  const colours = map && paint(map, count);
+  const pen = layer.getContext('2d');
+  pen.imageSmoothingEnabled = false;
+  if (view === 'photo') shade(pen); else signs(pen, scale);
+  if (map) colour(pen, map);
+  if (!grid) return;
   pen.lineWidth = Math.max(1, scale * 0.5); pen.strokeStyle = 'rgba(255,255,255,.35)';
-  for (let token = 0; token < count; token++) {
-    const area = rectangle(token);
-    if (colours && colours[4 * token + 3]) { pen.fillStyle = 'rgba(' + colours[4 * token] + ',' + colours[4 * token + 1] + ',' + colours[4 * token + 2] + ',.74)'; pen.fillRect(...area); }
-    if (grid) pen.strokeRect(...area);
+  const all = board(record), fine = Math.min(overlay.width / record.columns, overlay.height / record.rows) < 3 * scale;  // then lines would hide the picture
+  if (!fine || record.token_cells.shape[1] > 1) {
+    all.patches.forEach((mine, token) => {
+      if (view === 'photo' && !(mine.length && all.closest(all.pictureOf[mine[0]]))) return;
+      for (const area of areas(token)) pen.strokeRect(...area);
+    });
   }
+  if (view === 'received' && record.pictures.length > 1) names(pen, scale);
+}
+// Tokens without a patch are squares with a sign; what is left free of the board is not part of any picture.
+function signs(pen, scale) {
+  const { record } = store.state, { patches, patchAt, tokenAt } = board(record);
+  pen.textAlign = 'center'; pen.textBaseline = 'middle';
+  patches.forEach((mine, token) => {
+    if (mine.length) return;
+    const [[x, y, w, h]] = areas(token);
+    pen.fillStyle = '#6b7280'; pen.fillRect(x + 0.06 * w, y + 0.06 * h, 0.88 * w, 0.88 * h);
+    if (h < 7 * scale) return;
+    pen.fillStyle = '#fff'; pen.font = 0.6 * h + 'px system-ui, sans-serif';
+    pen.fillText(SIGNS[kind(record, token)] || '·', x + w / 2, y + h / 2);
+  });
+  pen.textAlign = 'left';
+  gaps = document.createElement('canvas');
+  gaps.width = record.columns; gaps.height = record.rows;
+  const free = gaps.getContext('2d');
+  patchAt.forEach((patch, cell) => { if (patch < 0 && tokenAt[cell] < 0) free.fillRect(cell % record.columns, Math.floor(cell / record.columns), 1, 1); });
+}
+function shade(pen) {
+  const { photos } = store.state.record;
+  pen.fillStyle = 'rgba(0,0,0,.62)';
+  pen.beginPath();
+  for (const { left, size: [height, width], seen: [top, from, bottom, to] } of photos) {
+    pen.rect(...onPhoto([0, left, height, left + width]));
+    pen.rect(...onPhoto([Math.max(top, 0), Math.max(from, left), Math.min(bottom, height), Math.min(to, left + width)]));
+  }
+  pen.fill('evenodd');
+}
+function colour(pen, map) {
+  const { record } = store.state, small = document.createElement('canvas');
+  small.width = record.columns; small.height = record.rows;
+  small.getContext('2d').putImageData(paint(map), 0, 0);
+  pen.globalAlpha = 0.74;
+  if (view === 'received') pen.drawImage(small, 0, 0, layer.width, layer.height);
+  else for (const { box, rectangle: [row, column, rows, columns] } of closest()) pen.drawImage(small, column, row, columns, rows, ...onPhoto(box));
+  pen.globalAlpha = 1;
+}
+function names(pen, scale) {
+  pen.font = 600 + ' ' + 10 * scale + 'px system-ui, sans-serif'; pen.textBaseline = 'top';
+  store.state.record.pictures.forEach(({ rectangle }, number) => {
+    const [x, y, width] = onBoard(rectangle), name = pictureName(number), wide = pen.measureText(name).width + 6 * scale;
+    if (wide > width) return;
+    pen.fillStyle = 'rgba(0,0,0,.6)'; pen.fillRect(x, y, wide, 14 * scale);
+    pen.fillStyle = '#fff'; pen.fillText(name, x + 3 * scale, y + 2 * scale);
+  });
 }
 function marks() {
   const { selected, hovered } = store.state, scale = window.devicePixelRatio || 1;
   context.clearRect(0, 0, overlay.width, overlay.height);
   context.drawImage(layer, 0, 0);
   if (selected.length) {  // the rest is greyed
-    context.save();
-    context.beginPath(); context.rect(0, 0, overlay.width, overlay.height);
-    for (const token of selected) context.rect(...rectangle(token));
-    context.fillStyle = 'rgba(120,120,120,.38)'; context.fill('evenodd'); context.restore();
+    context.fillStyle = 'rgba(120,120,120,.38)'; context.fillRect(0, 0, overlay.width, overlay.height);
+    context.save(); context.beginPath();
+    for (const token of selected) for (const area of areas(token)) context.rect(...area);
+    context.clip(); context.clearRect(0, 0, overlay.width, overlay.height); context.drawImage(layer, 0, 0); context.restore();
   }
-  const outline = (token, colour, width) => {
-    context.lineWidth = (width + 2) * scale; context.strokeStyle = '#fff'; context.strokeRect(...rectangle(token));
-    context.lineWidth = width * scale; context.strokeStyle = colour; context.strokeRect(...rectangle(token));
+  if (view === 'received') {  // nothing is drawn where there is no picture
+    context.imageSmoothingEnabled = false; context.globalCompositeOperation = 'destination-out';
+    context.drawImage(gaps, 0, 0, overlay.width, overlay.height); context.globalCompositeOperation = 'source-over';
+  }
+  const outline = (area, shade, width) => {
+    context.lineWidth = (width + 2) * scale; context.strokeStyle = '#fff'; context.strokeRect(...area);
+    context.lineWidth = width * scale; context.strokeStyle = shade; context.strokeRect(...area);
   };
-  if (selected.length <= 80) for (const token of selected) outline(token, '#e8590c', 2);
-  if (hovered >= 0) outline(hovered, '#111', 1.5);
+  if (selected.length <= 80) for (const token of selected) for (const area of areas(token)) outline(area, '#e8590c', 2);
+  if (hovered >= 0) for (const area of areas(hovered)) outline(area, '#111', 1.5);
+  const [token, patch] = shown();
+  if (patch >= 0 && (token < 0 || patchesOf(token).length > 1)) outline(patchArea(patch), '#0072b2', 1);
   if (drag && drag.moved) {
     context.setLineDash([6, 4]); context.lineWidth = 2 * scale; context.strokeStyle = '#e8590c';
     context.strokeRect(drag.x * overlay.width, drag.y * overlay.height, (drag.u - drag.x) * overlay.width, (drag.v - drag.y) * overlay.height); context.setLineDash([]);
   }
 }
 function describe() {
-  const { record, overlay: map, selected } = store.state, token = store.shown();
-  if (!record) return;
-  if (token < 0) { where.textContent = map ? map.label : record.transform; return; }
-  const [top, left, bottom, right] = Array.from(record.boxes.subarray(4 * token, 4 * token + 4), value => Math.round(value * 10) / 10);
-  where.textContent = 'patch ' + token + ' · row ' + Math.floor(token / record.columns) + ', column ' + token % record.columns + ' · pixels ' + left + '–' + right + ' across, ' + top + '–' + bottom + ' down' +
-    (selected.length > 1 ? ' · ' + selected.length + ' selected' : '') + (map && map.values ? ' · ' + map.values[token].toFixed(3) : '');
+  const { record, overlay: map, selected } = store.state, [token, patch] = shown();
+  if (token < 0 && patch < 0) { find('.where').textContent = map ? map.label : record.transform; return; }
+  const value = valueAt(map, token, patch);
+  find('.where').textContent = where(token, patch) + (selected.length > 1 ? ' · ' + selected.length + ' selected' : '') + (value && ' · ' + value);
 }
-const place = event => { const size = overlay.getBoundingClientRect(); return [(event.clientX - size.left) / size.width, (event.clientY - size.top) / size.height]; };
+// What stands below the pictures, in one line.
+function shelf({ record }) {
+  const count = record.shelf === null ? 0 : board(record).rectangles.filter(([[row]]) => row >= record.shelf).length;
+  find('.shelf').hidden = !count || view !== 'received';
+  find('.shelf').textContent = 'The squares below the picture' + (record.pictures.length > 1 ? 's' : '') + ' are ' + count + ' tokens that have no place in the photo.';
+}
 overlay.addEventListener('pointerdown', event => {
   if (!store.state.record || event.button) return;
   const [x, y] = place(event);
@@ -84,24 +153,22 @@ overlay.addEventListener('pointermove', event => {
     drag.moved = drag.moved || Math.hypot((drag.u - drag.x) * size.width, (drag.v - drag.y) * size.height) > 6;
     if (drag.moved) { marks(); return; }
   }
-  const token = tokenAt(event);
-  if (token !== store.state.hovered) store.set({ hovered: token });
+  point(under(event));
 });
 overlay.addEventListener('pointerup', event => {
   if (!drag) return;
   const { moved, x, y, u, v } = drag, { record, selected } = store.state;
   drag = null;
-  if (!moved) { const token = tokenAt(event); if (token >= 0) pick(token, event); return; }
+  if (!moved) { pick(under(event), event); return; }
   const inside = [], [left, right] = [Math.min(x, u), Math.max(x, u)], [top, bottom] = [Math.min(y, v), Math.max(y, v)];
-  for (let token = 0; token < record.boxes.length / 4; token++) {
-    const [a, b, w, h] = rectangle(token), cx = (a + w / 2) / overlay.width, cy = (b + h / 2) / overlay.height;
-    if (cx >= left && cx <= right && cy >= top && cy <= bottom) inside.push(token);
+  for (let token = 0; token < record.token_kinds.length; token++) {
+    if (areas(token).some(([a, b, w, h]) => { const cx = (a + w / 2) / overlay.width, cy = (b + h / 2) / overlay.height; return cx >= left && cx <= right && cy >= top && cy <= bottom; })) inside.push(token);
   }
-  store.set({ selected: event.shiftKey ? [...new Set([...selected, ...inside])] : inside });
+  store.set({ selected: event.shiftKey ? [...new Set([...selected, ...inside])] : inside, patch: -1 });
   marks();
 });
 overlay.addEventListener('pointercancel', () => { drag = null; });
-overlay.addEventListener('pointerleave', () => { if (!drag) store.set({ hovered: -1 }); });
+overlay.addEventListener('pointerleave', () => { if (!drag) point([-1, -1]); });
 overlay.addEventListener('keydown', steer);
 for (const button of element.querySelectorAll('.choice')) button.addEventListener('click', () => {
   view = button.dataset.view;
@@ -119,11 +186,14 @@ function show() {
   picture.alt = view === 'received' ? 'The photo as the model received it' : 'Your photo, what was lost is dark';
   picture.hidden = false;
   picture.src = record[view];
+  shelf(store.state);
 }
-heading(find('.head'), 'What the model received', 'X', null, 'Each square becomes one visual token. Click, Shift-click or drag a box.');
 new ResizeObserver(redraw).observe(overlay);
-store.subscribe(['record', 'overlay', 'selected', 'hovered'], (state, changed) => {
-  if (!state.record) return;
+store.subscribe(['record', 'overlay', 'selected', 'hovered', 'patch', 'under'], (state, changed) => {
+  const { record } = state;
+  if (changed.has('record')) heading(find('.head'), 'What the model received', 'X', null,
+    (!record || record.token_patches.shape[1] < 2 ? 'Each square becomes one visual token.' : 'The squares of each outline become one visual token.') + ' Click, Shift-click or drag a box.');
+  if (!record) return;
   if (changed.has('record')) show();
   if (changed.has('overlay')) background();
   if (layer) marks();

@@ -1,12 +1,13 @@
 // Visual and text tokens of the language model's input space in one plot. Plotly draws the axes and reads zoom, lasso and clicks;
 // the points are drawn on a canvas over it, because a whole redraw takes 2 ms there and fifty in Plotly.
 const P = window.Plotly;  // a copy of our own: a gr.Plot on the page would put another version into window.Plotly
-const { store, element: make, heading, stageView, cividis, GROUPS, rgb, gradient, visible, number, extremes, steer, pick } = window.VTE;
+const { store, element: make, heading, stageView, cividis, GROUPS, rgb, gradient, visible, number, extremes, steer, point, pick, patchesOf, rectangles, boxOf, boardImage } = window.VTE;
 const find = selector => element.querySelector(selector);
 const plot = find('.plot'), dots = find('.dots'), pen = dots.getContext('2d'), colour = find('.colour');
 let listening = false, place = null, fill = null, picture = null, turn = { a: 0.6, b: 0.4, zoom: 1 };
 
-const counts = ({ record }) => [record.positions.length, record.text.strings.length];
+const counts = ({ record }) => [record.token_kinds.length, record.text.strings.length];
+const of = token => [token, patchesOf(token).length ? patchesOf(token)[0] : -1];
 function axes({ plane }) {
   const ink = getComputedStyle(element).getPropertyValue('--body-text-color').trim() || '#333', name = { pca: 'PCA', umap: 'UMAP', tsne: 't-SNE' }[plane.method];
   const share = i => (plane.explained.length ? ' (' + (100 * plane.explained[i]).toFixed(1) + ' % of the variance)' : '');
@@ -39,7 +40,12 @@ function colours(state) {
   const by = {
     thumbnail: i => by.patch(i),
     patch: i => [record.colours[3 * i], record.colours[3 * i + 1], record.colours[3 * i + 2]],
-    position: i => { const x = (i % record.columns) / Math.max(record.columns - 1, 1), y = Math.floor(i / record.columns) / Math.max(record.rows - 1, 1); return [230 * x + 20, 110 + 60 * (1 - y), 230 * y + 20].map(Math.round); },
+    position: i => {
+      const box = boxOf(i);
+      if (!box) return '#999999';
+      const [x, y] = [(box[1] + box[3]) / 2 / record.photo_size[1], (box[0] + box[2]) / 2 / record.photo_size[0]].map(share => Math.min(Math.max(share, 0), 1));
+      return [230 * x + 20, 110 + 60 * (1 - y), 230 * y + 20].map(Math.round);
+    },
     norm: i => cividis((record.numbers.VT.norms[i] - low) / (high - low || 1)),
     rgb: i => [record.connector.after.rgb[3 * i], record.connector.after.rgb[3 * i + 1], record.connector.after.rgb[3 * i + 2]],
     group: i => (groups ? GROUPS[groups[i] % GROUPS.length] : '#999'),
@@ -50,7 +56,7 @@ function colours(state) {
   if (colour.value === 'norm') { const bar = make('span', 'bar'); bar.style.background = gradient(cividis); key.append(make('span', '', number(low)), bar, make('span', '', number(high))); }
   if (colour.value === 'word') { if (common) { common.forEach((word, i) => swatch(GROUPS[i], visible(word))); swatch('#999999', 'others'); } else key.append('comes with the end of the answer'); }
   if (colour.value === 'group') { if (groups) [...new Set(groups)].sort().forEach(group => swatch(GROUPS[group % GROUPS.length], String(group))); else key.append('comes with the end of the answer'); }
-  if (colour.value === 'position') key.append('redder to the right, bluer downwards');
+  if (colour.value === 'position') key.append('redder to the right, bluer downwards' + (record.kinds.every(each => each === 'patch') ? '' : ', grey without a place'));
   return Array.from({ length: count }, (_, i) => { const shade = by[colour.value](i); return typeof shade === 'string' ? shade : rgb(shade); });
 }
 function paint(state) {
@@ -67,11 +73,15 @@ function paint(state) {
   let near = 0;
   for (let i = 0; i < count; i++) near += inside(i);
   const always = colour.value === 'thumbnail', close = near <= 64 && near > 0, pictures = picture && picture.complete && (always || (find('.thumbnails').checked && close)), side = always && !close ? 14 : 26;
-  const cw = picture ? picture.naturalWidth / record.columns : 0, ch = picture ? picture.naturalHeight / record.rows : 0;
+  const cell = picture ? picture.naturalWidth / record.columns : 0;
   const dot = (i, radius) => { pen.beginPath(); pen.arc(place[2 * i], place[2 * i + 1], radius, 0, 6.2832); };
   const token = i => {
     pen.globalAlpha = chosen.size && !chosen.has(i) ? 0.18 : 1;
-    if (pictures) { if (inside(i)) pen.drawImage(picture, (i % record.columns) * cw, Math.floor(i / record.columns) * ch, cw, ch, place[2 * i] - side / 2, place[2 * i + 1] - side / 2, side, side); return; }
+    if (pictures && patchesOf(i).length) {
+      const [[row, column, rows, columns]] = rectangles(i);
+      if (inside(i)) pen.drawImage(picture, column * cell, row * cell, columns * cell, rows * cell, place[2 * i] - side / 2, place[2 * i + 1] - side / 2, side, side);
+      return;
+    }
     pen.fillStyle = chosen.size && !chosen.has(i) ? '#888' : fill[i];
     dot(i, 4.2); pen.fill();
     pen.lineWidth = 0.8; pen.strokeStyle = 'rgba(90,90,90,.9)'; pen.stroke();
@@ -93,7 +103,7 @@ function paint(state) {
   pen.restore();
 }
 // What lies under the pointer: Plotly tells in the plane, in space we look ourselves.
-const hover = i => { const [count] = counts(store.state); store.set(i < 0 ? { hovered: -1, text: -1 } : i < count ? { hovered: i, text: -1 } : { hovered: -1, text: i - count }); };
+const hover = i => { const [count] = counts(store.state); store.set({ text: i < count ? -1 : i - count }); point(i < 0 || i >= count ? [-1, -1] : of(i)); };
 function nearest(event) {
   const size = dots.getBoundingClientRect(), x = event.clientX - size.left, y = event.clientY - size.top;
   let best = -1, distance = 12;
@@ -110,7 +120,7 @@ dots.addEventListener('pointermove', event => {
 });
 dots.addEventListener('pointerup', event => {
   const was = drag; drag = null;
-  if (was && !was.moved && place) { const i = nearest(event), [count] = counts(store.state); if (i >= 0 && i < count) pick(i, event); }
+  if (was && !was.moved && place) { const i = nearest(event), [count] = counts(store.state); if (i >= 0 && i < count) pick(of(i), event); }
 });
 dots.addEventListener('pointerleave', () => { if (!drag) hover(-1); });
 dots.addEventListener('wheel', event => { if (dots.classList.contains('turning')) { event.preventDefault(); turn = { ...turn, zoom: turn.zoom * (event.deltaY < 0 ? 1.12 : 0.89) }; place = locate(store.state); paint(store.state); } }, { passive: false });
@@ -120,10 +130,10 @@ find('.thumbnails').addEventListener('change', () => paint(store.state));
 function listen() {
   if (listening) return;
   listening = true;
-  const number = point => point.curveNumber === 0 ? point.pointNumber : counts(store.state)[0] + point.pointNumber;
-  plot.on('plotly_click', event => { const point = event.points[0]; if (point.curveNumber === 0) pick(point.pointNumber, event.event); });
-  plot.on('plotly_selected', event => { if (event) store.set({ selected: event.points.filter(point => point.curveNumber === 0).map(point => point.pointNumber) }); });
-  plot.on('plotly_hover', event => hover(number(event.points[0])));
+  const index = met => met.curveNumber === 0 ? met.pointNumber : counts(store.state)[0] + met.pointNumber;
+  plot.on('plotly_click', event => { const met = event.points[0]; if (met.curveNumber === 0) pick(of(met.pointNumber), event.event); });
+  plot.on('plotly_selected', event => { if (event) store.set({ selected: event.points.filter(met => met.curveNumber === 0).map(met => met.pointNumber), patch: -1 }); });
+  plot.on('plotly_hover', event => hover(index(event.points[0])));
   plot.on('plotly_unhover', () => hover(-1));
   for (const name of ['plotly_afterplot', 'plotly_relayouting']) plot.on(name, () => { if (store.state.plane && store.state.plane.points.shape[1] === 2) { place = locate(store.state); paint(store.state); } });
 }
@@ -136,7 +146,7 @@ function rebuild(state) {
   const names = { pca: 'PCA', umap: 'UMAP keeps neighbours together; distances between groups mean little', tsne: 't-SNE keeps neighbours together; distances and sizes of groups mean little' };
   find('.caption').textContent = (plane.method === 'pca' ? (flat ? '' : 'PCA in space, the three directions carry ' + plane.explained.map(share => (100 * share).toFixed(1) + ' %').join(', ') + '; drag to turn, wheel to zoom. ') : names[plane.method] + ' (' + plane.settings + '). ') +
     'Dots are visual tokens, blue diamonds the prompt’s text tokens.';
-  picture = new Image(); picture.onload = () => paint(store.state); picture.src = record.received;
+  picture = boardImage(record, () => paint(store.state));
   fill = colours(state);
   const traces = [trace(0, count), trace(count, plane.points.shape[0])];
   P.react(plot, traces, axes(state), { responsive: true, displaylogo: false, modeBarButtonsToRemove: ['autoScale2d'] }).then(() => {

@@ -15,6 +15,8 @@ for (const card of CARDS) {
     const arrow = make('li', 'arrow'), label = make('span', 'label');
     card.arrow.split(', ').filter(Boolean).forEach((name, i) => { if (i) label.append(', '); label.append(symbol(name)); });
     arrow.append(label);
+    const change = make('span', 'change');
+    arrow.append(change); card.change = change;
     if (card.arrowName) arrow.title = card.arrowName; else arrow.setAttribute('aria-hidden', 'true');
     strip.append(arrow);
   }
@@ -35,6 +37,11 @@ store.subscribe(['record', 'answer', 'open', 'busy', 'awaited'], ({ record, answ
     const steps = card.symbol === 'answer' && answer ? answer.steps.length : 0;
     card.item.classList.toggle('empty', !stage && !steps);
     card.button.setAttribute('aria-pressed', String(open.includes(card.view)));
+    if (card.symbol === 'VT') {  // how many patches become how many tokens, where that is not the same
+      const [n, v] = record ? [record.cells.length, record.token_kinds.length] : [0, 0];
+      card.change.textContent = n === v ? '' : 'N ' + n.toLocaleString('en') + ' → V ' + v.toLocaleString('en');
+      card.change.title = record ? record.merge : '';
+    }
     card.shape.textContent = stage ? shape(stage.shape) : steps ? steps + ' tokens' : '–';
     card.axes.textContent = stage ? stage.axes.join(' × ') + ' · ' + stage.ms.toLocaleString('en', { maximumFractionDigits: 1 }) + ' ms' : '\u00a0';
     card.bar.hidden = !(busy && (awaited || !stage));

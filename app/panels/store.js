@@ -4,10 +4,11 @@
 //   plane     the tokens' points (see `payloads.plane`)       words     nearest words and groups of the visual tokens
 //   answer    {answer, finished, steps} so far                busy      whether a run is under way, awaited: and nothing of it is there
 //   selected  visual tokens, the last one is in focus         hovered   the visual token under the pointer, -1: none
+//   patch     the patch that was clicked last, -1: none         under     the patch under the pointer, -1: none
 //   text      the text token under the pointer, -1: none      step      the word of the answer that is looked at, -1: none
 //   word      what the server says that word looked at (see `payloads.word`), or null while it is on its way
 //   layer     of the encoder                                  open      the stage views in sight, one or two
-//   rows      what the server says of the token in focus at this layer (see `payloads.rows`), or null while it is on its way
+//   rows      what the server says of the patch in focus at this layer (see `payloads.rows`), or null while it is on its way
 //   lens      what the token in focus says at every layer of the language model (see `handlers.lens`), sought {word, layer}: the word that
 //             is looked for in the picture, found: where it is said (see `handlers.word_map`); null while they are on their way
 //   colours   PCA-RGB of this layer (see `payloads.layer`), or null while they are on their way
@@ -16,7 +17,7 @@
 window.VTE = window.VTE || {};
 window.VTE.store = (() => {
   const state = {
-    record: null, plane: null, words: null, answer: null, busy: false, awaited: false, selected: [], hovered: -1, text: -1, step: -1,
+    record: null, plane: null, words: null, answer: null, busy: false, awaited: false, selected: [], hovered: -1, patch: -1, under: -1, text: -1, step: -1,
     layer: 0, open: ['space'], rows: null, colours: null, word: null, overlay: null, history: [],
   };
   const views = [];
@@ -30,7 +31,7 @@ window.VTE.store = (() => {
   function draw() {
     const now = changed;
     waiting = false; changed = new Set();
-    if (['selected', 'layer', 'record', 'open', 'step', 'answer', 'sought'].some(name => now.has(name))) ask();
+    if (['selected', 'patch', 'layer', 'record', 'open', 'step', 'answer', 'sought'].some(name => now.has(name))) ask();
     for (const view of views) if (view.names.some(name => now.has(name))) view.draw(state, now);
     if (now.has('selected')) document.documentElement.dataset.selected = state.selected.join(',');
     if (now.has('open')) document.documentElement.dataset.open = state.open.join(' ');
@@ -48,16 +49,20 @@ window.VTE.store = (() => {
     return array;
   }
 
+  // Whether two runs saw the same photos in the same way: then what is selected stays selected.
+  const alike = (one, other) => one.photo === other.photo && one.received === other.received && one.positions_kind === other.positions_kind && one.boxes.length === other.boxes.length;
+
   // What Python sent: one slice of the state. A new record begins a new run; the others belong to the record of the same run.
   function receive(name, value) {
     if (!value) return;
     value = unpack(value);
     if (name === 'record') {
       const layers = value.layers.norms.shape[0] - 1, kept = state.record && state.record.layers.norms.shape[0] - 1 === layers;
-      const same = state.record && state.record.photo === value.photo;
+      const same = state.record && alike(state.record, value);
       set({
-        record: value, plane: null, words: null, answer: null, busy: true, awaited: false, hovered: -1, text: -1, step: -1, overlay: null, rows: null, colours: null, word: null, lens: null, sought: null, found: null,
-        layer: kept ? state.layer : value.layers.read[value.layers.read.length - 1], selected: same ? state.selected : [], history: [{ record: value }, ...state.history].slice(0, 8),
+        record: value, plane: null, words: null, answer: null, busy: true, awaited: false, hovered: -1, under: -1, text: -1, step: -1, overlay: null, rows: null, colours: null, word: null, lens: null, sought: null, found: null,
+        layer: kept ? state.layer : Math.min(value.layers.read.length ? value.layers.read[value.layers.read.length - 1] : layers, layers),
+        selected: same ? state.selected : [], patch: same ? state.patch : -1, history: [{ record: value }, ...state.history].slice(0, 8),
       });
     } else {
       set({ [name]: value });
@@ -68,18 +73,18 @@ window.VTE.store = (() => {
   }
   function recall(run) {
     set({
-      record: run.record, plane: run.plane || null, words: run.words || null, answer: run.answer || null, hovered: -1, text: -1, step: -1,
-      selected: run.record.photo === (state.record || {}).photo ? state.selected : [], overlay: null, rows: null, colours: null, word: null, layer: Math.min(state.layer, run.record.layers.norms.shape[0] - 1),
+      record: run.record, plane: run.plane || null, words: run.words || null, answer: run.answer || null, hovered: -1, under: -1, text: -1, step: -1,
+      ...(state.record && alike(state.record, run.record) ? {} : { selected: [], patch: -1 }), overlay: null, rows: null, colours: null, word: null, layer: Math.min(state.layer, run.record.layers.norms.shape[0] - 1),
     });
   }
 
   // What is too large to send for every token and layer is asked for when it is looked at, once.
   const known = new Map(), pending = new Set();
   function ask() {
-    const { record, answer, layer, open, step } = state, token = focus();
+    const { record, answer, layer, open, step } = state, token = focus(), patch = window.VTE.focusPatch();
     const encoder = open.includes('encoder'), of = encoder || open.includes('positions') || open.includes('patches');
     fetch_('colours', encoder && record && [record.run, layer], 'layer');
-    fetch_('rows', of && record && token >= 0 && [record.run, token, layer], 'rows');
+    fetch_('rows', of && record && patch >= 0 && [record.run, patch, layer], 'rows');
     fetch_('lens', open.includes('lens') && record && token >= 0 && [record.run, token], 'lens');
     fetch_('found', open.includes('lens') && record && state.sought && [record.run, state.sought.word, state.sought.layer], 'word_map');
     fetch_('word', answer && answer.key && step >= 0 && [answer.key, step], 'word');
@@ -102,6 +107,6 @@ window.VTE.store = (() => {
   document.documentElement.dataset.open = state.open.join(' ');
   const connect = functions => { server = functions; };
   const focus = () => (state.selected.length ? state.selected[state.selected.length - 1] : -1);
-  const shown = () => (state.hovered >= 0 ? state.hovered : focus());  // what an inspector tells about
+  const shown = () => (state.hovered >= 0 || state.under >= 0 ? state.hovered : focus());  // what an inspector tells about
   return { state, set, subscribe, receive, recall, connect, unpack, focus, shown };
 })();

@@ -106,15 +106,15 @@ def test_a_pixel_of_the_photo_is_found_again_on_the_board(layout):
     photos = [np.array(IMAGE).astype(float), np.array(SECOND).astype(float)]
     for patch, (top, left, bottom, right) in enumerate(patches.boxes.round().astype(int)):
         row, column = divmod(laid.cells[patch], laid.columns)
-        on_board = shown[row * side : (row + 1) * side, column * side : (column + 1) * side].mean((0, 1))
+        on_board = shown[row * side : (row + 1) * side, column * side : (column + 1) * side, :3].mean((0, 1))
         in_photo = photos[patches.pictures[patches.places[patch, 0]].photo][top:bottom, left:right].mean((0, 1))
         np.testing.assert_allclose(on_board, in_photo, atol=6)
 
 
-def test_gaps_and_shelf_are_neutral():
+def test_gaps_and_shelf_are_clear():
     patches, tokens = LAYOUTS["queries"]
-    laid = board.lay_out(patches, tokens)
-    assert (np.array(board.picture(patches, laid))[4 * SIZE :] == board.NEUTRAL).all()
+    shown = np.array(board.picture(patches, board.lay_out(patches, tokens)))
+    assert (shown[: 4 * SIZE, :, 3] == 255).all() and (shown[4 * SIZE :, :, 3] == 0).all()
 
 
 def test_a_large_board_is_made_smaller_by_whole_pixels():

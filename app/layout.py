@@ -1,0 +1,59 @@
+"""Where patches and tokens stand, as the page receives it: on the board, and in the photos."""
+
+import numpy as np
+
+import vlm
+from app import board
+from app.photo import merging, seen, side_by_side, transform
+from app.wire import data_url, packed
+
+PHOTO_SIDE = 896  # pixels, for the wire only
+NEUTRAL = (128, 128, 128)  # the colour of what has no place
+
+
+def token_colours(patches: vlm.Patches, tokens: vlm.VisualTokens) -> np.ndarray:
+    """The mean colour of what each token was made from; neutral where that is no place."""
+    of_patches = np.empty((len(patches.places), 3))
+    for number, picture in enumerate(patches.pictures):
+        mine = patches.places[:, 0] == number
+        squares = picture.received.reshape(picture.rows, -1, picture.columns, picture.received.shape[1] // picture.columns, 3).mean((1, 3))
+        of_patches[mine] = squares[patches.places[mine, 1], patches.places[mine, 2]]
+    used = (tokens.sources >= 0)[..., None]
+    means = (of_patches[tokens.sources] * used).sum(1) / np.maximum(used.sum(1), 1)
+    return np.rint(np.where(used.any(1), means, NEUTRAL)).astype(np.uint8)
+
+
+def layout(trace: vlm.Trace) -> dict:
+    """Where patches and tokens stand: on the board, and in the photos."""
+    patches, tokens, images = trace.patches, trace.visual_tokens, trace.sight.images
+    laid, (together, lefts) = board.lay_out(patches, tokens), side_by_side(images)
+    shown, kinds = board.picture(patches, laid), list(dict.fromkeys(tokens.kinds))
+
+    def moved(box, photo: int) -> list[float]:
+        return [round(float(edge), 3) for edge in np.array(box) + [0, lefts[photo], 0, lefts[photo]]]
+
+    return {
+        "photo": data_url(together, PHOTO_SIDE),
+        "photo_size": [together.height, together.width],
+        "photos": [{"left": left, "size": [image.height, image.width], "seen": moved(seen(patches, number), number)} for number, (image, left) in enumerate(zip(images, lefts))],
+        "received": data_url(shown, board.SIDE, quality=92),
+        "received_size": [shown.height, shown.width],
+        "rows": laid.rows,
+        "columns": laid.columns,
+        "shelf": laid.shelf,
+        "cells": packed(laid.cells),
+        "pictures": [
+            {"name": picture.name, "photo": picture.photo, "tile": board.is_tile(picture), "rectangle": [*corner, picture.rows, picture.columns], "box": moved(picture.box, picture.photo)}
+            for picture, corner in zip(patches.pictures, laid.corners)
+        ],
+        "token_cells": packed(laid.token_cells),
+        "token_patches": packed(tokens.sources),
+        "kinds": kinds,
+        "token_kinds": packed(np.array([kinds.index(kind) for kind in tokens.kinds], np.uint8)),
+        "token_photos": packed(tokens.photos.astype(np.uint8)),
+        "boxes": packed(tokens.boxes + np.array(lefts)[tokens.photos][:, None] * [0, 1, 0, 1]),
+        "transform": transform(trace.sight, tokens),
+        "merge": merging(patches, tokens),
+        "patch_size": patches.size,
+        "colours": packed(token_colours(patches, tokens)),
+    }

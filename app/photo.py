@@ -1,0 +1,121 @@
+"""X for the page: the photos of a question as one picture, and in words what happened to them on the way to the language model."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+import vlm
+from app.board import is_tile
+
+SHARE = 0.02  # of the largest side: the gap between two photos
+STRETCHED = 0.02  # below, whole pixels are the reason
+Box = tuple[float, float, float, float]  # top, left, bottom, right
+
+
+def side_by_side(images: Sequence[Image.Image]) -> tuple[Image.Image, list[int]]:
+    """The photos in one picture, and where each begins, in pixels from the left."""
+    if len(images) == 1:
+        return images[0], [0]
+    gap = round(SHARE * max(max(image.size) for image in images))
+    lefts = [sum(image.width + gap for image in images[:number]) for number in range(len(images))]
+    together = Image.new("RGB", (lefts[-1] + images[-1].width, max(image.height for image in images)), "white")
+    for image, left in zip(images, lefts, strict=True):
+        together.paste(image, (left, 0))
+    return together, lefts
+
+
+def union(boxes: Sequence[Box]) -> Box:
+    """The smallest box around all of them."""
+    edges = np.array(boxes, dtype=float)
+    return (*edges[:, :2].min(0).tolist(), *edges[:, 2:].max(0).tolist())
+
+
+def seen(patches: vlm.Patches, photo: int) -> Box:
+    """The part of one photo that the encoder received in any picture; it reaches beyond the photo where a margin was added."""
+    return union([picture.box for picture in patches.pictures if picture.photo == photo])
+
+
+def at_the_edge(patches: vlm.Patches) -> np.ndarray:
+    """Which patches lie at the edge of what was seen of their photo."""
+    photos = np.array([picture.photo for picture in patches.pictures])[patches.places[:, 0]]
+    outer = np.array([seen(patches, photo) for photo in range(photos.max() + 1)])[photos]
+    return np.isclose(patches.boxes, outer, rtol=0, atol=1e-2 * (patches.boxes[:, 2:] - patches.boxes[:, :2]).min()).any(1)
+
+
+def transform(sight: vlm.Sight, tokens: vlm.VisualTokens) -> str:
+    """What happened to the photos before the model saw them, and how patches became tokens."""
+    return " ".join([*(resizing(image, sight.patches, photo, len(sight.images)) for photo, image in enumerate(sight.images)), merging(sight.patches, tokens)])
+
+
+def resizing(image: Image.Image, patches: vlm.Patches, photo: int, photos: int) -> str:
+    """How one photo became pictures of patches."""
+    pictures = [picture for picture in patches.pictures if picture.photo == photo]
+    tiles, wholes = ([picture for picture in pictures if is_tile(picture) == tile] for tile in (True, False))
+    closest = (tiles or wholes)[0]
+    top, left, bottom, right = union([picture.box for picture in tiles or wholes])
+    vertical, horizontal = closest.received.shape[0] / (closest.box[2] - closest.box[0]), closest.received.shape[1] / (closest.box[3] - closest.box[1])
+    height, width = min(bottom, image.height) - max(top, 0), min(right, image.width) - max(left, 0)  # of the photo, what is seen
+    lost, added = 1 - height * width / (image.height * image.width), 1 - height * width / ((bottom - top) * (right - left))
+    stretch = vertical / horizontal
+
+    said = [f"{'Your photo' if photos == 1 else f'Photo {photo + 1}'} of {pixels(image.height, image.width)} pixels was scaled to {pixels(height * vertical, width * horizontal)}"]
+    if abs(stretch - 1) > STRETCHED:
+        said.append(f"which makes everything {max(stretch, 1 / stretch):.2f} times {'taller' if stretch > 1 else 'wider'} than it is")
+    said.append(f"{100 * lost:.0f} % of it, the dark margins, was cut off" if lost > 0.001 else "nothing was cut off")
+    if added > 0.001:
+        said.append(f"margins without photo were added up to {pixels((bottom - top) * vertical, (right - left) * horizontal)}, {100 * added:.0f} % of that")
+    if tiles:
+        down, across = (len({round(picture.box[side], 3) for picture in tiles}) for side in (0, 1))
+        said.append(f"it was cut into {down} × {across} tiles of {pixels(*closest.received.shape[:2])} pixels")
+        said += [f"a small copy of the whole stands beside them, {pixels(*whole.received.shape[:2])}" for whole in wholes]
+    return "; ".join([*said, cutting(pictures, patches.size)]) + "."
+
+
+def cutting(pictures: Sequence, size: int) -> str:
+    """Pictures into patches."""
+    of_pixels, count = f"patches of {size} × {size} pixels", sum(picture.rows * picture.columns for picture in pictures)
+    grids = {(picture.rows, picture.columns) for picture in pictures}
+    if len(grids) > 1:
+        return f"then all was cut into {count:,} {of_pixels}"
+    [(rows, columns)] = grids
+    return f"then {'each picture' if len(pictures) > 1 else 'it'} was cut into {rows} × {columns} = {rows * columns:,} {of_pixels}"
+
+
+def merging(patches: vlm.Patches, tokens: vlm.VisualTokens) -> str:
+    """How many patches make a token, in words with the numbers."""
+    n, v = len(patches.places), len(tokens.sources)
+    used = tokens.sources >= 0
+    of_patches, counts = used.any(1), used.sum(1)
+    told = []
+    if of_patches.any():
+        few, many = int(counts[of_patches].min()), int(counts[of_patches].max())
+        if many == 1:
+            told.append(f"Each patch becomes one visual token: V = N = {n:,}." if v == n else f"Each visual token is made of one patch: N = {n:,} patches, V = {v:,} tokens.")
+        elif few == many:
+            told.append(f"{square(patches, tokens, few)} patches merge into one visual token: N = {n:,} patches, V = {v:,} tokens.")
+        else:
+            told.append(f"{few} to {many} patches merge into one visual token: N = {n:,} patches, V = {v:,} tokens.")
+    left_out = n - len(np.unique(tokens.sources[used]))
+    kinds = {kind: tokens.kinds.count(kind) for kind in ("newline", "query")}
+    if kinds["query"]:
+        told.append(f"{kinds['query']:,} learned queries each read all {n:,} patches: V = {v:,} tokens, which have no place of their own in the photo.")
+    elif left_out:
+        told.append(f"{left_out:,} patches become no token.")
+    if kinds["newline"]:
+        told.append(f"{kinds['newline']:,} of the tokens are newlines, the same learned vector at the end of each row.")
+    return " ".join(told)
+
+
+def square(patches: vlm.Patches, tokens: vlm.VisualTokens, count: int) -> str:
+    """ "2 × 2" where the patches of each token form such a rectangle, else their number."""
+    sources = tokens.sources[(tokens.sources >= 0).any(1)]
+    places = patches.places[np.where(sources >= 0, sources, sources.max(1, keepdims=True))][..., 1:]
+    sizes = {tuple(size) for size in (places.max(1) - places.min(1) + 1).tolist()}
+    [(rows, columns), *others] = sorted(sizes)
+    return f"{rows} × {columns}" if not others and rows * columns == count else f"{count}"
+
+
+def pixels(height: float, width: float) -> str:
+    """Width by height, as photos are spoken of."""
+    return f"{width:.0f} × {height:.0f}"
