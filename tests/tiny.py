@@ -25,8 +25,8 @@ def photo(height: int, width: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(np.uint8(127.5 + 40 * np.stack(waves, axis=-1)))
 
 
-def tiny_tokenizer(vocabulary: int = 400, special: tuple[str, ...] = SPECIAL):
-    """A byte-level BPE tokenizer trained on one sentence: every string can be written with it."""
+def tiny_tokenizer(vocabulary: int = 400, special: tuple[str, ...] = SPECIAL, **named):
+    """A byte-level BPE tokenizer trained on one sentence: every string can be written with it. `named`: further special tokens by name."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -37,7 +37,7 @@ def tiny_tokenizer(vocabulary: int = 400, special: tuple[str, ...] = SPECIAL):
         vocab_size=vocabulary, special_tokens=list(special), initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
     )
     tokenizer.train_from_iterator(["user assistant a photo of a cat and a dog on the grass. What is in this image?"] * 4, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=special[0], eos_token=special[-1], additional_special_tokens=list(special[1:-1]))
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=special[0], eos_token=special[-1], additional_special_tokens=list(special[1:-1]), **named)
 
 
 def tiny_llava(

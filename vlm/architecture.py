@@ -22,6 +22,7 @@ from vlm.compat import ensure_torchvision
 from vlm.device import placement
 from vlm.errors import ModelError
 from vlm.families import FAMILIES, LAYER_1, TOWERS, Family, Tower
+from vlm.memory import Plan
 
 ensure_torchvision()
 
@@ -47,18 +48,23 @@ def without_progress_bars() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def load_checkpoint(folder: Path) -> tuple[PreTrainedModel, ProcessorMixin]:
+def load_checkpoint(folder: Path, plan: Plan | None = None) -> tuple[PreTrainedModel, ProcessorMixin]:
     """A local checkpoint (safetensors only, no code of its own) on the chosen device.
 
+    Args:
+        plan: where its weights go and as what, see `memory.plan`; None: onto the chosen device, in its number format.
+
     Raises:
-        ModelError: the folder is no checkpoint, or of a family this program cannot look into.
+        ModelError: the folder is no checkpoint, of a family this program cannot look into, or it did not fit after all.
     """
-    where = placement()
+    plan = plan or Plan(placement(), None, None, 0)
     try:
         with without_progress_bars():
             model, loading = AutoModelForImageTextToText.from_pretrained(
                 folder,
-                dtype=where.dtype,
+                dtype=plan.where.dtype,
+                device_map=plan.device_map,
+                quantization_config=plan.quantization,
                 local_files_only=True,
                 use_safetensors=True,
                 trust_remote_code=False,
@@ -67,6 +73,8 @@ def load_checkpoint(folder: Path) -> tuple[PreTrainedModel, ProcessorMixin]:
                 output_loading_info=True,
             )
             processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise ModelError(f"{str(folder)!r} needs more memory than is free; choose a smaller model, or a machine with more memory.") from error
     except UNREADABLE as error:
         raise ModelError(f"{str(folder)!r} cannot be loaded as an image-and-text checkpoint: {str(error).splitlines()[0]}") from error
     if model.config.model_type not in FAMILIES:
@@ -80,7 +88,8 @@ def load_checkpoint(folder: Path) -> tuple[PreTrainedModel, ProcessorMixin]:
         raise ModelError(
             f"{str(folder)!r} lacks {len(made_up)} of the weights that its config.json asks for, or has them in another size ({made_up[0]}, ...); copy it again."
         )
-    return model.to(where.device).eval().requires_grad_(False), processor
+    model = model if plan.device_map else model.to(plan.where.device)
+    return model.eval().requires_grad_(False), processor
 
 
 def family(model: PreTrainedModel) -> Family:
@@ -171,8 +180,8 @@ def window_order(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> Int[Te
 
 
 def vision_inputs(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Those of the processor's outputs that the encoder is given."""
-    accepted = inspect.signature(model.get_image_features).parameters
+    """Those of the processor's outputs that the encoder is given; LLaVA hands image_sizes on to a Pixtral encoder without naming them."""
+    accepted = {*inspect.signature(model.get_image_features).parameters, "image_sizes"}
     return {name: value for name, value in inputs.items() if name in accepted}
 
 
@@ -229,7 +238,7 @@ def language_inputs(model: PreTrainedModel, inputs: Mapping[str, Tensor], encode
 
     handle = language_trunk(model).register_forward_pre_hook(stop, with_kwargs=True)
     try:
-        model(**inputs, **({} if encoder_outputs is None else {"mm_encoder_outputs": {"image": encoder_outputs}}))
+        model(**({} if encoder_outputs is None else {"pixel_values": None, "mm_encoder_outputs": {"image": encoder_outputs}}), **inputs)
     except _Reached:
         pass
     finally:

@@ -67,7 +67,7 @@ def _idefics(name: str) -> Family:
 
 
 def _blip(name: str, prompt: str, per_question: bool) -> Family:
-    places = dict(tower="vision_model", connector="qformer", language="language_model.model", norm="decoder.final_layer_norm")
+    places = dict(tower="vision_model", connector="qformer", language="language_model.model.decoder", norm="final_layer_norm")
     return Family(name, "queries", reads="tower", prompt=prompt, per_question=per_question, **places)
 
 

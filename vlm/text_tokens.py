@@ -27,9 +27,14 @@ class TextTokens:
 
 
 def token_string(tokenizer, token_id: int) -> str:
-    """What one token reads as on its own; a token that holds only a part of a character is shown by its vocabulary entry."""
-    text = tokenizer.decode([token_id], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    """What one token reads as on its own; a token that holds only a part of a character is shown by its vocabulary entry.
+
+    Many models have a few more rows in their embedding than their tokenizer has entries: those are shown by their number.
+    """
     entry = tokenizer.convert_ids_to_tokens(token_id)
+    if entry is None:
+        return f"<{token_id}>"
+    text = tokenizer.decode([token_id], skip_special_tokens=False, clean_up_tokenization_spaces=False)
     if "\N{REPLACEMENT CHARACTER}" in text:
         return entry
     if entry.startswith("\N{LOWER ONE EIGHTH BLOCK}") and not text.startswith(" "):  # SentencePiece's mark of a space

@@ -119,7 +119,7 @@ def _joined(visual: Tensor | Sequence[Tensor]) -> Float[Tensor, "V D"]:
 
 def _without_states(given: ModelOutput) -> ModelOutput:
     """What `get_image_features` gave, without the layers, which are kept elsewhere."""
-    return type(given)(**{name: value for name, value in given.items() if name not in ("hidden_states", "attentions", "last_hidden_state")})
+    return type(given)(**{name: None if name in ("hidden_states", "attentions", "last_hidden_state") else value for name, value in given.items()})
 
 
 @dataclass(frozen=True)
