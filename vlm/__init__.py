@@ -12,11 +12,11 @@ Importing this package loads neither torch nor transformers; `load` and `load_co
 """
 
 import os
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vlm import experiments
-from vlm.catalogue import LISTED, TEMPLATES, Listed
+from vlm.catalogue import LISTED, MODELS, TEMPLATES, Listed, ListedModel
 from vlm.connector import VisualTokens
 from vlm.errors import DecodingError, FetchError, ImageError, ModelError, QuestionError, VLMError
 from vlm.images import open_image
@@ -32,30 +32,38 @@ if TYPE_CHECKING:
     from vlm.model import VisionLanguageModel
 
 __all__ = [
-    "Alternative", "Colours", "Decoding", "DecodingError", "FetchError", "ImageEmbedding", "ImageError", "LISTED", "Listed", "ModelError", "PatchScores", "Patches", "Progress", "Projection",
+    "Alternative", "Colours", "Decoding", "DecodingError", "FetchError", "ImageEmbedding", "ImageError", "LISTED", "Listed", "ListedModel", "MODELS", "ModelError", "PatchScores", "Patches", "Progress", "Projection",
     "QuestionError", "Sight", "Similarity", "Spending", "Stage", "Step", "TEMPLATES", "TextTokens", "Trace", "VLMError", "VisualTokens", "ZeroShot", "experiments", "ledger", "load", "load_contrastive", "open_image", "patchify",
-    "pca_colours", "project", "unpatchify",
+    "pca_colours", "project", "release_memory", "unpatchify",
 ]  # fmt: skip
 
 
-def load(name: str | os.PathLike, progress: Progress | None = None) -> "VisionLanguageModel":
+def load(name: str | os.PathLike, progress: Progress | None = None, *, four_bit: bool = False, make_room: Callable[[], None] | None = None) -> "VisionLanguageModel":
     """Load a vision-language model.
 
     Args:
-        name: "embedded", or the folder of a LLaVA checkpoint as transformers saves it (safetensors, with its processor).
-        progress: called with (fraction done, what is being done) while the embedded model is assembled for the first time.
+        name: "embedded"; the folder of a checkpoint as transformers saves it (safetensors, with its processor); or OWNER/NAME of a
+            model on the hub, with @REVISION if it should be a certain commit, branch or tag. A name of the hub stands for one commit:
+            the one in `MODELS`, else the one that was the newest when it was first fetched; the model's own `name` tells it.
+        progress: called with (fraction done, what is being done): assembling, fetching, reading.
+        four_bit: weights in 4-bit by bitsandbytes, on an NVIDIA GPU: about a third of the memory, and not quite the same answers.
+        make_room: called when everything is on this machine and known to be a model this program looks into, before what it needs
+            is compared with what is free: the place to let another model go.
 
     Raises:
-        ModelError: no such folder, or a checkpoint this version cannot look into.
-        FetchError: a file of the embedded model is missing and cannot be fetched.
+        ModelError: no such model, one this version cannot look into, or one that needs more memory than is free.
+        FetchError: a file is missing and cannot be fetched.
     """
-    from vlm import architecture, embedded
-    from vlm.model import VisionLanguageModel
+    from vlm import loading
 
-    folder = embedded.language_checkpoint(progress) if name == "embedded" else Path(name)
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"There is no model {str(name)!r}; give 'embedded' or the folder of a LLaVA checkpoint (with config.json in it).")
-    return VisionLanguageModel(str(name), *architecture.load_checkpoint(folder))
+    return loading.load(name, progress, four_bit, make_room)
+
+
+def release_memory() -> None:
+    """Give back, on the CPU and on the GPU, what models that nothing refers to any more took."""
+    from vlm import memory
+
+    memory.release()
 
 
 def load_contrastive(name: str | os.PathLike, pretrained: str | None = None, progress: Progress | None = None) -> "ContrastiveModel":

@@ -1,8 +1,9 @@
 """Where the models run and in which number format: chosen once, here."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,6 +12,11 @@ from torch import Tensor
 from vlm.errors import ModelError
 
 VARIABLE = "VLM_DEVICE"
+FORMAT_VARIABLE = "VLM_DTYPE"
+FORMATS = ("float32", "bfloat16", "float16")
+LARGE = 1_000_000_000  # parameters from which half the memory is worth more than float32's digits
+FAST_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # what a CPU calls it: x86, x86 with tiles, ARM
+CPU_FEATURES = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,33 @@ def placement() -> Placement:
     if device.type == "cuda":
         return Placement(device, torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16)
     return Placement(device, torch.float16 if device.type == "mps" else torch.float32)
+
+
+def placement_of(parameters: int) -> Placement:
+    """`placement`, but in bfloat16 on a CPU that computes in it natively, for models of a billion parameters and more.
+
+    Smaller ones stay in float32, so that what is shown agrees with the model's own forward to the last digit.
+    The environment variable `VLM_DTYPE` (`float32`, `bfloat16`, `float16`) overrides the number format on every device.
+
+    Raises:
+        ModelError: a variable asks for what there is not.
+    """
+    where = placement()
+    if name := os.environ.get(FORMAT_VARIABLE):
+        if name not in FORMATS:
+            raise ModelError(f"{FORMAT_VARIABLE} is {name!r}; set it to {', '.join(FORMATS)}, or unset it.")
+        return replace(where, dtype=getattr(torch, name))
+    return replace(where, dtype=torch.bfloat16) if where.device.type == "cpu" and parameters >= LARGE and has_fast_bfloat16() else where
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether this CPU says that it multiplies in bfloat16."""
+    try:
+        lines = CPU_FEATURES.read_text().splitlines()
+    except OSError:  # no Linux
+        return False
+    features = next((line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features"))), [])
+    return not set(FAST_BFLOAT16).isdisjoint(features)
 
 
 def to_numpy(tensor: Tensor) -> np.ndarray:

