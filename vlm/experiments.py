@@ -4,13 +4,29 @@ A change gives a new trace; nothing else in it changes, and an empty change leav
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
+from vlm.connector import BREAK
 from vlm.errors import ModelError
 from vlm.records import Trace
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """What a change did.
+
+    Attributes:
+        trace: as changed, with its new answer.
+        before: the log-probability of each word of the old answer, as it was.
+        after: as it is now, the words before it unchanged.
+    """
+
+    trace: Trace
+    before: Float[np.ndarray, " words"]
+    after: Float[np.ndarray, " words"]
 
 
 def with_tokens(trace: Trace, embeddings: Float[np.ndarray, "V D"]) -> Trace:
@@ -36,9 +52,7 @@ def remove(trace: Trace, tokens: Sequence[int], how: str = "mean", seed: int = 0
             exaggerates; "noise", drawn with the mean and spread of this photo's tokens; "neighbour", the nearest kept token.
     """
     rows = trace.visual_tokens.embeddings
-    chosen = np.array(sorted({int(token) for token in tokens}), int)
-    if len(chosen) and not (0 <= chosen[0] and chosen[-1] < len(rows)):
-        raise ModelError(f"There is no visual token {chosen[-1] if chosen[0] >= 0 else chosen[0]}; there are {len(rows)}, counted from 0.")
+    chosen = np.array(checked(trace, tokens), int)
     changed = rows.copy()
     if how == "mean":
         changed[chosen] = rows.mean(0)
@@ -50,10 +64,8 @@ def remove(trace: Trace, tokens: Sequence[int], how: str = "mean", seed: int = 0
         kept = np.setdiff1d(np.arange(len(rows)), chosen)
         if len(chosen) and not len(kept):
             raise ModelError("All visual tokens are to be removed, so none has a neighbour that is kept; choose another replacement.")
-        boxes = trace.visual_tokens.boxes
-        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-        for token in chosen:
-            changed[token] = rows[kept[np.linalg.norm(centres[kept] - centres[token], axis=1).argmin()]]
+        for token in chosen.tolist():
+            changed[token] = rows[kept[_distances(trace, kept, token).argmin()]]
     else:
         raise ModelError(f"The replacement is {how!r}; choose mean, zero, noise or neighbour.")
     return with_tokens(trace, changed)
@@ -66,9 +78,14 @@ def keep(trace: Trace, tokens: Sequence[int], how: str = "mean", seed: int = 0) 
 
 
 def shuffle(trace: Trace, seed: int = 0) -> Trace:
-    """The same visual tokens in another order: what is left if the model reads them as a bag."""
-    order = np.random.default_rng(seed).permutation(len(trace.visual_tokens.embeddings))
-    return with_tokens(trace, trace.visual_tokens.embeddings[order])
+    """The same visual tokens in another order: what is left if the model reads them as a bag. Marks between them stay where they are."""
+    visual, generator = trace.visual_tokens, np.random.default_rng(seed)
+    kinds, order = np.array(visual.kinds), np.arange(len(visual.kinds))
+    for kind in dict.fromkeys(visual.kinds):
+        if kind != BREAK:
+            [of] = np.nonzero(kinds == kind)
+            order[of] = generator.permutation(of)
+    return with_tokens(trace, visual.embeddings[order])
 
 
 def rescale(trace: Trace, factor: float) -> Trace:
@@ -77,10 +94,52 @@ def rescale(trace: Trace, factor: float) -> Trace:
 
 
 def paste(trace: Trace, tokens: Sequence[int], other: Trace) -> Trace:
-    """Some visual tokens of another photo in the same places of this one."""
-    chosen = [int(token) for token in tokens]
-    if other.visual_tokens.embeddings.shape != trace.visual_tokens.embeddings.shape:
-        raise ModelError("The two photos have different numbers of visual tokens; only photos of one grid can exchange them.")
-    changed = trace.visual_tokens.embeddings.copy()
-    changed[chosen] = other.visual_tokens.embeddings[chosen]
+    """Visual tokens of another photo in the places of some of this one: the token whose centre is nearest, both photos stretched over each other.
+
+    Raises:
+        ModelError: the other photo's tokens are of another model, or there is no such token.
+    """
+    mine, theirs = trace.visual_tokens, other.visual_tokens
+    if theirs.embeddings.shape[1] != mine.embeddings.shape[1]:
+        raise ModelError(
+            f"The other photo's visual tokens have {theirs.embeddings.shape[1]} numbers and this one's {mine.embeddings.shape[1]}; only photos that one model saw can exchange them."
+        )
+    changed, targets, sources = mine.embeddings.copy(), _centres(trace), _centres(other)
+    for token in checked(trace, tokens):
+        alike = np.array([index for index, kind in enumerate(theirs.kinds) if kind == mine.kinds[token]])
+        if not len(alike):
+            raise ModelError(f"Token {token} is a {mine.kinds[token]} token; the other photo has none. Choose others.")
+        if np.isnan(targets[token]).any():  # a mark or a query has no place but its order
+            place = [index for index, kind in enumerate(mine.kinds) if kind == mine.kinds[token]].index(token)
+            changed[token] = theirs.embeddings[alike[min(place, len(alike) - 1)]]
+        else:
+            changed[token] = theirs.embeddings[alike[np.linalg.norm(sources[alike] - targets[token], axis=1).argmin()]]
     return with_tokens(trace, changed)
+
+
+def checked(trace: Trace, tokens: Sequence[int]) -> list[int]:
+    """The visual tokens, each once and in order.
+
+    Raises:
+        ModelError: there is no such token.
+    """
+    chosen, count = sorted({int(token) for token in tokens}), len(trace.visual_tokens.embeddings)
+    if chosen and not (0 <= chosen[0] and chosen[-1] < count):
+        raise ModelError(f"There is no visual token {chosen[-1] if chosen[0] >= 0 else chosen[0]}; there are {count}, counted from 0.")
+    return chosen
+
+
+def _centres(trace: Trace) -> Float[np.ndarray, "V 2"]:
+    """Where the centre of each token lies, as shares of its photo's height and width; NaN without a place."""
+    visual = trace.visual_tokens
+    sizes = np.array([(image.height, image.width) for image in trace.sight.images], float)[visual.photos]
+    return (visual.boxes[:, :2] + visual.boxes[:, 2:]) / 2 / sizes
+
+
+def _distances(trace: Trace, tokens: Int[np.ndarray, " some"], token: int) -> Float[np.ndarray, " some"]:
+    """How far some tokens are from one: in its photo, or in the sequence where one of the two has no place there."""
+    visual, centres = trace.visual_tokens, _centres(trace)
+    size = np.array([trace.sight.images[visual.photos[token]].height, trace.sight.images[visual.photos[token]].width])
+    apart = np.linalg.norm((centres[tokens] - centres[token]) * size, axis=1)
+    elsewhere = np.isnan(apart) | (visual.photos[tokens] != visual.photos[token])
+    return np.where(elsewhere, 1e6 + np.abs(tokens - token), apart)

@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -14,18 +14,26 @@ from PIL import Image
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel, ProcessorMixin
 
-from vlm import architecture, lens
+from vlm import ablation, architecture, contextual_lens, knockout, lens, sinks
+from vlm.ablation import AblationCheck
 from vlm.attention import recording
 from vlm.connector import VisualTokens, boxes_around
+from vlm.contextual_lens import ContextualIndex, Nearest
+from vlm.continuation import continued
 from vlm.decoding import decode
 from vlm.device import to_numpy
 from vlm.errors import ModelError, QuestionError
+from vlm.experiments import Intervention
 from vlm.images import to_rgb
+from vlm.knockout import Masking, Sweep, masked, under
 from vlm.layouts import lay_out, lay_tokens
-from vlm.lens import Reading
+from vlm.lens import LensTable, Reading
 from vlm.records import Decoding, Sight, Stage, Step, Trace
+from vlm.relevancy import relevancy
+from vlm.sinks import Sinks
 from vlm.text_tokens import TextTokens, check_question, token_string
 from vlm.vision_encoder import EncoderAttention, encode_image, encoder_attention
+from vlm.word_attention import WordAttention, word_attention
 
 # For a question; the first that begins and ends with other bytes than the question does.
 STAND_INS = ("\N{OBJECT REPLACEMENT CHARACTER}", "\N{SNOWMAN}", "\N{SECTION SIGN}")
@@ -270,8 +278,10 @@ class VisionLanguageModel:
         """Run the model's own forward on the photo and the prompt and compare: stages with stages, logits with logits."""
         inputs = self._on_device(self._inputs(trace.sight.images, trace.question))
         reached = architecture.language_inputs(self.network, inputs)["inputs_embeds"][0]
-        whole = self.network(**inputs, **architecture.last_logits(self.network)).logits[0, -1]
-        staged = self.logits(architecture.language_trunk(self.network)(**self.language_inputs(trace), use_cache=False).last_hidden_state[0, -1])
+        last = architecture.last_logits(self.network)
+        whole = self.network(**inputs, **last).logits[0, -1]
+        hidden = architecture.language_trunk(self.network)(**self.language_inputs(trace), use_cache=False).last_hidden_state[0]
+        staged = self.logits(hidden[-1:] if last else hidden)[-1]  # the product for one row rounds otherwise
         positions = trace.visual_tokens.positions
         return (
             Check("visual tokens VT", float(np.abs(to_numpy(reached)[positions] - trace.visual_tokens.embeddings).max())),
@@ -314,6 +324,116 @@ class VisionLanguageModel:
         token_id = lens.first_token(self.processor.tokenizer, word)
         probabilities = lens.probabilities(self.network, hidden[:, positions], layer)
         return token_string(self.processor.tokenizer, token_id), to_numpy(probabilities[:, token_id])
+
+    @torch.inference_mode()
+    def lens_table(self, hidden: Float[np.ndarray, "layers S D"], positions: Int[np.ndarray, " rows"], count: int = 5) -> LensTable:
+        """The logit lens of many positions at every layer: the most probable words, and what turns any word's logit into its probability.
+
+        Never holds more than the logits of one layer, and at most 64 MiB of them; what it gives takes layers x rows x (2 count + 1) numbers.
+        """
+        return lens.table(self.network, hidden[:, positions], count)
+
+    @torch.inference_mode()
+    def word_maps(
+        self, hidden: Float[np.ndarray, "layers S D"], positions: Int[np.ndarray, " rows"], table: LensTable, word: str
+    ) -> tuple[str, Float[np.ndarray, "layers rows"]]:
+        """Where the picture "says" a word, at every layer: the probability of its first token by the logit lens, and that token.
+
+        Args:
+            table: `lens_table` of the same positions.
+
+        Raises:
+            QuestionError: the word is empty.
+        """
+        token_id = lens.first_token(self.processor.tokenizer, word)
+        return token_string(self.processor.tokenizer, token_id), self.word_probabilities(hidden, positions, table, [token_id])[..., 0]
+
+    @torch.inference_mode()
+    def word_probabilities(
+        self, hidden: Float[np.ndarray, "layers S D"], positions: Int[np.ndarray, " rows"], table: LensTable, token_ids: Sequence[int]
+    ) -> Float[np.ndarray, "layers rows words"]:
+        """The same for several vocabulary entries."""
+        return lens.word_probabilities(self.network, hidden[:, positions], table, token_ids)
+
+    def contextual_lens(self, rows: Float[np.ndarray, "rows D"], count: int = 5, index: ContextualIndex | None = None) -> tuple[tuple[Nearest, ...], ...]:
+        """For each row, a state inside g_phi before its final norm, the phrases whose last word has the most similar state at any kept layer.
+
+        Args:
+            index: by default the one of this model, see `vlm.contextual_lens`.
+
+        Raises:
+            ModelError: there is no index for this model, or it was made with other weights.
+        """
+        return (index or contextual_lens.load(self)).nearest(rows, count)
+
+    def attention(self, trace: Trace) -> WordAttention:
+        """What each word of the answer looked at, by layer and head, and its rollout: one pass over VT + TT and the answer.
+
+        Raises:
+            ModelError: this model reads its visual tokens beside the sequence, as do all that follow.
+        """
+        said = [step.token_id for step in trace.steps]
+        return word_attention(self.network, self._going_on(trace, said[:-1]), len(trace.input_ids), len(said))
+
+    def relevancy(self, trace: Trace, step: int) -> Float[np.ndarray, " positions"]:
+        """What one word of the answer hangs on: gradient x attention relevancy of every position before it, never negative."""
+        said = self._said(trace, step)
+        return relevancy(self.network, self._going_on(trace, said[:-1]), said[-1])
+
+    def sinks(self, trace: Trace, hidden: Float[np.ndarray, "layers S D"] | None = None) -> Sinks:
+        """Positions at which attention is parked, in the language model and in the encoder."""
+        layers = [layer for layer in trace.sight.output_layers if layer < len(trace.patch_features)]
+        return sinks.find(self.hidden_states(trace) if hidden is None else hidden, trace.visual_tokens, trace.patch_features[layers])
+
+    def ablation(self, trace: Trace, step: int, tokens: Sequence[int], draws: int = 5, seed: int = 0) -> AblationCheck:
+        """Did a word of the answer need these visual tokens, more than as many that are drawn by chance?"""
+        said = self._said(trace, step)
+        return ablation.check(lambda changed: float(self.score(changed, said)[-1]), trace, tokens, draws, seed)
+
+    def sweep(
+        self,
+        trace: Trace,
+        step: int,
+        windows: Sequence[tuple[int, int]] | None = None,
+        paths: Sequence[str] = tuple(knockout.PATHS),
+        token_id: int | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> Sweep:
+        """By which way a word of the answer comes from the picture: its attention cut path by path and window by window of layers.
+
+        Args:
+            token_id: another word in the place of the one that was said.
+        """
+        said = self._said(trace, step)
+        over = knockout.windows(self.language_layers) if windows is None else windows
+        return knockout.sweep(self.network, self._going_on(trace, said[:-1]), trace, said[-1] if token_id is None else token_id, over, paths, progress)
+
+    def intervene(self, trace: Trace, changed: Trace | None = None, masking: Callable[[], Masking] | None = None, decoding: Decoding = Decoding()) -> Intervention:
+        """Change the visual tokens of an answered trace, or what may be looked at, and answer again.
+
+        Args:
+            changed: from `vlm.experiments`, for example `experiments.remove(trace, tokens)`; None leaves the tokens as they are.
+            masking: makes a cut, for example `lambda: Knockout([Cut.path(trace, "picture → answer", 10, 15)])`; None cuts nothing.
+        """
+        changed = changed or replace(trace, steps=())
+        steps = self.decode(changed, decoding)
+        with masked(masking):
+            after = self.score(changed, [step.token_id for step in trace.steps])
+        answered = changed.with_steps(under(masking(), steps) if masking else steps)
+        return Intervention(answered, np.array([step.log_probability for step in trace.steps], np.float32), after)
+
+    def _said(self, trace: Trace, step: int) -> list[int]:
+        """The words of the answer up to one of them."""
+        if not 0 <= step < len(trace.steps):
+            raise ModelError(f"The answer has no word {step}; it has {len(trace.steps)}, counted from 0.")
+        return [each.token_id for each in trace.steps[: step + 1]]
+
+    def _going_on(self, trace: Trace, said: Sequence[int]) -> dict[str, Any]:
+        """What g_phi is called with for VT + TT and the beginning of an answer."""
+        if trace.visual_tokens.positions is None:
+            raise ModelError("This model reads its visual tokens by cross-attention, not as positions of its sequence; this view needs positions.")
+        embed = self.network.get_input_embeddings()
+        return continued(self.language_inputs(trace), embed(torch.tensor([list(said)], dtype=torch.long, device=self.network.device)))
 
     def _inputs(self, images: Sequence[Image.Image], question: str) -> dict[str, Tensor]:
         """All that the model's own forward takes, by the processor and the chat template."""

@@ -1,11 +1,14 @@
 """Nothing changed changes nothing; what is changed is changed where it was asked, and nowhere else."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 import vlm
 from tests.tiny import photo
 from vlm import experiments
+from vlm.knockout import Cut, Knockout
 
 QUESTION = "What is in this image?"
 SHORT = vlm.Decoding(max_new_tokens=6)
@@ -62,6 +65,57 @@ def test_pasted_tokens_are_the_other_photos(tiny_model, trace):
     pasted = experiments.paste(trace, [1, 2], other)
     np.testing.assert_array_equal(pasted.visual_tokens.embeddings[[1, 2]], other.visual_tokens.embeddings[[1, 2]])
     np.testing.assert_array_equal(pasted.visual_tokens.embeddings[3:], trace.visual_tokens.embeddings[3:])
+
+
+def test_pasting_between_grids_takes_the_nearest_centre(trace, tiny_model, checkpoints, tmp_path):
+    from tests.tiny import tiny_llava
+
+    finer = vlm.load(tiny_llava(tmp_path, side=112)).encode(photo(90, 150, seed=4), QUESTION)  # 8 x 8 in the same cut-out
+    pasted = experiments.paste(trace, [5], finer)
+    near = [row * 8 + column for row in (2, 3) for column in (2, 3)]  # the quarters of token 5's box are as near as each other
+    assert any((pasted.visual_tokens.embeddings[5] == finer.visual_tokens.embeddings[token]).all() for token in near)
+    np.testing.assert_array_equal(np.delete(pasted.visual_tokens.embeddings, 5, 0), np.delete(trace.visual_tokens.embeddings, 5, 0))
+
+
+def marked(trace):
+    """The trace as if every fourth visual token were the mark at the end of a row."""
+    visual, ends = trace.visual_tokens, np.arange(16) % 4 == 3
+    kinds = tuple("newline" if end else "patch" for end in ends)
+    return dataclasses.replace(trace, visual_tokens=dataclasses.replace(visual, kinds=kinds, boxes=np.where(ends[:, None], np.nan, visual.boxes)))
+
+
+def test_marks_between_rows_stay_where_they_are(trace):
+    trace = marked(trace)
+    shuffled, ends = experiments.shuffle(trace, seed=2).visual_tokens.embeddings, np.arange(16) % 4 == 3
+    np.testing.assert_array_equal(shuffled[ends], trace.visual_tokens.embeddings[ends])
+    assert (shuffled[~ends] != trace.visual_tokens.embeddings[~ends]).any()
+
+
+def test_a_token_without_a_place_has_its_neighbour_in_the_sequence(trace):
+    trace = marked(trace)
+    rows = trace.visual_tokens.embeddings
+    assert experiments.remove(trace, [7], "neighbour").visual_tokens.embeddings[7].tolist() in (rows[6].tolist(), rows[8].tolist())
+    assert experiments.remove(trace, [4], "neighbour").visual_tokens.embeddings[4].tolist() in (rows[0].tolist(), rows[8].tolist(), rows[5].tolist())
+    assert experiments.paste(trace, [3], trace).visual_tokens.embeddings.tolist() == rows.tolist()
+
+
+def test_an_intervention_tells_what_became_of_every_word(tiny_model, trace):
+    same = tiny_model.intervene(trace, decoding=SHORT)
+    assert said(same.trace.steps) == said(trace.steps)
+    np.testing.assert_allclose(same.after, same.before, atol=1e-5)
+    removed = experiments.remove(trace, range(16))
+    result = tiny_model.intervene(trace, removed, decoding=SHORT)
+    np.testing.assert_array_equal(result.after, tiny_model.score(removed, [step.token_id for step in trace.steps]))
+    assert said(result.trace.steps) == said(tiny_model.decode(removed, SHORT)) and result.trace.answer
+
+
+def test_an_intervention_can_cut_attention(tiny_model, trace):
+    cut = lambda: Knockout([Cut.path(trace, "picture → all after it", 1, 3)])  # noqa: E731
+    result = tiny_model.intervene(trace, masking=cut, decoding=SHORT)
+    other = experiments.shuffle(trace, seed=1)
+    blind = tiny_model.intervene(trace, other, cut, SHORT)
+    assert said(result.trace.steps) == said(blind.trace.steps)  # what is never read may be anything
+    np.testing.assert_array_equal(result.after, blind.after)
 
 
 @pytest.mark.parametrize(("tokens", "how"), [([16], "mean"), ([-1], "mean"), ([0], "nothing"), (range(16), "neighbour")])

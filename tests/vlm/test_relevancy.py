@@ -1,0 +1,83 @@
+"""Relevancy is the published formula on explicit attention, and its backward pass is autograd's."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+import vlm
+from tests.tiny import photo
+from vlm import attention, relevancy
+
+QUESTION = "What is in this image?"
+
+
+@pytest.fixture
+def trace(tiny_model, wide_photo):
+    return tiny_model.trace(wide_photo, QUESTION, vlm.Decoding(max_new_tokens=3))
+
+
+def published(model, trace, step):
+    """Chefer et al.'s R from explicit attention and autograd, every matrix held; and the gradient of the logit by what goes in."""
+    said = [each.token_id for each in trace.steps[: step + 1]]
+    embed = model.network.get_input_embeddings()
+    embeds = torch.cat([torch.from_numpy(trace.inputs_embeds), embed(torch.tensor(said[:-1], dtype=torch.long))])[None].requires_grad_()
+    model.network.set_attn_implementation("eager")
+    output = model.network(inputs_embeds=embeds, output_attentions=True)
+    model.network.set_attn_implementation(attention.IMPLEMENTATION)
+    *gradients, by_input = torch.autograd.grad(output.logits[0, -1, said[-1]], [*output.attentions, embeds])
+    product = torch.eye(embeds.shape[1])
+    for weights, gradient in zip(output.attentions, gradients):
+        product = product + (weights * gradient).clamp(min=0)[0].mean(0) @ product
+    return product[-1].detach().numpy(), by_input
+
+
+@pytest.mark.parametrize("step", [0, 2])
+def test_relevancy_is_the_published_formula(tiny_model, trace, step):
+    expected, _ = published(tiny_model, trace, step)
+    values = tiny_model.relevancy(trace, step)
+    assert values.shape == (len(trace.input_ids) + step,)
+    np.testing.assert_allclose(values, expected, rtol=1e-4, atol=1e-7)
+    assert (values >= 0).all() and values[:-1].any()
+
+
+def test_the_backward_pass_is_autograds(tiny_model, trace, monkeypatch):
+    _, expected = published(tiny_model, trace, 2)
+    kept, grad = [], torch.autograd.grad
+    monkeypatch.setattr(torch.autograd, "grad", lambda *arguments: kept.append(grad(*arguments)) or kept[-1])
+    tiny_model.relevancy(trace, 2)
+    torch.testing.assert_close(kept[0][0], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_nothing_is_left_behind_and_no_weight_has_a_gradient(tiny_model, trace):
+    with torch.inference_mode():  # as a caller may be
+        first = tiny_model.relevancy(trace, 0)
+    assert attention._replacement.get() is None
+    assert all(parameter.grad is None and not parameter.requires_grad for parameter in tiny_model.network.parameters())
+    np.testing.assert_array_equal(first, tiny_model.relevancy(trace, 0))
+    again = tiny_model.trace(trace.image, QUESTION, vlm.Decoding(max_new_tokens=3))
+    assert [step.log_probability for step in again.steps] == [step.log_probability for step in trace.steps]
+
+
+def test_another_thread_runs_as_always_meanwhile(tiny_model, trace, monkeypatch):
+    answers, usual = [], relevancy.as_always
+
+    def while_another_answers(*arguments, **named):
+        other = threading.Thread(target=lambda: answers.append(tiny_model.trace(photo(50, 60), QUESTION, vlm.Decoding(max_new_tokens=2)).steps))
+        if not answers:
+            other.start()
+            other.join()
+        return usual(*arguments, **named)
+
+    monkeypatch.setattr(relevancy, "as_always", while_another_answers)
+    values = tiny_model.relevancy(trace, 0)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(values, tiny_model.relevancy(trace, 0))
+    alone = tiny_model.trace(photo(50, 60), QUESTION, vlm.Decoding(max_new_tokens=2)).steps
+    assert [step.log_probability for step in answers[0]] == [step.log_probability for step in alone]
+
+
+def test_a_word_that_is_not_there_is_named(tiny_model, trace):
+    with pytest.raises(vlm.ModelError, match="no word 3; it has 3"):
+        tiny_model.relevancy(trace, 3)

@@ -1,0 +1,99 @@
+"""Which positions a word hangs on: gradient x attention relevancy.
+
+Chefer, Gur and Wolf, "Generic Attention-model Explainability for Interpreting Bi-Modal and Encoder-Decoder Transformers", 2021: in every
+layer the weights A of each head are multiplied by the gradient of the word's logit with respect to them; what is negative is dropped,
+the mean over the heads is A', and R = (1 + A'_L) ... (1 + A'_1) says what came from where by way of all layers.
+
+Only the row of R at the word's position is wanted, and the gradient comes from the last layer to the first: the row is multiplied on its
+way down and no layer's weights are kept. Instead of the weights (heads x positions x positions a layer), queries, keys and values are
+kept, and the weights computed again in the backward pass, one layer at a time. What remains in memory is what autograd keeps of the rest
+of the language model: about 0.3 GB for 300 positions of the embedded model in float32.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vlm import architecture
+from vlm.attention import as_always, replacing, weights
+from vlm.compat import ensure_torchvision
+from vlm.device import to_numpy
+
+ensure_torchvision()
+
+from transformers import PreTrainedModel  # noqa: E402
+
+Collect = Callable[[Float[Tensor, "queries keys"]], None]
+
+
+class _Attended(torch.autograd.Function):
+    """Attention whose backward pass computes the weights again and tells `collect` the mean over the heads of (gradient x weights)+."""
+
+    @staticmethod
+    def forward(ctx, query, key, value, module, mask, named, collect):
+        ctx.save_for_backward(query, key, value)
+        ctx.called = module, mask, named.get("scaling"), named.get("is_causal"), collect
+        return as_always(module, query, key, value, mask, **named)[0]
+
+    @staticmethod
+    def backward(ctx, gradient):  # 1, queries, heads, size of a value
+        query, key, value = ctx.saved_tensors
+        module, mask, scaling, is_causal, collect = ctx.called
+        is_causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
+        heads, groups = query.shape[1], key.shape[1]
+        scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+        to_query, to_key, to_value = torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
+        relevant = torch.zeros(query.shape[2], key.shape[2], device=query.device)
+        for group in range(groups):  # heads that share their keys
+            share = slice(group * heads // groups, (group + 1) * heads // groups)
+            part = mask if mask is None or mask.shape[1] == 1 else mask[:, share]
+            attention = weights(module, query[:, share], key[:, group : group + 1], part, scaling, is_causal)  # heads of the group, queries, keys
+            back = gradient[0, :, share].transpose(0, 1).float()
+            wanted = back @ value[0, group].float().T  # the gradient with respect to the weights
+            product = attention * wanted
+            relevant += product.clamp(min=0).sum(0)
+            scores = (product - attention * product.sum(-1, keepdim=True)) * scale  # through the softmax
+            to_query[0, share] = (scores @ key[0, group].float()).to(query.dtype)
+            to_key[0, group] = (scores.transpose(1, 2) @ query[0, share].float()).sum(0).to(key.dtype)
+            to_value[0, group] = (attention.transpose(1, 2) @ back).sum(0).to(value.dtype)
+        collect(relevant / heads)
+        return to_query, to_key, to_value, None, None, None, None
+
+
+def relevancy(network: PreTrainedModel, inputs: dict, token_id: int) -> Float[np.ndarray, " positions"]:
+    """What the last position's logit of one token hangs on: its row of R, never negative; the position itself holds 1 for R's identity.
+
+    Args:
+        inputs: the arguments of the language model for VT + TT and the words before this one.
+    """
+    row: list[Tensor] = []
+
+    def collect(relevant: Float[Tensor, "queries keys"]) -> None:
+        row[0] = row[0] + row[0] @ relevant
+
+    def attend(module, query, key, value, mask, **named):
+        return _Attended.apply(query, key, value, module, mask, named, collect), None
+
+    with torch.inference_mode(False), torch.enable_grad():
+        inputs = {name: _ordinary(value) for name, value in inputs.items()}
+        embeds = inputs["inputs_embeds"].requires_grad_()
+        with replacing(attend):
+            hidden = architecture.language_trunk(network)(**inputs, use_cache=False).last_hidden_state
+        logit = architecture.head(network, hidden[:, -1:])[0, -1, token_id]
+        last = torch.zeros(embeds.shape[1], device=embeds.device)
+        last[-1] = 1
+        row.append(last)
+        torch.autograd.grad(logit, embeds)
+    return to_numpy(row[0])
+
+
+def _ordinary(value):
+    """Tensors made in inference mode cannot take part in a backward pass; their copies can."""
+    if torch.is_tensor(value):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {name: _ordinary(each) for name, each in value.items()}
+    return type(value)(_ordinary(each) for each in value) if isinstance(value, (list, tuple)) else value
