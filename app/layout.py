@@ -7,7 +7,7 @@ from app import board
 from app.photo import merging, seen, side_by_side, transform
 from app.wire import data_url, packed
 
-PHOTO_SIDE = 896  # pixels, for the wire only
+PHOTO_SIDE = 768  # pixels, for the wire only
 NEUTRAL = (128, 128, 128)  # the colour of what has no place
 
 

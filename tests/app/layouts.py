@@ -66,3 +66,29 @@ def tokens(of: vlm.Patches, merge: int = 1, row_ends: bool = False, queries: int
     photos[sources.max(1) < 0] = 0
     embeddings = np.random.default_rng(0).normal(size=(len(sources), WIDTH)).astype(np.float32)
     return vlm.VisualTokens(embeddings, boxes_around(of.boxes, sources).astype(np.float32), sources, tuple(kinds), photos)
+
+
+LAYERS = 3
+
+
+def run(of: vlm.Patches, made: vlm.VisualTokens, images: list[Image.Image], sequence: bool = True, **others) -> vlm.Trace:
+    """A run with these patches and tokens, the rest drawn by chance.
+
+    Args:
+        sequence: the tokens stand in the sequence after two words; else beside it.
+        others: fields of `vlm.Sight` in place of those of an encoder with learned positions.
+    """
+    chance, n, v = np.random.default_rng(1), len(of.places), len(made.sources)
+    features = chance.normal(size=(LAYERS + 1, n, 8)).astype(np.float32)
+    encoder = dict(projections=features[0], position_embeddings=features[1], rotation=None, patch_features=features, prefix_features=features[:, :1], output_layers=(LAYERS,))
+    kept = dict(inputs={}, kept=None, stand_in_ids=())
+    sight = vlm.Sight(**encoder | kept | others, images=tuple(images), patches=of, encoder_output=features[-1], visual_tokens=made, stages=())
+    before, after = ("user", ":"), ("What", "?")
+    places = np.arange(v) + len(before) if sequence else None
+    count = v if sequence else 0
+    positions = np.array([0, 1, count + 2, count + 3])
+    text = vlm.TextTokens(np.arange(4), before + after, chance.normal(size=(4, WIDTH)).astype(np.float32), positions)
+    fused = np.zeros((count + 4, WIDTH), np.float32)
+    roles = ("template", "template", *["visual"] * count, "question", "question")
+    tokens_ = vlm.VisualTokens(made.embeddings, made.boxes, made.sources, made.kinds, made.photos, places)
+    return vlm.Trace(sight, "What?", "user: What?", tokens_, text, np.arange(count + 4), fused, roles, (), (), {})

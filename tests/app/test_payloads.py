@@ -19,7 +19,7 @@ def trace(tiny_model, wide_photo):
 
 
 def picture(url: str) -> Image.Image:
-    return Image.open(io.BytesIO(base64.b64decode(url.removeprefix("data:image/jpeg;base64,"))))
+    return Image.open(io.BytesIO(base64.b64decode(url.partition("base64,")[2])))
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_the_stages_have_the_shapes_of_the_arrays(trace):
 def test_every_visual_token_has_a_box_a_position_and_numbers(trace, record):
     count = len(trace.visual_tokens.embeddings)
     positions = unpacked(record["positions"])
-    assert len(unpacked(record["boxes"])) == len(positions) == record["rows"] * record["columns"] == count
+    assert len(unpacked(record["boxes"])) == len(positions) == len(unpacked(record["token_cells"])) == count
     assert all(trace.roles[position] == "visual" for position in positions)
     arrays = {"x_p": trace.patches.pixels, "projection": trace.sight.projections, "X'": trace.encoder_output, "VT": trace.visual_tokens.embeddings}
     for name, rows in arrays.items():
@@ -72,7 +72,7 @@ def test_every_visual_token_has_a_box_a_position_and_numbers(trace, record):
 
 def test_the_boxes_tile_the_part_of_the_photo_that_was_received(record):
     boxes = unpacked(record["boxes"])
-    top, left, bottom, right = record["received_box"]
+    top, left, bottom, right = record["pictures"][0]["box"]
     assert boxes[:, :2].min(0) == pytest.approx([top, left], abs=0.01) and boxes[:, 2:].max(0) == pytest.approx([bottom, right], abs=0.01)
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     assert areas.sum() == pytest.approx((bottom - top) * (right - left), rel=1e-3)
@@ -81,12 +81,13 @@ def test_the_boxes_tile_the_part_of_the_photo_that_was_received(record):
 def test_the_pictures_are_the_photo_and_what_the_model_received(trace, record):
     assert picture(record["photo"]).size == trace.image.size
     received = picture(record["received"])
-    assert (received.height, received.width) == trace.patches.received.shape[:2]
-    assert np.abs(np.asarray(received).astype(int) - trace.patches.received).mean() < 3  # JPEG
+    shown = trace.patches.pictures[0].received
+    assert [received.height, received.width] == record["received_size"] == list(shown.shape[:2])
+    assert np.abs(np.asarray(received).astype(int) - shown).mean() < 3  # JPEG
 
 
 def test_the_transform_is_told_in_words(tiny_models, wide_photo):
-    cropped, squashed = (payloads.transform(tiny_models("clip", resize).encode(wide_photo, "What?")) for resize in ("crop", "squash"))
+    cropped, squashed = (payloads.record("key", tiny_models("clip", resize).encode(wide_photo, "What?"))["transform"] for resize in ("crop", "squash"))
     assert "150 × 90 pixels was scaled to 56 × 56" in cropped and "40 % of it, the dark margins, was cut off" in cropped
     assert "1.67 times taller" in squashed and "nothing was cut off" in squashed
     assert "4 × 4 = 16 patches of 14 × 14 pixels" in cropped
@@ -114,13 +115,14 @@ def test_the_plane_holds_every_token_in_order(trace, record):
 
 
 def test_the_prompt_is_told_before_and_after_the_photo(trace, record):
-    before, after = record["prompt"]
+    before, count, after = record["prompt"]
+    assert count == len(trace.visual_tokens.embeddings)
     assert trace.question in after and trace.question not in before
     assert before + after == "".join(trace.text_tokens.token_strings)
 
 
 def test_the_colour_of_a_point_is_the_mean_of_its_patch(trace, record):
-    first = trace.patches.received[: trace.patches.size, : trace.patches.size].reshape(-1, 3).mean(0).round().astype(int)
+    first = trace.patches.pictures[0].received[: trace.patches.size, : trace.patches.size].reshape(-1, 3).mean(0).round().astype(int)
     assert unpacked(record["colours"])[0].tolist() == first.tolist()
 
 
