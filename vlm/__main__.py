@@ -17,7 +17,8 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(prog="python -m vlm", description="Look inside a vision-language model as it answers a question about a photo.")
     result.add_argument("photo", help="an image file")
     result.add_argument("question", help="what to ask about it")
-    result.add_argument("--model", default="embedded", help="'embedded' or the folder of a LLaVA checkpoint (default: %(default)s)")
+    result.add_argument("--model", default="embedded", help="'embedded', the folder of a checkpoint, or OWNER/NAME of a model on the hub (default: %(default)s)")
+    result.add_argument("--four-bit", action="store_true", help="weights in 4-bit, by bitsandbytes on an NVIDIA GPU")
     for field in fields(vlm.Decoding):
         result.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default, help="default: %(default)s")
     return result
@@ -35,7 +36,7 @@ def stage_table(trace: vlm.Trace) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 if an answer was printed, 2 if the input cannot be used (one sentence says why)."""
     options = vars(parser().parse_args(arguments))
-    photo, question, name = options.pop("photo"), options.pop("question"), options.pop("model")
+    photo, question, name, four_bit = options.pop("photo"), options.pop("question"), options.pop("model"), options.pop("four_bit")
     try:
         decoding = vlm.Decoding(**options)
         image = vlm.open_image(photo)
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 bar.set_description_str(message)
                 bar.update(TOTAL * fraction - bar.n)
 
-            model = vlm.load(name, progress)
+            model = vlm.load(name, progress, four_bit=four_bit)
         trace = model.encode(image, question)
         print(stage_table(trace))
         steps, shown = [], ""

@@ -225,6 +225,10 @@ def _fetch_all(reference: Reference, commit: str, files: list[RepoSibling], told
     repository = _repository(reference)
     folder = repository / "snapshots" / commit
     total = sum(each.size or 0 for each in files)
+    for each in files:
+        if (there := folder / each.rfilename).is_file() and each.size is not None and there.stat().st_size != each.size:  # cut off
+            there.resolve().unlink()
+            there.unlink(missing_ok=True)
     done = sum(each.size or 0 for each in files if (folder / each.rfilename).is_file())
     existing = next(path for path in (repository, *repository.parents) if path.is_dir())
     free = shutil.disk_usage(existing).free
