@@ -22,10 +22,10 @@ def open_view(page, name: str, beside: bool = False) -> None:
 
 
 def place(page, token: int, selector: str = "#received .overlay") -> dict:
-    """The middle of a token's patch in a picture of the whole grid, within the element."""
-    rows, columns = page.evaluate("[VTE.store.state.record.rows, VTE.store.state.record.columns]")
+    """The middle of a token's first cell in a picture of the whole board, within the element."""
+    rows, columns, cell = page.evaluate("token => { const { rows, columns, token_cells } = VTE.store.state.record; return [rows, columns, token_cells[token_cells.shape[1] * token]]; }", token)
     box = page.locator(selector).bounding_box()
-    return {"x": (token % columns + 0.5) * box["width"] / columns, "y": (token // columns + 0.5) * box["height"] / rows}
+    return {"x": (cell % columns + 0.5) * box["width"] / columns, "y": (cell // columns + 0.5) * box["height"] / rows}
 
 
 def press_patch(page, token: int, selector: str = "#received .overlay", **options) -> None:

@@ -70,13 +70,13 @@ def test_a_projection_that_is_not_to_be_had_is_refused(uploaded, layout):
         run(uploaded, layout=layout)
 
 
-def test_a_token_tells_its_rows_at_every_layer(uploaded, tiny_model):
+def test_a_patch_tells_its_rows_at_every_layer(uploaded, tiny_model):
     key = run(uploaded)[0][0]["run"]
     sight = tiny_model.see(vlm.open_image(uploaded))
     attention = tiny_model.encoder_attention(sight)
     rows = handlers.rows([key, 5, 2])
-    np.testing.assert_allclose(unpacked(rows["attention"]), attention.weights(2)[:, attention.prefix + 5, attention.prefix :], atol=1e-6)
-    np.testing.assert_allclose(unpacked(rows["rollout"]), attention.rollout(2, attention.prefix + 5)[attention.prefix :], atol=1e-6)
+    np.testing.assert_allclose(unpacked(rows["attention"]), attention.row(2, 5), atol=1e-6)
+    np.testing.assert_allclose(unpacked(rows["rollout"]), attention.rollout(2, 5), atol=1e-6)
     assert rows["elsewhere"] == pytest.approx(1 - unpacked(rows["attention"]).sum(1).mean(), abs=1e-4)
     assert unpacked(rows["cosine"])[5] == pytest.approx(1, abs=1e-5) and unpacked(rows["position_cosine"])[5] == pytest.approx(1, abs=1e-5)
     np.testing.assert_allclose(unpacked(rows["projection"]) + unpacked(rows["position"]), (sight.projections + sight.position_embeddings)[5], atol=1e-5)
