@@ -1,12 +1,13 @@
 """What the page waits for and keeps: the models, loaded behind the open page, and the last traces."""
 
+import hashlib
 import os
 import sys
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Generic, TypeVar
 
 import vlm
@@ -19,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Status:
-    """How far a background job is: `state` is "loading", "ready" or "failed"; `fraction` is 0 to 1."""
+    """How far a background job is: `state` is "loading", "ready", "failed" or "idle" (let go); `fraction` is 0 to 1."""
 
     state: str
     fraction: float
@@ -45,7 +46,7 @@ class Background(Generic[T]):
     def start(self) -> None:
         """Begin, if it has not begun, or begin again after a failure."""
         with self._changed:
-            if self._thread is None or (self._status.state == "failed" and not self._thread.is_alive()):
+            if self._thread is None or (self._status.state in ("failed", "idle") and not self._thread.is_alive()):
                 self._error = None
                 self._status = Status("loading", 0.0, f"loading the {self.name}")
                 self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
@@ -57,17 +58,29 @@ class Background(Generic[T]):
         Raises:
             vlm.VLMError: it could not be made; the next call tries again.
         """
-        self.start()
-        self.wait(lambda status: status.state != "loading")
-        if self._error is not None:
-            raise self._error
-        return self._value
+        while True:
+            self.start()
+            self.wait(lambda status: status.state != "loading")
+            with self._changed:
+                if self._status.state == "failed":
+                    raise self._error
+                if self._status.state == "ready":
+                    return self._value
 
     def wait(self, until: Callable[[Status], bool], timeout: float | None = None) -> Status:
         """Wait until the status satisfies `until` or `timeout` seconds have passed; the status then."""
         with self._changed:
             self._changed.wait_for(lambda: until(self._status), timeout)
             return self._status
+
+    def let_go(self) -> T | None:
+        """Keep the value no longer; the next `get` makes it again. Gives it to the caller, the last who holds it here."""
+        with self._changed:
+            value, self._value = self._value, None
+            if self._status.state == "ready":
+                self._status = Status("idle", 0.0, f"{self.name} not in memory")
+                self._changed.notify_all()
+            return value
 
     def _run(self) -> None:
         try:
@@ -91,12 +104,28 @@ class Background(Generic[T]):
 
 
 class Recent(Generic[T]):
-    """The last few values by key: what has not changed is not computed again."""
+    """The last few values by key: what has not changed is not computed again.
 
-    def __init__(self, size: int) -> None:
+    Args:
+        heavy: the values lie where a model computes; they are let go with their model, whose tag is in their keys.
+    """
+
+    _heavy: "weakref.WeakSet[Recent]" = weakref.WeakSet()
+
+    def __init__(self, size: int, heavy: bool = False) -> None:
         self._size = size
         self._values: OrderedDict[Hashable, T] = OrderedDict()
         self._lock = threading.Lock()
+        if heavy:
+            Recent._heavy.add(self)
+
+    @classmethod
+    def forget(cls, tag: str) -> None:
+        """Let go of what a model that is let go made."""
+        for recent in list(cls._heavy):
+            with recent._lock:
+                for key in [key for key in recent._values if tag in str(key)]:
+                    del recent._values[key]
 
     def known(self, key: Hashable) -> T | None:
         """The value if it is kept."""
@@ -165,19 +194,96 @@ _others: Recent[Background] = Recent(2)
 
 
 def contrastive_model(name: str):
-    """The contrastive model of this name: the page's own, or one of the two that were asked for last.
+    """The contrastive model of this name: the page's own, or one of the two that were asked for last. Whether a visitor may ask for it is for `handlers.permissions` to say.
 
     Raises:
         vlm.VLMError: it cannot be had.
     """
     if name == CONTRASTIVE:
         return contrastive.get()
-    if name.startswith("local-dir:") or Path(name).exists():
-        folder, allowed = Path(name.removeprefix("local-dir:")).resolve(), os.environ.get("VISUAL_TOKEN_EXPLORER_MODELS")
-        if not allowed or not folder.is_relative_to(Path(allowed).resolve()):
-            raise vlm.ModelError(f"Folders of this machine are not open to visitors ({name!r}); whoever serves the page names theirs in VISUAL_TOKEN_EXPLORER_MODELS.")
-        name = str(folder)
     return _others.get(name, lambda: Background("contrastive model", lambda progress: vlm.load_contrastive(name, progress=progress))).get()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A vision-language model as a visitor chose it."""
+
+    name: str
+    four_bit: bool = False
+
+    @property
+    def tag(self) -> str:
+        """What stands for it in the keys of what it made."""
+        return hashlib.blake2b(repr((self.name, self.four_bit)).encode(), digest_size=6).hexdigest()
+
+
+START = Choice(MODEL)
+RUNS_END = 60.0  # seconds that a model which is being replaced is waited for: runs under way keep theirs until they are done
+_chosen: dict[Choice, Background] = {}  # of these one is in memory, beside the embedded model
+_chosen_lock = threading.Lock()
+_one_at_a_time = threading.Lock()
+
+
+def choose(choice: Choice) -> Background:
+    """The job that brings a vision-language model: the page's own, the one beside it, or a new one, which takes the other's place once it is known to be a model."""
+    if choice == START:
+        return language
+    with _chosen_lock:
+        if choice not in _chosen:
+            _chosen[choice] = Background(f"model {choice.name}", lambda progress: _load_chosen(choice, progress))
+        return _chosen[choice]
+
+
+def language_model(choice: Choice):
+    """The vision-language model of this choice, loaded if it is not in memory.
+
+    Raises:
+        vlm.VLMError: it cannot be had.
+    """
+    return choose(choice).get()
+
+
+def made_by(tag: str):
+    """The vision-language model with this tag, if it is in memory; no other is let go for it.
+
+    Raises:
+        vlm.VLMError: it is not.
+    """
+    with _chosen_lock:
+        jobs = [language] if tag == START.tag else [job for choice, job in _chosen.items() if choice.tag == tag]
+    if not jobs or jobs[0].status.state == "idle":
+        raise vlm.VLMError("The model of this run is no longer in memory; load it again under Model and press Run to look further into it.")
+    return jobs[0].get()
+
+
+def _load_chosen(choice: Choice, progress: vlm.Progress):
+    with _one_at_a_time:
+        try:
+            return vlm.load(choice.name, progress, four_bit=choice.four_bit, make_room=lambda: _make_room(choice))
+        except vlm.VLMError:
+            with _chosen_lock:
+                _chosen.pop(choice, None)
+            raise
+
+
+def _make_room(coming: Choice) -> None:
+    """Let go of the models beside the embedded one, and wait until nobody computes with them any more."""
+    with _chosen_lock:
+        leaving = [(choice, job) for choice, job in _chosen.items() if choice != coming and job.status.state == "ready"]
+        for choice, _ in leaving:
+            del _chosen[choice]
+    if MODEL != "embedded":
+        leaving.append((START, language))
+    for choice, job in leaving:
+        gone, model = threading.Event(), job.let_go()
+        if model is None:
+            continue
+        weakref.finalize(model, gone.set)
+        del model
+        Recent.forget(choice.tag)
+        vlm.release_memory()
+        if gone.wait(RUNS_END):
+            vlm.release_memory()
 
 
 def start() -> None:

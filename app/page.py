@@ -91,6 +91,7 @@ def plane_controls() -> list[gr.components.Component]:
 def build() -> gr.Blocks:
     """The whole page."""
     with Page(title=TITLE, fill_width=True) as demo:
+        choice = gr.State(models.START)
         with gr.Row():
             gr.Markdown(INTRODUCTION, elem_classes="introduction")
             status = Panel("status")
@@ -104,6 +105,12 @@ def build() -> gr.Blocks:
                 with gr.Row():
                     go = gr.Button("Run", variant="primary", elem_id="run", min_width=80)
                     stop = gr.Button("Stop", elem_id="stop", min_width=80)
+                with gr.Accordion("Model", open=False, elem_id="models"):
+                    wanted = gr.Dropdown([(f"{models.MODEL} (here)", models.MODEL)], value=models.MODEL, allow_custom_value=True, label="Vision-language model", info="or OWNER/NAME of any model on the hub, with @REVISION if you like, or a folder", elem_id="language-model")
+                    with gr.Row():
+                        four_bit = gr.Checkbox(False, label="in 4-bit (NVIDIA GPU)", elem_id="four-bit", min_width=120)
+                        load = gr.Button("Load", elem_id="load", min_width=80)
+                    in_use = gr.Textbox(models.MODEL, label="In use", interactive=False, max_lines=2, elem_id="in-use")
                 with gr.Accordion("Questions to try", open=False):
                     gr.Examples(list(QUESTIONS), question, label="Click one", api_visibility="private")
                 settings = decoding_controls()
@@ -159,8 +166,10 @@ def build() -> gr.Blocks:
 
         demo.load(handlers.status, None, status, concurrency_limit=None, **PRIVATE, **QUIET)
         asked = [go.click, question.submit]
+        demo.load(handlers.offered, None, wanted, **PRIVATE, **QUIET)
+        load.click(handlers.choose, [wanted, four_bit], [status, choice, in_use], concurrency_id="loading", **PRIVATE, **QUIET)
         gr.on(asked, None, js=BUSY, **PRIVATE)
-        running = gr.on(asked, handlers.run, [image, question, *layout, *settings], [record, plane, answer, words], concurrency_id="model", **PRIVATE, **QUIET)
+        running = gr.on(asked, handlers.run, [image, question, choice, *layout, *settings], [record, plane, answer, words], concurrency_id="model", **PRIVATE, **QUIET)
         compared = [image, more, texts, template, ensemble, name, beside]
         running.success(handlers.compare, compared, [similarity, second], **PRIVATE, **QUIET)
         counted = handlers.ledger, [width, height], tokens
@@ -169,12 +178,12 @@ def build() -> gr.Blocks:
         running.failure(None, js=IDLE, **PRIVATE)
         stop.click(None, js=IDLE, cancels=[running], **PRIVATE)
         for control in layout:
-            (control.submit if isinstance(control, gr.Number) else control.input)(handlers.reproject, [image, question, *layout], plane, **PRIVATE, **QUIET)
+            (control.submit if isinstance(control, gr.Number) else control.input)(handlers.reproject, [image, question, choice, *layout], plane, **PRIVATE, **QUIET)
         examples.click(handlers.example_photos, None, more, **PRIVATE, **QUIET)
         trying = trial.experiment(handlers.experiment, None, trial, concurrency_id="model", **PRIVATE, **QUIET)
         stop.click(None, cancels=[trying], **PRIVATE)
         match.click(handlers.compare, compared, [similarity, second], **PRIVATE)
-        check.click(handlers.check, [image, question], differences, **PRIVATE)
+        check.click(handlers.check, [image, question, choice], differences, **PRIVATE)
         endpoints(image, question, settings, more, texts)
     return demo
 

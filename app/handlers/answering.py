@@ -13,13 +13,15 @@ from app.handlers.photos import digest, open_upload
 
 sights: models.Recent[vlm.Sight] = models.Recent(8)
 traces: models.Recent[vlm.Trace] = models.Recent(12)
-prefills: models.Recent = models.Recent(4)
+prefills: models.Recent = models.Recent(4, heavy=True)
 answers: models.Recent[vlm.Trace] = models.Recent(12)
 projections: models.Recent[vlm.Projection] = models.Recent(32)
 
 
-def encode(path: str | None, question: str) -> tuple[str, vlm.Trace]:
-    """The trace before its answer, from the last few if photo and question are the same, and its key. A photo is seen once, whatever is asked.
+def encode(path: str | None, question: str, choice: models.Choice = models.START) -> tuple[str, vlm.Trace]:
+    """The trace before its answer, from the last few if photo, question and model are the same, and its key. A photo is seen once, whatever is asked.
+
+    The key is that of the photo, a point, the tag of the model, a dash, and that of the question.
 
     Raises:
         vlm.VLMError: the photo or the question cannot be used.
@@ -27,11 +29,12 @@ def encode(path: str | None, question: str) -> tuple[str, vlm.Trace]:
     image = open_upload(path)
     if len(question) > MAX_QUESTION:
         raise vlm.QuestionError(f"The question has {len(question):,} characters, at most {MAX_QUESTION:,} are allowed; shorten it.")
-    model = models.language.get()
+    model = models.language_model(choice)
     model.check_question(question)
-    seen = digest(image)
+    seen = f"{digest(image)}.{choice.tag}"
     key = f"{seen}-{hashlib.blake2b(question.strip().encode(), digest_size=8).hexdigest()}"
-    return key, traces.get(key, lambda: model.ask(sights.get(seen, lambda: model.see(image)), question))
+    of = key if model.reads_question else seen  # a connector may read the question too
+    return key, traces.get(key, lambda: model.ask(sights.get(of, lambda: model.see(image, question)), question))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,14 +93,14 @@ def decoding(temperature: float, top_k: float, top_p: float, repetition_penalty:
 
 
 @shows_errors
-def run(path: str | None, question: str, method: str, dimensions: int, seed: float, neighbours: float, metric: str, *settings: float) -> Iterator[tuple]:
+def run(path: str | None, question: str, choice: models.Choice, method: str, dimensions: int, seed: float, neighbours: float, metric: str, *settings: float) -> Iterator[tuple]:
     """Stage views at once, then the answer token by token, then what the tokens are near to: (record, plane, answer, words)."""
     operator, plane = decoding(*settings), Plane.of(method, dimensions, seed, neighbours, metric)
-    key, trace = encode(path, question)
-    model, longest = models.language.get(), operator.max_new_tokens
+    model, longest = models.language_model(choice), operator.max_new_tokens  # this run's, whatever is chosen meanwhile
+    key, trace = encode(path, question, choice)
     # UMAP and t-SNE take seconds: a run begins with PCA
     first = plane if plane.method == "pca" else Plane(dimensions=plane.dimensions)
-    record = payloads.record(key, trace) | {"language_layers": model.language_layers}
+    record = payloads.record(key, trace) | {"language_layers": model.language_layers, "model": model.name}
     yield record, project(key, trace, first), payloads.answer((), False, longest), gr.skip()
     steps: list[vlm.Step] = []
     for step in model.decode(trace, operator, prefills.get(key, lambda: model.prefill(trace))):
@@ -112,10 +115,10 @@ def run(path: str | None, question: str, method: str, dimensions: int, seed: flo
 
 
 @shows_errors
-def reproject(path: str | None, question: str, method: str, dimensions: int, seed: float, neighbours: float, metric: str) -> dict:
+def reproject(path: str | None, question: str, choice: models.Choice, method: str, dimensions: int, seed: float, neighbours: float, metric: str) -> dict:
     """The same tokens by another method, with other settings."""
     plane = Plane.of(method, dimensions, seed, neighbours, metric)
-    key, trace = encode(path, question)
+    key, trace = encode(path, question, choice)
     return project(key, trace, plane)
 
 
@@ -131,8 +134,17 @@ def remembered(run: str) -> vlm.Trace:
     return trace
 
 
+def model_of(key: str):
+    """The model that made a run or an answer.
+
+    Raises:
+        vlm.VLMError: it is no longer in memory.
+    """
+    return models.made_by(str(key).partition("-")[0].partition(".")[2])
+
+
 @shows_errors
-def check(path: str | None, question: str) -> list[list[str]]:
+def check(path: str | None, question: str, choice: models.Choice) -> list[list[str]]:
     """Run the model's own forward beside what the page shows; the largest differences."""
-    _, trace = encode(path, question)
-    return [[entry.name, f"{entry.difference:.1e}" if entry.difference else "0 (identical)"] for entry in models.language.get().check(trace)]
+    _, trace = encode(path, question, choice)
+    return [[entry.name, f"{entry.difference:.1e}" if entry.difference else "0 (identical)"] for entry in models.language_model(choice).check(trace)]

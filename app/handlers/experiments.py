@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import gradio as gr
 
 import vlm
-from app import models, payloads
-from app.handlers.answering import answers
+from app import payloads
+from app.handlers.answering import answers, model_of
 from app.handlers.errors import shows_errors, whole_number
 
 CHANGES = {
@@ -36,7 +36,7 @@ def experiment(event: gr.EventData) -> Iterator[dict]:
     if kind in ("remove", "keep") and not tokens:
         raise vlm.VLMError("No token is selected; click some patches in the picture first.")
     changed = CHANGES[kind](trace, tokens, how, factor, seed)
-    model, ids = models.language.get(), [step.token_id for step in trace.steps]
+    model, ids = model_of(asked["answer"]), [step.token_id for step in trace.steps]
     after = model.score(changed, ids)
     steps: list[vlm.Step] = []
     # the new answer is greedy, whatever the old one was: chance must not look like an effect

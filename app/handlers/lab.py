@@ -9,6 +9,7 @@ from PIL import Image
 import vlm
 from app import models, payloads
 from app.handlers.errors import MAX_TEXT, MAX_TEXTS, asked_by_script, shows_errors, whole_number
+from app.handlers.permissions import check_contrastive
 from app.handlers.photos import check_count, digest, open_upload, readable
 
 picture_vectors: models.Recent[vlm.ImageEmbedding] = models.Recent(96)
@@ -47,7 +48,7 @@ def compare(path: str | None, more: Sequence[str] | None, lines: str, template: 
     texts, templates = check_texts(lines), [template.strip()] if template.strip() else []
     if templates and ensemble:
         templates = list(dict.fromkeys([*templates, *vlm.TEMPLATES]))
-    shown = [lab(each, images, texts, templates, notes) for each in (name, beside) if each]
+    shown = [lab(check_contrastive(each), images, texts, templates, notes) for each in (name, beside) if each]
     return shown[0], shown[1] if len(shown) > 1 else {}
 
 

@@ -2,11 +2,11 @@
 
 import vlm
 from app import models, payloads
-from app.handlers.answering import answers, remembered
+from app.handlers.answering import answers, model_of, remembered
 from app.handlers.errors import MAX_TEXT, asked_by_script, whole_number
 
-hidden_by_run: models.Recent = models.Recent(3)
-attentions: models.Recent = models.Recent(4)
+hidden_by_run: models.Recent = models.Recent(3, heavy=True)
+attentions: models.Recent = models.Recent(4, heavy=True)
 
 
 @asked_by_script
@@ -25,7 +25,7 @@ def rows(run: str, patch: int, number: int) -> dict:
         return payloads.rows(trace, patch, number)
     seen = run.partition("-")[0]  # the photo: another question changes nothing here
     try:
-        return payloads.rows(trace, patch, number, attentions.get(seen, lambda: models.language.get().encoder_attention(trace.sight)))
+        return payloads.rows(trace, patch, number, attentions.get(seen, lambda: model_of(run).encoder_attention(trace.sight)))
     except vlm.ModelError as error:  # an encoder without attention has everything else
         return payloads.rows(trace, patch, number, without=str(error))
 
@@ -43,7 +43,7 @@ def positions(trace: vlm.Trace):
 
 def hidden_states(run: str, trace: vlm.Trace):
     """The trace inside the language model, layer by layer."""
-    return hidden_by_run.get(run, lambda: models.language.get().hidden_states(trace))
+    return hidden_by_run.get(run, lambda: model_of(run).hidden_states(trace))
 
 
 @asked_by_script
@@ -51,7 +51,7 @@ def lens(run: str, token: int) -> dict:
     """What one visual token "says" at every layer of the language model."""
     trace = remembered(run)
     position = int(positions(trace)[whole_number(token, "token", len(trace.visual_tokens.embeddings))])
-    return {"layers": models.language.get().logit_lens(hidden_states(run, trace), position, payloads.WORDS)}
+    return {"layers": model_of(run).logit_lens(hidden_states(run, trace), position, payloads.WORDS)}
 
 
 @asked_by_script
@@ -61,7 +61,7 @@ def word_map(run: str, word: str, number: int) -> dict:
     at, hidden = positions(trace), hidden_states(run, trace)
     if not isinstance(word, str) or len(word) > MAX_TEXT:
         raise vlm.QuestionError(f"A word of at most {MAX_TEXT} characters can be looked for.")
-    read, values = models.language.get().word_map(hidden, whole_number(number, "layer", len(hidden)), at, word)
+    read, values = model_of(run).word_map(hidden, whole_number(number, "layer", len(hidden)), at, word)
     return {"word": read, "values": payloads.packed(values), "layers": len(hidden) - 1}
 
 

@@ -55,7 +55,7 @@ def test_another_layer_or_projection_does_not_run_the_model(uploaded, monkeypatc
     never(monkeypatch, "see", "ask", "prefill", "decode", "encoder_attention")
     assert set(handlers.rows([key, 4, 3])) > {"attention", "cosine"}
     assert handlers.layer([key, 2])["rgb"]["rgb"]["shape"] == [16, 3]
-    assert handlers.reproject(uploaded, QUESTION, "pca", 3, 0, 15, "cosine")["points"]["shape"][1] == 3
+    assert handlers.reproject(uploaded, QUESTION, models.START, "pca", 3, 0, 15, "cosine")["points"]["shape"][1] == 3
 
 
 def test_a_run_begins_with_pca_and_ends_with_the_projection_that_was_asked_for(uploaded):
@@ -121,7 +121,7 @@ def test_the_same_seed_gives_the_same_answer(uploaded):
 
 
 def test_the_page_agrees_with_the_models_own_forward(uploaded):
-    assert all(difference == "0 (identical)" or float(difference) < 1e-4 for _, difference in handlers.check(uploaded, QUESTION))
+    assert all(difference == "0 (identical)" or float(difference) < 1e-4 for _, difference in handlers.check(uploaded, QUESTION, models.START))
 
 
 @pytest.mark.parametrize(
