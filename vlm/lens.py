@@ -6,18 +6,38 @@ windows that show little in early layers.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from vlm import architecture
+from vlm.device import has_fast_bfloat16, to_numpy
 from vlm.errors import QuestionError
 from vlm.text_tokens import token_string
 
 Reading = tuple[str, float]  # a vocabulary entry, and how strongly it is said
+SHORTEST = 4  # letters of a piece of a word that says something alone
+SPARE = 11  # more words than are asked for that are computed again
+AT_ONCE = 64 * 2**20  # bytes of logits in float32 that a table holds at a time
+
+
+@dataclass(frozen=True)
+class LensTable:
+    """The logit lens of many positions at every layer.
+
+    Attributes:
+        token_ids: the most probable vocabulary entries, best first.
+        probabilities: theirs.
+        normaliser: log of the sum of e^logit over the vocabulary: e^(a word's logit - this) is the word's probability.
+    """
+
+    token_ids: Int[np.ndarray, "layers rows count"]
+    probabilities: Float[np.ndarray, "layers rows count"]
+    normaliser: Float[np.ndarray, "layers rows"]
 
 
 def embedding_lens(model: PreTrainedModel, tokenizer, rows: Float[np.ndarray, "rows D"], count: int) -> tuple[tuple[Reading, ...], ...]:
@@ -36,13 +56,66 @@ def normed(model: PreTrainedModel, hidden: Float[np.ndarray, "layers rows D"], l
 
 def probabilities(model: PreTrainedModel, hidden: Float[np.ndarray, "layers rows D"], layer: int) -> Float[Tensor, "rows vocab"]:
     """The next-token distribution if the language model stopped after `layer`."""
-    return model.get_output_embeddings()(normed(model, hidden, layer)).float().softmax(-1)
+    return architecture.head(model, normed(model, hidden, layer)).float().softmax(-1)
+
+
+def table(model: PreTrainedModel, hidden: Float[np.ndarray, "layers rows D"], count: int) -> LensTable:
+    """See `VisionLanguageModel.lens_table`. Goes layer by layer and, within one, so many rows at a time that their logits take 64 MiB."""
+    output = model.get_output_embeddings()
+    plain = getattr(output, "bias", None) is None and getattr(model.config.get_text_config(), "final_logit_softcapping", None) is None
+    quick = plain and output.weight.device.type == "cpu" and output.weight.dtype == torch.float32 and has_fast_bfloat16()
+    coarse = output.weight.bfloat16() if quick else None
+    rows = max(1, AT_ONCE // (4 * len(output.weight)))
+    ids, chances, sums = [], [], []
+    for layer in range(len(hidden)):
+        for part in normed(model, hidden, layer).split(rows):
+            logits = architecture.head(model, part).float() if coarse is None else _nearly(part, output.weight, coarse, count)
+            values, words = logits.topk(count)
+            total = logits.logsumexp(-1)
+            ids.append(to_numpy(words))
+            chances.append(to_numpy((values - total[:, None]).exp()))
+            sums.append(to_numpy(total))
+    shape = hidden.shape[:2]
+    return LensTable(*(np.concatenate(parts).reshape(*shape, *parts[0].shape[1:]) for parts in (ids, chances, sums)))
+
+
+def _nearly(rows: Float[Tensor, "rows D"], weight: Float[Tensor, "vocab D"], coarse: Tensor, count: int) -> Float[Tensor, "rows vocab"]:
+    """Logits in bfloat16, which some CPUs multiply several times faster, with the largest ones computed again in float32.
+
+    The words that a table names are float32's unless one of them is not among the `count` + 11 largest in bfloat16; the sum over the
+    vocabulary, where the small ones' errors cancel, is right to about a thousandth.
+    """
+    logits = (rows.bfloat16() @ coarse.T).float()
+    words = logits.topk(min(count + SPARE, logits.shape[1])).indices
+    return logits.scatter_(1, words, torch.einsum("rd,rkd->rk", rows, weight[words]))
+
+
+def word_probabilities(model: PreTrainedModel, hidden: Float[np.ndarray, "layers rows D"], table: LensTable, token_ids: Sequence[int]) -> Float[np.ndarray, "layers rows words"]:
+    """The probability of some vocabulary entries at every position and layer of a table: as many products as there are entries, not vocabulary."""
+    chosen = torch.tensor(list(token_ids), device=model.device)
+    logits = [to_numpy(architecture.head(model, normed(model, hidden, layer), chosen)) for layer in range(len(hidden))]
+    return np.exp(np.stack(logits) - table.normaliser[..., None])
 
 
 def logit_lens(model: PreTrainedModel, tokenizer, hidden: Float[np.ndarray, "layers D"], count: int) -> tuple[tuple[Reading, ...], ...]:
     """See `VisionLanguageModel.logit_lens`."""
     rows = torch.cat([normed(model, hidden[:, None], layer) for layer in range(len(hidden))])
-    return _readings(tokenizer, model.get_output_embeddings()(rows).float().softmax(-1), count)
+    return _readings(tokenizer, architecture.head(model, rows).float().softmax(-1), count)
+
+
+def word_ids(tokenizer, word: str) -> tuple[int, ...]:
+    """The vocabulary entries with which a word can begin: in a sentence, at its start, with a capital. Whole words, or pieces of at least four letters.
+
+    Raises:
+        QuestionError: there is no word, or this tokenizer cuts it into smaller pieces.
+    """
+    word = word.strip()
+    ids = [first_token(tokenizer, word), *(tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in (word, f" {word.capitalize()}", word.capitalize()))]
+    pieces = {number: token_string(tokenizer, number).strip() for number in ids}
+    telling = tuple(number for number, piece in pieces.items() if piece.lower() == word.lower() or len(piece) >= SHORTEST)
+    if not telling:
+        raise QuestionError(f"This model's tokenizer begins {word!r} with a piece of fewer than {SHORTEST} letters, which says nothing alone; take another word.")
+    return telling
 
 
 def first_token(tokenizer, word: str) -> int:
