@@ -33,19 +33,22 @@ class Background(Generic[T]):
     def __init__(self, name: str, make: Callable[[vlm.Progress], T]) -> None:
         self.name = name
         self._make = make
-        self._changed = threading.Condition()
+        self._changed = threading.Condition()  # its lock can be taken again by who holds it
         self._status = Status("loading", 0.0, f"loading the {name}")
         self._thread: threading.Thread | None = None
         self._value: T | None = None
         self._error: BaseException | None = None
+        self._retired = False
 
     @property
     def status(self) -> Status:
         return self._status
 
     def start(self) -> None:
-        """Begin, if it has not begun, or begin again after a failure."""
+        """Begin, if it has not begun, or begin again after a failure or when the value was let go."""
         with self._changed:
+            if self._retired:
+                return
             if self._thread is None or (self._status.state in ("failed", "idle") and not self._thread.is_alive()):
                 self._error = None
                 self._status = Status("loading", 0.0, f"loading the {self.name}")
@@ -53,7 +56,7 @@ class Background(Generic[T]):
                 self._thread.start()
 
     def get(self) -> T:
-        """The value, as soon as it is there.
+        """The value, as soon as it is there; None if it was retired.
 
         Raises:
             vlm.VLMError: it could not be made; the next call tries again.
@@ -62,10 +65,19 @@ class Background(Generic[T]):
             self.start()
             self.wait(lambda status: status.state != "loading")
             with self._changed:
-                if self._status.state == "failed":
-                    raise self._error
-                if self._status.state == "ready":
-                    return self._value
+                if self._status.state != "idle" or self._retired:
+                    return self.made()
+
+    def made(self) -> T | None:
+        """The value if it is there; nothing is begun or waited for.
+
+        Raises:
+            vlm.VLMError: it could not be made.
+        """
+        with self._changed:
+            if self._status.state == "failed":
+                raise self._error
+            return self._value
 
     def wait(self, until: Callable[[Status], bool], timeout: float | None = None) -> Status:
         """Wait until the status satisfies `until` or `timeout` seconds have passed; the status then."""
@@ -73,9 +85,10 @@ class Background(Generic[T]):
             self._changed.wait_for(lambda: until(self._status), timeout)
             return self._status
 
-    def let_go(self) -> T | None:
-        """Keep the value no longer; the next `get` makes it again. Gives it to the caller, the last who holds it here."""
+    def let_go(self, retire: bool) -> T | None:
+        """Keep the value no longer, and give it to the caller, the last who holds it here. The next `get` makes it again, unless it is retired."""
         with self._changed:
+            self._retired = retire
             value, self._value = self._value, None
             if self._status.state == "ready":
                 self._status = Status("idle", 0.0, f"{self.name} not in memory")
@@ -240,7 +253,9 @@ def language_model(choice: Choice):
     Raises:
         vlm.VLMError: it cannot be had.
     """
-    return choose(choice).get()
+    while (model := choose(choice).get()) is None:  # another visitor's took its place while it was waited for
+        pass
+    return model
 
 
 def made_by(tag: str):
@@ -251,9 +266,10 @@ def made_by(tag: str):
     """
     with _chosen_lock:
         jobs = [language] if tag == START.tag else [job for choice, job in _chosen.items() if choice.tag == tag]
-    if not jobs or jobs[0].status.state == "idle":
+    model = jobs[0].made() if jobs else None
+    if model is None:
         raise vlm.VLMError("The model of this run is no longer in memory; load it again under Model and press Run to look further into it.")
-    return jobs[0].get()
+    return model
 
 
 def _load_chosen(choice: Choice, progress: vlm.Progress):
@@ -275,7 +291,7 @@ def _make_room(coming: Choice) -> None:
     if MODEL != "embedded":
         leaving.append((START, language))
     for choice, job in leaving:
-        gone, model = threading.Event(), job.let_go()
+        gone, model = threading.Event(), job.let_go(retire=job is not language)
         if model is None:
             continue
         weakref.finalize(model, gone.set)

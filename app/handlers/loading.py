@@ -40,7 +40,8 @@ def choose(name: str, four_bit: bool) -> Iterator[tuple]:
     job.start()
     for progress in follow((models.language, models.contrastive, models.umap, *([] if job is models.language else [job]))):
         yield progress, gr.skip(), gr.skip()
-    yield gr.skip(), choice, job.get().name
+    model = job.made()  # None if another visitor's took its place already: the next run brings it back
+    yield gr.skip(), choice, model.name if model else choice.name
 
 
 def offered() -> dict:
@@ -48,7 +49,7 @@ def offered() -> dict:
     choices = [(f"{models.MODEL} (here)", models.MODEL)] + ([("embedded", "embedded")] if models.MODEL != "embedded" else [])
     if hub_is_open_to() != "none":
         choices += [(described(model), model.name) for model in vlm.MODELS]
-    return gr.Dropdown(choices=choices)
+    return gr.update(choices=choices)
 
 
 def described(model: vlm.ListedModel) -> str:
