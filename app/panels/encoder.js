@@ -24,8 +24,9 @@ function draw({ record, rows, colours: all, layer }) {
   if (!record) { for (const map of Object.values(maps)) map.show(null); return; }
   const { layers } = record, last = layers.norms.shape[0] - 1;
   slider.max = last; slider.value = layer;
+  slider.disabled = !last;
   slider.setAttribute('aria-valuetext', layer ? 'layer ' + layer : 'before layer 1');
-  find('.which').textContent = layer ? layer + ' of ' + last : 'before layer 1';
+  find('.which').textContent = !last ? 'its output' : layer ? layer + ' of ' + last : 'before layer 1';
   const norms = layerOf(layers.norms, layer), limit = layers.limit[layer], outliers = norms.reduce((found, norm, i) => (norm > limit ? [...found, i] : found), []);
   const tint = all && !all.error && all.about[0] === layer && all[background.checked ? 'foreground' : 'rgb'];
   const there = rows && !rows.error && rows.about[0] === patch && rows.about[1] === layer, looks = there && rows.attention;
@@ -40,7 +41,7 @@ function draw({ record, rows, colours: all, layer }) {
     rollout: looks ? { ...looked, values: rows.rollout, label: 'rollout of layers 1 to ' + layer } : null,
   };
   for (const [name, map] of Object.entries(maps)) map.show(shown[name]);
-  const read = !layers.read.length ? '' : layers.read.length > 1 ? 'X\u2032 is layers ' + layers.read.join(', ') + ' side by side. ' : 'X\u2032 is layer ' + layers.read[0] + '. ';
+  const read = !last || !layers.read.length ? '' : layers.read.length > 1 ? 'X\u2032 is layers ' + layers.read.join(', ') + ' side by side. ' : 'X\u2032 is layer ' + layers.read[0] + '. ';
   find('.registers').textContent = read + (outliers.length
     ? outliers.length + ' of ' + norms.length + ' patches are outliers (“registers”), longer than three times the median, ' + limit.toFixed(1) + ': ' + outliers.slice(0, 8).join(', ') + (outliers.length > 8 ? ' …' : '')
     : 'No patch is longer than three times the median (' + limit.toFixed(1) + '): no outlier (“register”) tokens in this layer.');

@@ -1,0 +1,172 @@
+"""The page on families that lay their tokens out differently: merged patches, tiles, row ends, queries. In a real browser, on tiny models."""
+
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+import vlm
+from app import models
+from tests.app.browsing import ask, expect, expect_selected, open_view, press_patch
+from tests.families import tiny_family
+from tests.tiny import photo
+
+QUESTION = "What is in this image?"
+SEEDS = {"qwen2_5_vl": 11, "smolvlm": 12, "llava_next": 13, "blip_2": 14, "pixtral": 15, "fast_vlm": 16}  # each its own photo: nothing is known of it yet
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory):
+    """`vlm.load` of a tiny checkpoint of a family, once."""
+    loaded = {}
+
+    def model(name: str):
+        if name not in loaded:
+            loaded[name] = vlm.load(tiny_family(tmp_path_factory.mktemp(name), name))
+        return loaded[name]
+
+    return model
+
+
+@pytest.fixture
+def shown(url, visit, family, tmp_path, monkeypatch):
+    """Open the page with a family's model and ask; gives the page and the trace that it shows."""
+
+    @contextmanager
+    def window(name: str, height: int = 90, width: int = 150):
+        model, path = family(name), tmp_path / f"{name}.png"
+        photo(height, width, seed=SEEDS[name]).save(path)
+        monkeypatch.setattr(models, "language", models.Background("language", lambda progress: model))
+        with visit(url) as page:
+            ask(page, path, QUESTION)
+            yield page, model.encode(vlm.open_image(path), QUESTION)
+
+    return window
+
+
+def told(page) -> str:
+    return page.inner_text("#received .where")
+
+
+def press_pixel(page, x: float, y: float, image: vlm.Sight) -> None:
+    """Click a pixel of the photo in the view that shows the photo itself."""
+    page.locator("#received [data-view=photo]").click()
+    page.wait_for_function("document.querySelector('#received .picture').src === VTE.store.state.record.photo")
+    box = page.locator("#received .overlay").bounding_box()
+    page.locator("#received .overlay").click(position={"x": x / image.image.width * box["width"], "y": y / image.image.height * box["height"]})
+
+
+def test_a_token_of_several_patches_gives_the_patch_under_the_pointer_and_lets_one_step_through_them(shown):
+    with shown("qwen2_5_vl") as (page, trace):
+        n, (v, merged) = len(trace.patches.places), trace.visual_tokens.sources.shape
+        assert merged == 4 and n == 4 * v
+        expect(page.locator("#stage-strip .change:not(:empty)")).to_have_text(f"N {n} → V {v}")
+        press_patch(page, 4)
+        expect_selected(page, 4)
+        sources = trace.visual_tokens.sources[4].tolist()
+        assert page.evaluate("VTE.focusPatch()") == sources[0]
+        open_view(page, "patches")
+        expect(page.locator("#view-patches .steps")).to_contain_text(f"patch {sources[0]}, number 1 of the 4 of visual token 4")
+        page.get_by_label("the next patch").click()
+        page.wait_for_function("patch => VTE.store.state.rows && VTE.store.state.rows.about[0] === patch", arg=sources[1])
+        np.testing.assert_allclose(page.evaluate("Array.from(VTE.store.state.rows.pixels)"), trace.patches.pixels[sources[1]], atol=1e-6)
+        open_view(page, "connector")
+        expect(page.locator("#view-connector .made-of")).to_have_text(f"Visual token 4 is made of patches {', '.join(map(str, sources))}.")
+        page.locator("#view-connector .map-frame").first.hover(position={"x": 2, "y": 2})
+        expect(page.locator("#view-connector .made-of")).to_contain_text("Visual token 0 is made of")
+        expect(page.locator("#view-connector .mark.hover")).to_have_count(4)  # the same token in each of the four maps
+
+
+def test_a_rotary_encoder_says_so_and_shows_the_rotation(shown):
+    with shown("pixtral") as (page, trace):
+        press_patch(page, 6)
+        open_view(page, "positions")
+        expect(page.locator("#view-positions .view-words").first).to_contain_text("rotary positions")
+        expect(page.locator("#view-positions .dials")).to_be_visible()
+        np.testing.assert_allclose(page.evaluate("Array.from(VTE.store.state.rows.rotation)"), trace.sight.rotation[6], atol=1e-6)
+        expect(page.locator("#view-positions .map:not([hidden])")).to_have_count(1)
+
+
+def test_a_pixel_of_the_photo_finds_the_tile_that_shows_it_and_the_arrow_keys_cross_the_gap(shown):
+    with shown("smolvlm") as (page, trace):
+        tiles = [picture for picture in trace.patches.pictures if picture.name.startswith("tile")]
+        assert len(tiles) > 1 and len(trace.patches.pictures) == len(tiles) + 1
+        x, y = 0.9 * trace.image.width, 0.1 * trace.image.height
+        press_pixel(page, x, y, trace)
+        token, patch = page.evaluate("[VTE.store.focus(), VTE.focusPatch()]")
+        (top, left, bottom, right), picture = trace.visual_tokens.boxes[token], trace.patches.pictures[trace.patches.places[patch, 0]]
+        assert top <= y < bottom and left <= x < right and picture in tiles and patch in trace.visual_tokens.sources[token]
+        assert picture.name in told(page)
+        page.locator("#received [data-view=received]").click()
+        page.focus("#received .overlay")
+        names = []
+        for _ in range(6):
+            page.keyboard.press("ArrowLeft")
+            page.evaluate("new Promise(requestAnimationFrame)")
+            names.append(told(page).partition(" of tile ")[2][:4])
+        assert picture.name.removeprefix("tile ")[:4] in names and len(set(names)) > 1
+        for name in ("encoder", "connector", "space", "sequence"):
+            open_view(page, name)
+        expect_selected(page, page.evaluate("VTE.store.focus()"))
+
+
+def test_a_token_that_ends_a_row_and_a_patch_of_the_margin_say_what_they_are(shown):
+    with shown("llava_next") as (page, trace):
+        newline = trace.visual_tokens.kinds.index("newline")
+        press_patch(page, newline)
+        expect_selected(page, newline)
+        expect(page.locator("#inspector .where")).to_contain_text("a newline token")
+        expect(page.locator("#inspector .numbers tbody tr")).to_have_count(1)  # a token, but no pixels and no features
+        open_view(page, "patches")
+        expect(page.locator("#view-patches .hint")).to_contain_text("is a newline token")
+        open_view(page, "sequence")
+        expect(page.locator("#view-sequence .told")).to_contain_text("a newline token")
+        unused = sorted(set(range(len(trace.patches.places))) - set(trace.visual_tokens.sources.ravel().tolist()))
+        assert unused
+        cell, rows, columns = page.evaluate("patch => { const { cells, rows, columns } = VTE.store.state.record; return [cells[patch], rows, columns]; }", unused[0])
+        box = page.locator("#received .overlay").bounding_box()
+        page.locator("#received .overlay").click(position={"x": (cell % columns + 0.5) * box["width"] / columns, "y": (cell // columns + 0.5) * box["height"] / rows})
+        expect_selected(page)
+        expect(page.locator("#inspector .where")).to_contain_text(f"patch {unused[0]} ·")
+        expect(page.locator("#inspector .where")).to_contain_text("no visual token is made of it")
+
+
+def test_queries_stand_on_a_shelf_and_say_that_they_have_no_place(shown):
+    with shown("blip_2") as (page, trace):
+        count = len(trace.visual_tokens.kinds)
+        expect(page.locator("#received .shelf")).to_have_text(f"The squares below the picture are {count} tokens that have no place in the photo.")
+        press_patch(page, count - 1)
+        expect_selected(page, count - 1)
+        expect(page.locator("#inspector .where")).to_contain_text("a query token: a learned question to the whole photo; it has no place of its own")
+        open_view(page, "connector")
+        expect(page.locator("#view-connector .merge")).to_contain_text(f"{count} learned queries each read all {len(trace.patches.places)} patches")
+        open_view(page, "encoder")
+        expect(page.locator("#view-encoder .hint")).to_contain_text("is a query token")
+        open_view(page, "space")
+        page.locator("#view-space .colour").select_option("position")
+        expect(page.locator("#view-space .key")).to_contain_text("grey without a place")
+        press_patch(page, 0, "#received .overlay")
+        expect_selected(page, 0)
+
+
+def test_tokens_beside_the_sequence_are_shown_beside_it(url, visit, picture):
+    with visit(url) as page:
+        ask(page, picture, QUESTION)
+        page.evaluate("() => { const { record } = VTE.store.state; VTE.store.set({ record: { ...record, positions: null, prompt: ['user: what?'] } }); }")
+        open_view(page, "sequence")
+        expect(page.locator("#view-sequence .ribbon")).to_contain_text("beside it, read by cross-attention")
+        expect(page.locator("#view-sequence .told")).to_contain_text("the picture takes no position of the sequence")
+        expect(page.locator("#answer .prompt")).to_contain_text("16 visual tokens, beside it")
+        press_patch(page, 3)
+        expect_selected(page, 3)
+
+
+def test_an_encoder_of_convolutions_is_told_no_positions_and_has_no_attention(shown):
+    with shown("fast_vlm") as (page, trace):
+        press_patch(page, 3)
+        open_view(page, "positions")
+        expect(page.locator("#view-positions .head")).to_contain_text("told no positions")
+        expect(page.locator("#view-positions .strip-row")).to_have_count(1)  # the pixels, and nothing made of them alone
+        open_view(page, "encoder")
+        expect(page.locator("#view-encoder .hint")).not_to_be_empty()
+        expect(page.locator("#view-encoder .which")).to_have_text("its output")
