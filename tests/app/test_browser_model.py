@@ -1,0 +1,69 @@
+"""Another vision-language model, chosen on the page, in a real browser."""
+
+import pytest
+
+import vlm
+from app import models
+from app.handlers import permissions
+from tests.app.browsing import ask, expect
+from tests.tiny import tiny_llava
+
+NASTY = "/<img src=x onerror=window.broken=1>"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Another tiny checkpoint, open to visitors."""
+    monkeypatch.setenv(permissions.FOLDER_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(models, "_chosen", {})
+    monkeypatch.setattr(models, "RUNS_END", 0.0)
+    return tiny_llava(tmp_path / "another", "siglip", seed=4)
+
+
+def load(page, name: str) -> None:
+    """Type a name into the list of models and press Load."""
+    if not page.locator("#load").is_visible():
+        page.locator("#models").get_by_role("button", name="Model").click()
+    page.fill("#language-model input", name)
+    page.press("#language-model input", "Tab")
+    page.click("#load")
+
+
+def test_another_model_answers_on_the_page_and_the_earlier_run_stays(url, visit, picture, folder):
+    question = "What is in this image?"
+    expected = vlm.load(folder).trace(vlm.open_image(picture), question, vlm.Decoding(max_new_tokens=32)).answer
+    with visit(url) as page:
+        ask(page, picture, question)
+        first = page.inner_text("#answer .tokens")
+        load(page, str(folder))
+        expect(page.locator("#in-use textarea")).to_have_value(str(folder))
+        expect(page.locator("#status")).to_contain_text(f"model {folder} ready")
+        assert page.inner_text("#answer .tokens") == first
+        ask(page, picture, f"{question} ")
+        page.wait_for_function("name => VTE.store.state.record.model === name", arg=str(folder))
+        page.wait_for_function("answer => VTE.store.state.answer.answer === answer", arg=expected)
+        load(page, models.MODEL)
+        expect(page.locator("#in-use textarea")).not_to_have_value(str(folder))
+
+
+def test_a_model_that_cannot_be_loaded_is_told_as_text_and_nothing_is_lost(url, visit, picture, folder):
+    (folder / "config.json").write_text("{}")
+    with visit(url) as page:
+        ask(page, picture, "What is in this image?")
+        parts = ("#answer .tokens", "#stage-strip")
+        before = {part: page.inner_text(part) for part in parts}
+        load(page, str(folder))
+        expect(page.locator("#status .failed")).to_contain_text("does not read images and text")
+        expect(page.locator("#in-use textarea")).to_have_value(models.MODEL)
+        load(page, NASTY)
+        expect(page.get_by_text("are not open to visitors").first).to_be_visible()
+        assert {part: page.inner_text(part) for part in parts} == before
+        assert page.evaluate("window.broken") is None
+        ask(page, picture, "And now?")
+
+
+def test_the_list_shows_what_each_model_needs(url, visit):
+    with visit(url) as page:
+        page.locator("#models").get_by_role("button", name="Model").click()
+        page.click("#language-model input")
+        expect(page.get_by_text("SmolVLM-256M-Instruct · 256 M parameters · 0.5 GB").first).to_be_visible()
