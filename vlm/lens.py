@@ -104,12 +104,12 @@ def logit_lens(model: PreTrainedModel, tokenizer, hidden: Float[np.ndarray, "lay
 
 
 def word_ids(tokenizer, word: str) -> tuple[int, ...]:
-    """The vocabulary entries with which a word can begin: in a sentence, at its start, with a capital. Whole words, or pieces of at least four letters.
+    """The vocabulary entries with which a word (the last of several) can begin: in a sentence, at its start, with a capital. Whole words, or pieces of at least four letters.
 
     Raises:
         QuestionError: there is no word, or this tokenizer cuts it into smaller pieces.
     """
-    word = word.strip()
+    word = (word.split() or [""])[-1]
     ids = [first_token(tokenizer, word), *(tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in (word, f" {word.capitalize()}", word.capitalize()))]
     pieces = {number: token_string(tokenizer, number).strip() for number in ids}
     telling = tuple(number for number, piece in pieces.items() if piece.lower() == word.lower() or len(piece) >= SHORTEST)

@@ -48,6 +48,11 @@ class Case:
         return self.model.hidden_states(self.trace)
 
     @cached_property
+    def table(self) -> Any:
+        """The logit lens of every visual token at every layer."""
+        return self.model.lens_table(self.hidden, self.positions)
+
+    @cached_property
     def prefill(self) -> Any:
         """What the language model keeps of VT + TT."""
         return self.model.prefill(self.trace)

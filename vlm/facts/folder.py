@@ -14,11 +14,12 @@ from vlm.errors import ImageError, VLMError
 from vlm.facts.finding import CANNOT, SEEN, Case, Fact, Finding
 from vlm.facts.table import FACTS
 from vlm.images import open_image
-from vlm.projection import pca_colours
+from vlm.projection import components
 from vlm.records import Sight
 
 QUESTION = "What is in this image?"
 ABSENT, GROUP, CONFIDENCE = 8, 10, 0.95  # words of other photos; photos of one group for what is about several
+QUARTER = 0.25  # of the visual tokens at most count as the thing's
 
 
 @dataclass(frozen=True)
@@ -86,16 +87,19 @@ def read(folder: Path, most: int, seed: int = 0) -> list[Photo]:
 
 
 def foreground(sight: Sight) -> np.ndarray:
-    """The visual tokens that show what is not background: made of patches that lie, more than half of them, off the side of the first principal component on which the border lies."""
+    """The visual tokens that most likely show the thing: the quarter that lies furthest along the patches' first principal component, on the side that is not the border's."""
     places = sight.patches.places
     edge = np.zeros(len(places), bool)
     for number, picture in enumerate(sight.patches.pictures):
         of = places[:, 0] == number
-        edge |= of & ((places[:, 1] % (picture.rows - 1 or 1) == 0) | (places[:, 2] % (picture.columns - 1 or 1) == 0))
-    inside = pca_colours(sight.encoder_output, edge).foreground
+        edge |= of & (np.isin(places[:, 1], (0, picture.rows - 1)) | np.isin(places[:, 2], (0, picture.columns - 1)))
+    along = components(sight.encoder_output, 1).points[:, 0]
+    along = along if (along[edge] > 0).mean() <= 0.5 else -along
     sources = sight.visual_tokens.sources
     made = sources >= 0
-    return np.flatnonzero((inside[sources] & made).sum(1) > made.sum(1) / 2)
+    mean = np.where(made.any(1), (along[sources] * made).sum(1) / np.maximum(made.sum(1), 1), -np.inf)
+    furthest = np.argsort(-mean, kind="stable")[: max(1, round(QUARTER * len(mean)))]
+    return np.sort(furthest[mean[furthest] > 0])
 
 
 def rates(

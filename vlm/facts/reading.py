@@ -23,8 +23,7 @@ def readable_with_depth(case: Case) -> Outcome:
     from vlm import lens
 
     ids, chosen = set(lens.word_ids(case.model.processor.tokenizer, case.word())), list(case.chosen())
-    table = case.model.lens_table(case.hidden, case.positions[chosen])
-    named = np.isin(table.token_ids, list(ids)).any(2).mean(1)  # a share for each layer
+    named = np.isin(case.table.token_ids[:, chosen], list(ids)).any(2).mean(1)  # a share for each layer
     layers = len(named) - 1
     deep, early = named[layers // 2 + 1 :], named[: layers // 4 + 1]
     best = layers // 2 + 1 + int(deep.argmax())
@@ -133,7 +132,7 @@ def sure_of_what_is_there(case: Case) -> Outcome:
     if not there or not away:
         raise Untestable("This model's tokenizer cuts the words into pieces that say nothing alone; name the thing with a common word.")
     wanted = [number for word in (*there, *away) for number in ids[word]]
-    chances = case.model.word_probabilities(case.hidden, case.positions, case.model.lens_table(case.hidden, case.positions), wanted)
+    chances = case.model.word_probabilities(case.hidden, case.positions, case.table, wanted)
     most, surest = chances.reshape(-1, chances.shape[2]).max(0), {}
     for word in (*there, *away):
         surest[word], most = float(most[: len(ids[word])].max()), most[len(ids[word]) :]

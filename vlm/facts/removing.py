@@ -80,7 +80,7 @@ def attention_is_weak(case: Case) -> Outcome:
 def telling(steps: Sequence[Step], words: Sequence[str]) -> Step | None:
     """The first word of the answer that is one of `words`; else the first that says something; else the first."""
     said = [(step.token_string.strip().lower(), step) for step in steps if not step.is_end]
-    named = [step for text, step in said if text and any(word.lower().startswith(text) and len(text) > 2 for word in words)]
+    named = [step for text, step in said if text and any(word.lower().split()[-1].startswith(text) and len(text) > 2 for word in words)]
     content = [step for text, step in said if len(text) > 2 and text.isalpha() and text not in EMPTY]
     return next(iter([*named, *content, *(step for _, step in said)]), None)
 
