@@ -212,6 +212,9 @@ def tiny_family(folder: Path, name: str, seed: int = 0) -> Path:
     for module in (ROWS[config.model_type].connector, "language_projection"):
         for parameter in model.get_submodule(module).parameters() if hasattr(model, module.split(".")[0]) else ():
             torch.nn.init.normal_(parameter, std=0.3)  # so that the photo changes the answer (Gemma 3's is all zeros at first)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d) and name == "fast_vlm":
+            torch.nn.init.kaiming_normal_(module.weight)  # or nothing of the photo is left after so many convolutions
     model.generation_config.eos_token_id = model.generation_config.pad_token_id = len(MARKS) - 1
     model.save_pretrained(folder)
     processor.save_pretrained(folder)

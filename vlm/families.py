@@ -44,6 +44,7 @@ class Family:
         reads: X' is what the "connector" is given, or what the "tower" gives (where the connector is called with something else).
         prompt: the words around a question for checkpoints without a chat template.
         per_question: the connector reads the question too, so that every question has its own visual tokens.
+        least: visual tokens of a photo; transformers' own forward fails on fewer.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Family:
     reads: str = "connector"
     prompt: str | None = None
     per_question: bool = False
+    least: int = 1
 
 
 def _qwen(name: str) -> Family:
@@ -84,7 +86,7 @@ FAMILIES = {
     "internvl": Family("InternVL", merge=lambda config: round(1 / config.downsample_ratio), reads="tower"),
     "paligemma": Family("PaliGemma", prompt="<image>answer en {question}"),
     "gemma3": Family("Gemma 3", merge=lambda config: config.vision_config.image_size // config.vision_config.patch_size // math.isqrt(config.mm_tokens_per_image)),
-    "mistral3": Family("Mistral 3", merge=lambda config: config.spatial_merge_size),
+    "mistral3": Family("Mistral 3", merge=lambda config: config.spatial_merge_size, least=2),
     "aya_vision": Family("Aya Vision", merge=lambda config: config.downsample_factor),
     "blip-2": _blip("BLIP-2", "Question: {question} Answer:", per_question=False),
     "instructblip": _blip("InstructBLIP", "{question}", per_question=True),

@@ -104,6 +104,8 @@ class VisionLanguageModel:
         size = architecture.patch_size(self.network)
         patches = lay_out(self.processor, {name: value.float().numpy() if value.is_floating_point() else value.numpy() for name, value in inputs.items()}, sizes, size)
         tokens = lay_tokens(architecture.family(self.network).tokens, self.network.config, patches, sizes, architecture.merge_size(self.network))
+        if len(tokens.kinds) < architecture.family(self.network).least * len(images):
+            raise ModelError(f"A photo of {sizes[0][1]} x {sizes[0][0]} pixels becomes too few visual tokens for this model; give a larger one.")
         cut = time.perf_counter()
         encoded = encode_image(self.network, self._on_device(inputs), torch.from_numpy(patches.places))
         if len(encoded.visual_tokens) != len(tokens.kinds):

@@ -1,0 +1,239 @@
+"""Every family, exactly: what is shown is what the model's own forward computes, and every token's box is where its pixels are."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+import vlm
+from tests.families import FAMILIES, tiny_family
+from tests.tiny import photo
+from vlm import architecture, attention
+
+QUESTION = "What is in this image?"
+SHAPES = {"square": (112, 112), "wide": (60, 170), "tall": (170, 60), "tiny": (9, 14), "huge": (700, 900)}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    made = {}
+
+    def folder(name):
+        if name not in made:
+            made[name] = tiny_family(tmp_path_factory.mktemp(name), name)
+        return made[name]
+
+    return folder
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def model(request, folders):
+    """A tiny model of every family, saved and loaded again."""
+    return vlm.load(folders(request.param))
+
+
+@pytest.fixture(scope="module")
+def trace(model):
+    return model.trace(photo(90, 150), QUESTION, vlm.Decoding(max_new_tokens=6))
+
+
+@pytest.fixture(scope="module")
+def inputs(model):
+    """What transformers' own processor and template make of photo and question."""
+    prompt = architecture.render_prompt(model.network, model.processor, QUESTION)
+    given = model.processor(images=[photo(90, 150)], text=prompt, return_tensors="pt")
+    given.pop("labels", None)
+    return given
+
+
+def test_the_stages_are_the_models_own_forward(model, trace):
+    assert [check.difference for check in model.check(trace)] == [0, 0]
+
+
+def test_a_greedy_answer_is_that_of_generate(model, trace, inputs):
+    generated = model.network.generate(**inputs, do_sample=False, max_new_tokens=6)[0].tolist()
+    asked = inputs["input_ids"][0].tolist()
+    expected = generated[len(asked) :] if generated[: len(asked)] == asked else generated  # BLIP's gives the answer alone
+    assert [step.token_id for step in trace.steps] == expected
+
+
+def test_every_word_is_as_probable_as_the_whole_forward_says(model, trace, inputs):
+    said = torch.tensor([[step.token_id for step in trace.steps]])
+    given = dict(inputs) | {"input_ids": torch.cat([inputs["input_ids"], said[:, :-1]], 1)}
+    for name in ("attention_mask", "token_type_ids", "mm_token_type_ids"):
+        if name in given:
+            is_one = name == "attention_mask" or architecture.family(model.network).name == "PaliGemma"  # whose answers are of type 1: read causally
+            given[name] = torch.cat([given[name], torch.full((1, said.shape[1] - 1), int(is_one))], 1)
+    with torch.inference_mode():
+        expected = model.network(**given).logits[0, -said.shape[1] :].log_softmax(-1).gather(1, said[0][:, None])[:, 0]
+    np.testing.assert_allclose([step.log_probability for step in trace.steps], expected, atol=2e-5)
+    np.testing.assert_allclose(model.score(trace, said[0].tolist()), expected, atol=2e-5)
+
+
+def test_the_last_row_of_the_lens_is_the_models_own_distribution(model, trace):
+    hidden = model.hidden_states(trace)
+    assert len(hidden) == model.language_layers + 1
+    [*_, (best, *_)] = model.logit_lens(hidden, position=len(trace.input_ids) - 1)
+    assert best[1] == pytest.approx(trace.steps[0].alternatives[0].probability, abs=1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_as_many_visual_tokens_are_counted_as_are_made(model, shape):
+    image = photo(*SHAPES[shape])
+    if shape == "tiny" and architecture.family(model.network).least > 1:
+        with pytest.raises(vlm.ModelError, match="14 x 9 pixels becomes too few"):
+            model.see(image)
+        return
+    trace = model.encode(image, QUESTION)
+    visual, patches = trace.visual_tokens, trace.patches
+    assert len(visual.embeddings) == len(visual.boxes) == len(visual.sources) == len(visual.kinds) == len(visual.photos) == len(visual.positions)
+    assert len(patches.places) == sum(picture.rows * picture.columns for picture in patches.pictures) == len(trace.encoder_output)
+    placed = [kind == "patch" for kind in visual.kinds]
+    assert np.isfinite(visual.boxes).all(1).tolist() == placed == (visual.sources >= 0).any(1).tolist()
+    assert trace.sight.stages[-1].shape == visual.embeddings.shape
+
+
+def test_the_whole_photo_is_covered_or_what_is_lost_is_a_margin(model):
+    """Boxes of one picture tile it; pictures lie inside the photo but for margins."""
+    patches = model.see(photo(90, 150)).patches
+    for number, picture in enumerate(patches.pictures):
+        boxes = patches.boxes[patches.places[:, 0] == number]
+        areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        top, left, bottom, right = picture.box
+        assert areas.sum() == pytest.approx((bottom - top) * (right - left))
+        assert picture.received.shape == (picture.rows * patches.size, picture.columns * patches.size, 3)
+
+
+@pytest.fixture(scope="module")
+def near_sighted(model):
+    """The model with its encoder's layers silenced, so that a patch's vector depends on its own pixels alone (or, of convolutions, on those mostly)."""
+    copied = copy.deepcopy(model)
+    if not architecture.encoder_layers(copied.network):
+        for module in architecture.vision_tower(copied.network).modules():
+            if isinstance(module, torch.nn.Conv2d):
+                module.weight.abs_()  # what lies nearest counts most, as after training
+    for layer in architecture.encoder_layers(copied.network):
+        for name, module in layer.named_modules():
+            if isinstance(module, torch.nn.Linear) and name.split(".")[-1] in ("out_proj", "o_proj", "proj", "projection", "projection_layer") and "mlp" not in name:
+                torch.nn.init.zeros_(module.weight)
+                if module.bias is not None:
+                    torch.nn.init.zeros_(module.bias)
+    return copied
+
+
+def test_what_is_painted_into_a_tokens_box_changes_that_token_most(near_sighted):
+    model = near_sighted
+    if not architecture.encoder_layers(model.network):
+        pytest.skip("convolutions look far: see the next test")
+    image = photo(170, 250)
+    before = model.see(image)
+    visual = before.visual_tokens
+    placed = np.array([token for token, kind in enumerate(visual.kinds) if kind == "patch"], int)
+    pictures = before.patches.places[visual.sources.max(1)][:, 0]  # the same place can be in a tile and in the small copy of the whole
+    tried = 0
+    for token in placed[:: max(1, len(placed) // 40)]:
+        top, left, bottom, right = visual.boxes[token]
+        across, down = (right - left) / 4, (bottom - top) / 4  # keeps clear of the neighbours that resizing mixes in at the edge
+        inside = max(0, round(left + across)), max(0, round(top + down)), min(image.width, round(right - across)), min(image.height, round(bottom - down))
+        if inside[0] >= inside[2] or inside[1] >= inside[3]:
+            continue  # all margin
+        painted = image.copy()
+        painted.paste((255, 0, 255), inside)
+        change = np.linalg.norm(model.see(painted).visual_tokens.embeddings - visual.embeddings, axis=1)
+        mine = placed[pictures[placed] == pictures[token]]
+        assert change[token] > 0 and mine[change[mine].argmax()] == token
+        far = [other for other in range(len(change)) if visual.kinds[other] != "patch" or not near(visual.boxes[other], inside)]
+        assert change[far].max(initial=0) <= 1e-5
+        tried += 1
+    assert tried or "query" in visual.kinds
+
+
+def test_where_convolutions_are_changed_follows_where_the_photo_is(near_sighted):
+    """They mix far places, so the token of the box need not change most; but the middle of all change moves with the box."""
+    model, image = near_sighted, photo(128, 192)
+    if architecture.encoder_layers(model.network):
+        pytest.skip("an encoder of patches: see the test before")
+    before = model.see(image)
+    changes = []
+    for top, left, bottom, right in before.visual_tokens.boxes.round().astype(int):
+        painted = image.copy()
+        painted.paste((255, 0, 255), (left, top, right, bottom))
+        changes.append(np.linalg.norm(model.see(painted).encoder_output - before.encoder_output, axis=1))
+    shares = np.array(changes) / np.mean(changes, axis=0)  # some tokens change with everything
+    shares /= shares.sum(1, keepdims=True)
+    for axis in (1, 2):  # rows, columns
+        places = before.patches.places[:, axis]
+        assert np.corrcoef(shares @ places, places)[0, 1] > 0.9
+        assert abs(np.corrcoef(shares @ places, before.patches.places[:, 3 - axis])[0, 1]) < 0.3
+
+
+def near(box, area) -> bool:
+    """Whether a box touches an area (left, top, right, bottom) with the few pixels around it that resizing mixes in."""
+    reach = 0.6 * max(box[2] - box[0], box[3] - box[1])
+    return box[0] - reach < area[3] and box[2] + reach > area[1] and box[1] - reach < area[2] and box[3] + reach > area[0]
+
+
+def test_the_encoders_attention_is_that_of_its_own_queries_and_keys(model, trace):
+    """Rows of recorded weights, against softmax(q k^T) of the whole picture or window, written out."""
+    layers = architecture.encoder_layers(model.network)
+    if not layers:
+        with pytest.raises(vlm.ModelError, match="convolutions"):
+            model.encoder_attention(trace.sight)
+        return
+    recorded = model.encoder_attention(trace.sight)
+    assert len(recorded.layers) == len(layers)
+    explicit = explicit_attention(model, trace.sight)
+    for layer in (1, len(layers)):
+        for patch in (0, 5, len(trace.patches.places) - 1):
+            row = recorded.row(layer, patch)
+            np.testing.assert_allclose(row.sum(1).mean() + recorded.elsewhere(layer, patch), 1, atol=1e-5)
+            np.testing.assert_allclose(row, explicit[layer - 1][:, patch], atol=1e-5)
+            assert recorded.rollout(layer, patch).shape == (len(trace.patches.places),)
+
+
+def explicit_attention(model, sight) -> list[np.ndarray]:
+    """For every layer heads x N x N, by transformers' own explicit attention function."""
+    from transformers.models.siglip.modeling_siglip import eager_attention_forward
+
+    layers = architecture.encoder_layers(model.network)
+    of = {module: number for number, layer in enumerate(layers) for module in layer.modules()}
+    count, prefix = len(sight.patches.places), sight.prefix_features.shape[1] // len(sight.patches.pictures)
+    order = architecture.window_order(model.network, sight.inputs)
+    found, starts = [None] * len(layers), [0] * len(layers)
+
+    def attend(module, query, key, value, mask, **named):
+        if module in of:
+            number = of[module]
+            if mask is not None and mask.dtype == torch.bool:
+                mask = torch.zeros(mask.shape).masked_fill(~mask, float("-inf"))
+            scaling = named.get("scaling") or query.shape[-1] ** -0.5
+            _, weights = eager_attention_forward(module, query, key, value, mask, scaling=scaling)
+            if found[number] is None:
+                found[number] = np.zeros((query.shape[1], count, count), np.float32)
+            for item in weights:
+                size = item.shape[-1] - prefix
+                place = slice(starts[number], starts[number] + size)
+                found[number][:, place, place] = item[:, prefix:, prefix:].numpy()
+                starts[number] += size
+        return attention.as_always(module, query, key, value, mask, **named)
+
+    with attention.replacing(attend), torch.inference_mode():
+        model.network.get_image_features(**sight.inputs)
+    order = np.arange(count) if order is None else order.numpy()
+    return [weights[:, order][:, :, order] for weights in found]
+
+
+def test_the_language_models_attention_is_that_of_eager_attention(model, trace, inputs):
+    """The weights of the last word, layer by layer."""
+    model.network.set_attn_implementation("eager")
+    try:
+        with torch.inference_mode():
+            whole = model.network(**inputs, output_attentions=True)
+    finally:
+        model.network.set_attn_implementation(attention.IMPLEMENTATION)
+    explicit = whole.attentions if "attentions" in whole else whole.language_model_outputs.attentions
+    recorded = trace.steps[0].attention
+    assert len(recorded) == len(explicit)
+    for row, weights in zip(recorded, explicit):
+        np.testing.assert_allclose(row, weights[0, :, -1].mean(0).numpy(), atol=1e-5)
