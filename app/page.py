@@ -45,6 +45,7 @@ CSS = (
 #examples img { width: 100% !important; height: 100% !important; object-fit: cover; }
 #controls .gallery:not(.container) { display: grid; grid-template-columns: repeat(5, 1fr); gap: 4px; } #controls .gallery .container { width: 100% !important; height: 44px !important; }
 #controls textarea { min-height: 34px !important; }
+#models > button span { overflow-wrap: anywhere; text-align: left; min-width: 0; } #bringing { padding: 0 10px 6px !important; width: auto !important; }
 #views > .panel { display: none !important; flex: 1 1 300px; min-width: 0; width: auto !important; }
 """
     + ", ".join(f"[data-open~={name}] #views > #view-{name}" for name in VIEWS)
@@ -105,12 +106,12 @@ def build() -> gr.Blocks:
                 with gr.Row():
                     go = gr.Button("Run", variant="primary", elem_id="run", min_width=80)
                     stop = gr.Button("Stop", elem_id="stop", min_width=80)
-                with gr.Accordion("Model", open=False, elem_id="models"):
-                    wanted = gr.Dropdown([(f"{models.MODEL} (here)", models.MODEL)], value=models.MODEL, allow_custom_value=True, label="Vision-language model", info="or OWNER/NAME of any model on the hub, with @REVISION if you like, or a folder", elem_id="language-model")
+                with gr.Accordion(handlers.in_use(models.MODEL), open=False, elem_id="models") as in_use:
+                    wanted = gr.Dropdown([(f"{models.MODEL} (here)", models.MODEL)], value=models.MODEL, allow_custom_value=True, label="Vision-language model", info="parameters · memory in bfloat16, in 4-bit · licence; or type OWNER/NAME of another on the hub, with @REVISION if it should be a certain one, or a folder", elem_id="language-model")
                     with gr.Row():
-                        four_bit = gr.Checkbox(False, label="in 4-bit (NVIDIA GPU)", elem_id="four-bit", min_width=120)
+                        four_bit = gr.Checkbox(False, label="4-bit", elem_id="four-bit", min_width=60)
                         load = gr.Button("Load", elem_id="load", min_width=80)
-                    in_use = gr.Textbox(models.MODEL, label="In use", interactive=False, max_lines=2, elem_id="in-use")
+                    bringing = Panel("status", elem_id="bringing")
                 with gr.Accordion("Questions to try", open=False):
                     gr.Examples(list(QUESTIONS), question, label="Click one", api_visibility="private")
                 settings = decoding_controls()
@@ -167,7 +168,7 @@ def build() -> gr.Blocks:
         demo.load(handlers.status, None, status, concurrency_limit=None, **PRIVATE, **QUIET)
         asked = [go.click, question.submit]
         demo.load(handlers.offered, None, wanted, **PRIVATE, **QUIET)
-        load.click(handlers.choose, [wanted, four_bit], [status, choice, in_use], concurrency_id="loading", **PRIVATE, **QUIET)
+        load.click(handlers.choose, [wanted, four_bit], [bringing, choice, in_use], concurrency_id="loading", **PRIVATE, **QUIET)
         gr.on(asked, None, js=BUSY, **PRIVATE)
         running = gr.on(asked, handlers.run, [image, question, choice, *layout, *settings], [record, plane, answer, words], concurrency_id="model", **PRIVATE, **QUIET)
         compared = [image, more, texts, template, ensemble, name, beside]

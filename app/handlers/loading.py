@@ -34,14 +34,20 @@ def status() -> Iterator[dict]:
 
 @shows_errors
 def choose(name: str, four_bit: bool) -> Iterator[tuple]:
-    """Load another vision-language model: (what is loading, the choice, what is in use). If it cannot be had everything stays as it was."""
+    """Load another vision-language model: (how far it is, the choice, what is in use). If it cannot be had everything stays as it was."""
     choice = models.Choice(check_model(name), bool(four_bit))
     job = models.choose(choice)
     job.start()
-    for progress in follow((models.language, models.contrastive, models.umap, *([] if job is models.language else [job]))):
+    for progress in follow((job,)):
         yield progress, gr.skip(), gr.skip()
     model = job.made()  # None if another visitor's took its place already: the next run brings it back
-    yield gr.skip(), choice, model.name if model else choice.name
+    yield gr.skip(), choice, gr.update(label=in_use(model.name if model else choice.name))
+
+
+def in_use(name: str) -> str:
+    """What stands over the choice of a model: the name of the one in use, with the first digits of its commit."""
+    name, at, commit = name.partition("@")
+    return f"Model: {name}{at}{commit[:12]}"
 
 
 def offered() -> dict:
@@ -53,6 +59,7 @@ def offered() -> dict:
 
 
 def described(model: vlm.ListedModel) -> str:
-    """A model in one line: parameters, memory, licence."""
+    """A model in one line: parameters, memory in bfloat16 and in 4-bit, licence."""
     size = f"{model.parameters / 1000:.1f} B" if model.parameters >= 950 else f"{model.parameters} M"
-    return f"{model.name} · {size} parameters · {model.gigabytes:.1f} GB, {model.gigabytes_four_bit:.1f} in 4-bit · {model.licence}{' · licence to be accepted first' if model.gated else ''}"
+    first = " (to be accepted first)" if model.gated else ""
+    return f"{model.name.partition('/')[2]} · {size} · {model.gigabytes:.1f} GB, {model.gigabytes_four_bit:.1f} GB · {model.licence}{first}"

@@ -36,14 +36,14 @@ def test_another_model_answers_on_the_page_and_the_earlier_run_stays(url, visit,
         ask(page, picture, question)
         first = page.inner_text("#answer .tokens")
         load(page, str(folder))
-        expect(page.locator("#in-use textarea")).to_have_value(str(folder))
-        expect(page.locator("#status")).to_contain_text(f"model {folder} ready")
+        expect(page.locator("#models")).to_contain_text(f"Model: {folder}")
+        expect(page.locator("#bringing")).to_contain_text(f"model {folder} ready")
         assert page.inner_text("#answer .tokens") == first
         ask(page, picture, f"{question} ")
         page.wait_for_function("name => VTE.store.state.record.model === name", arg=str(folder))
         page.wait_for_function("answer => VTE.store.state.answer.answer === answer", arg=expected)
         load(page, models.MODEL)
-        expect(page.locator("#in-use textarea")).not_to_have_value(str(folder))
+        expect(page.locator("#models")).not_to_contain_text(f"Model: {folder}")
 
 
 def test_a_model_that_cannot_be_loaded_is_told_as_text_and_nothing_is_lost(url, visit, picture, folder):
@@ -53,8 +53,8 @@ def test_a_model_that_cannot_be_loaded_is_told_as_text_and_nothing_is_lost(url, 
         parts = ("#answer .tokens", "#stage-strip")
         before = {part: page.inner_text(part) for part in parts}
         load(page, str(folder))
-        expect(page.locator("#status .failed")).to_contain_text("does not read images and text")
-        expect(page.locator("#in-use textarea")).to_have_value(models.MODEL)
+        expect(page.locator("#bringing .failed")).to_contain_text("does not read images and text")
+        expect(page.locator("#models")).to_contain_text(f"Model: {models.MODEL}")
         load(page, NASTY)
         expect(page.get_by_text("are not open to visitors").first).to_be_visible()
         assert {part: page.inner_text(part) for part in parts} == before
@@ -66,4 +66,4 @@ def test_the_list_shows_what_each_model_needs(url, visit):
     with visit(url) as page:
         page.locator("#models").get_by_role("button", name="Model").click()
         page.click("#language-model input")
-        expect(page.get_by_text("SmolVLM-256M-Instruct · 256 M parameters · 0.5 GB").first).to_be_visible()
+        expect(page.get_by_text("SmolVLM-256M-Instruct · 256 M · 0.5 GB").first).to_be_visible()
