@@ -77,7 +77,7 @@ def record(key: str, trace: vlm.Trace) -> dict:
         "layers": {
             "read": list(sight.output_layers),
             "norms": packed(norms),
-            "limit": [round(float(limit), 4) for limit in OUTLIER * np.median(norms, axis=1)],
+            "limit": packed(OUTLIER * np.median(norms, axis=1)),
         },
         "connector": {"before": colours(sight.encoder_output), "after": colours(tokens.embeddings)},
         "text": {
@@ -87,6 +87,20 @@ def record(key: str, trace: vlm.Trace) -> dict:
             "positions": packed(text.positions),
         },
         "prompt": prompt(trace),
+    }
+
+
+def beside(key: str, name: str, trace: vlm.Trace) -> dict:
+    """What a second model made of the photo, before its answer: its tokens' places and the stages so far."""
+    laid = layout(trace)
+    return {
+        "run": key,
+        "model": name,
+        "stages": stages(trace),
+        "patches": len(trace.patches.places),
+        "photo": laid["photo"],
+        "photo_size": laid["photo_size"],
+        "boxes": laid["boxes"],
     }
 
 

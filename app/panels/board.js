@@ -1,5 +1,6 @@
 // The board in the browser: which cell is which patch, which patches make which token, and where all that is in the photo, in words.
-// Cells, rows and columns are those of `record` (see `layout.layout`); a rectangle is [row, column, rows, columns] in cells.
+// Cells, rows and columns are those of `record` (see `layout.layout`); a rectangle is [row, column, rows, columns] in cells. `pictured` is the
+// part of the board that holds patches, `spoken` the part that holds tokens.
 Object.assign(window.VTE, (() => {
   const { store } = window.VTE;
   const boards = new WeakMap();
@@ -25,7 +26,13 @@ Object.assign(window.VTE, (() => {
     }
     const tiled = new Set(pictures.filter(picture => picture.tile).map(picture => picture.photo));
     const closest = picture => pictures[picture].tile || !tiled.has(pictures[picture].photo);  // not the small copy beside tiles
-    return { patchAt, tokenAt, tokenOf, pictureOf, rectangles, patches, closest };
+    const pictured = bounds(pictures.map(picture => picture.rectangle)), spoken = bounds(rectangles.flat());
+    return { patchAt, tokenAt, tokenOf, pictureOf, rectangles, patches, closest, pictured, spoken };
+  }
+  // The smallest rectangle around all of them.
+  function bounds(all) {
+    const top = Math.min(...all.map(each => each[0])), left = Math.min(...all.map(each => each[1]));
+    return [top, left, Math.max(...all.map(each => each[0] + each[2])) - top, Math.max(...all.map(each => each[1] + each[3])) - left];
   }
   // The rectangle that cells fill, or one rectangle a cell where they fill none.
   function around(cells, columns) {

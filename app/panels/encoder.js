@@ -1,5 +1,5 @@
 // X': the patches inside the encoder, layer by layer: main directions as colours, lengths, who is alike, who looks at whom.
-const { store, heading, stageView, GridMap, board, focusPatch, patchSteps, patchHint } = window.VTE;
+const { store, heading, stageView, GridMap, number, board, focusPatch, patchSteps, patchHint } = window.VTE;
 const find = selector => element.querySelector(selector);
 const slider = find('.layer'), background = find('.background'), over = find('.over');
 const maps = Object.fromEntries(['rgb', 'norms', 'cosine', 'attention', 'rollout'].map(name => [name, new GridMap(find('.main'), name)]));
@@ -43,8 +43,8 @@ function draw({ record, rows, colours: all, layer }) {
   for (const [name, map] of Object.entries(maps)) map.show(shown[name]);
   const read = !last || !layers.read.length ? '' : layers.read.length > 1 ? 'X\u2032 is layers ' + layers.read.join(', ') + ' side by side. ' : 'X\u2032 is layer ' + layers.read[0] + '. ';
   find('.registers').textContent = read + (outliers.length
-    ? outliers.length + ' of ' + norms.length + ' patches are outliers (“registers”), longer than three times the median, ' + limit.toFixed(1) + ': ' + outliers.slice(0, 8).join(', ') + (outliers.length > 8 ? ' …' : '')
-    : 'No patch is longer than three times the median (' + limit.toFixed(1) + '): no outlier (“register”) tokens in this layer.');
+    ? outliers.length + ' of ' + norms.length + ' patches are outliers (“registers”), longer than three times the median, ' + number(limit) + ': ' + outliers.slice(0, 8).join(', ') + (outliers.length > 8 ? ' …' : '')
+    : 'No patch is longer than three times the median (' + number(limit) + '): no outlier (“register”) tokens in this layer.');
   while (heads.length < (looks ? looks.shape[0] : 0)) { const map = new GridMap(find('.heads'), 'head'); map.host.classList.add('small'); heads.push(map); }
   heads.forEach((map, head) => map.show(looks && head < looks.shape[0] ? { ...looked, values: layerOf(looks, head), label: 'head ' + head } : null));
   const chosen = over.value ? shown[over.value] || null : null;

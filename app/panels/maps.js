@@ -1,10 +1,10 @@
 // Pictures of the board: a map of one value (or colour) a patch or a token, and the patch or token itself, enlarged.
 Object.assign(window.VTE, (() => {
-  const { store, cividis, signed, gradient, element, number, extremes, rectangles, cellRectangle, patchesOf, at, kind, shown, pick, point } = window.VTE;
+  const { store, cividis, signed, gradient, element, number, extremes, board, rectangles, cellRectangle, patchesOf, at, kind, shown, pick, point } = window.VTE;
   const TALL = 190, LARGE = 48;  // pixels of the tallest map; cells from which on a map is shown larger
 
   // A map is {values, low, high, signed, unit} or {rgb, mask}, with its label. of: 'token', or else one a patch; first: the patch of the first value,
-  // within: the rectangle of the board that is shown, flags: patches that get a cross.
+  // within: the rectangle of the board that is shown, where not all of it is, flags: patches that get a cross.
   function limits(map) {
     const [least, most] = extremes(map.values), low = map.low === undefined ? least : map.low, high = map.high === undefined ? most : map.high;
     if (!map.signed) return [low, high];
@@ -53,8 +53,8 @@ Object.assign(window.VTE, (() => {
       this.frame.addEventListener('click', event => pick(this.at(event), event));
     }
     window() {
-      const { record } = store.state;
-      return this.map.within || [0, 0, record.rows, record.columns];
+      const { pictured, spoken } = board(store.state.record);
+      return this.map.within || (this.map.of === 'token' ? spoken : pictured);
     }
     at(event) {
       const size = this.canvas.getBoundingClientRect(), [top, left, rows, columns] = this.window(), down = (event.clientY - size.top) / size.height, across = (event.clientX - size.left) / size.width;

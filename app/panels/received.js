@@ -133,11 +133,15 @@ function describe() {
   const value = valueAt(map, token, patch);
   find('.where').textContent = where(token, patch) + (selected.length > 1 ? ' · ' + selected.length + ' selected' : '') + (value && ' · ' + value);
 }
+function purpose(record) {
+  if (record && !record.kinds.includes('patch')) return 'Learned queries read all squares; each gives one visual token.';
+  return record && record.token_patches.shape[1] > 1 ? 'Squares within one outline become one visual token.' : 'Each square becomes one visual token.';
+}
 // What stands below the pictures, in one line.
 function shelf({ record }) {
   const count = record.shelf === null ? 0 : board(record).rectangles.filter(([[row]]) => row >= record.shelf).length;
   find('.shelf').hidden = !count || view !== 'received';
-  find('.shelf').textContent = 'The squares below the picture' + (record.pictures.length > 1 ? 's' : '') + ' are ' + count + ' tokens that have no place in the photo.';
+  find('.shelf').textContent = 'Below: ' + count + (count > 1 ? ' tokens that have' : ' token that has') + ' no place in the photo.';
 }
 overlay.addEventListener('pointerdown', event => {
   if (!store.state.record || event.button) return;
@@ -191,8 +195,7 @@ function show() {
 new ResizeObserver(redraw).observe(overlay);
 store.subscribe(['record', 'overlay', 'selected', 'hovered', 'patch', 'under'], (state, changed) => {
   const { record } = state;
-  if (changed.has('record')) heading(find('.head'), 'What the model received', 'X', null,
-    (!record || record.token_patches.shape[1] < 2 ? 'Each square becomes one visual token.' : 'The squares of each outline become one visual token.') + ' Click, Shift-click or drag a box.');
+  if (changed.has('record')) heading(find('.head'), 'What the model received', 'X', null, purpose(record) + ' Click, Shift-click or drag a box.');
   if (!record) return;
   if (changed.has('record')) show();
   if (changed.has('overlay')) background();

@@ -3,6 +3,7 @@
 import pytest
 
 expect = pytest.importorskip("playwright.sync_api").expect
+expect.set_options(timeout=20_000)  # on a machine that does other things too
 
 
 def ask(page, path, question: str) -> None:

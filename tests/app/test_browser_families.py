@@ -4,6 +4,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import vlm
 from app import models
@@ -13,6 +14,19 @@ from tests.tiny import photo
 
 QUESTION = "What is in this image?"
 SEEDS = {"qwen2_5_vl": 11, "smolvlm": 12, "llava_next": 13, "blip_2": 14, "pixtral": 15, "fast_vlm": 16}  # each its own photo: nothing is known of it yet
+
+
+class Beside:
+    """A model that is shown a second photo beside the visitor's."""
+
+    def __init__(self, model, second: Image.Image) -> None:
+        self.model, self.second = model, second
+
+    def __getattr__(self, name):
+        return getattr(self.model, name)
+
+    def see(self, image, question):
+        return self.model.see([image, self.second], question)
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +47,15 @@ def shown(url, visit, family, tmp_path, monkeypatch):
     """Open the page with a family's model and ask; gives the page and the trace that it shows."""
 
     @contextmanager
-    def window(name: str, height: int = 90, width: int = 150):
+    def window(name: str, beside: Image.Image | None = None):
+        """`beside`: a second photo, which the model is given too."""
         model, path = family(name), tmp_path / f"{name}.png"
-        photo(height, width, seed=SEEDS[name]).save(path)
+        photo(90, 150, seed=SEEDS[name] + 20 * bool(beside)).save(path)
+        model = Beside(model, beside) if beside else model
         monkeypatch.setattr(models, "language", models.Background("language", lambda progress: model))
         with visit(url) as page:
             ask(page, path, QUESTION)
-            yield page, model.encode(vlm.open_image(path), QUESTION)
+            yield page, model.ask(model.see(vlm.open_image(path), QUESTION), QUESTION)
 
     return window
 
@@ -48,12 +64,12 @@ def told(page) -> str:
     return page.inner_text("#received .where")
 
 
-def press_pixel(page, x: float, y: float, image: vlm.Sight) -> None:
-    """Click a pixel of the photo in the view that shows the photo itself."""
+def press_pixel(page, x: float, y: float, width: int, height: int) -> None:
+    """Click a pixel of the photo, so large, in the view that shows the photo itself."""
     page.locator("#received [data-view=photo]").click()
     page.wait_for_function("document.querySelector('#received .picture').src === VTE.store.state.record.photo")
     box = page.locator("#received .overlay").bounding_box()
-    page.locator("#received .overlay").click(position={"x": x / image.image.width * box["width"], "y": y / image.image.height * box["height"]})
+    page.locator("#received .overlay").click(position={"x": x / width * box["width"], "y": y / height * box["height"]})
 
 
 def test_a_token_of_several_patches_gives_the_patch_under_the_pointer_and_lets_one_step_through_them(shown):
@@ -92,7 +108,7 @@ def test_a_pixel_of_the_photo_finds_the_tile_that_shows_it_and_the_arrow_keys_cr
         tiles = [picture for picture in trace.patches.pictures if picture.name.startswith("tile")]
         assert len(tiles) > 1 and len(trace.patches.pictures) == len(tiles) + 1
         x, y = 0.9 * trace.image.width, 0.1 * trace.image.height
-        press_pixel(page, x, y, trace)
+        press_pixel(page, x, y, trace.image.width, trace.image.height)
         token, patch = page.evaluate("[VTE.store.focus(), VTE.focusPatch()]")
         (top, left, bottom, right), picture = trace.visual_tokens.boxes[token], trace.patches.pictures[trace.patches.places[patch, 0]]
         assert top <= y < bottom and left <= x < right and picture in tiles and patch in trace.visual_tokens.sources[token]
@@ -134,7 +150,7 @@ def test_a_token_that_ends_a_row_and_a_patch_of_the_margin_say_what_they_are(sho
 def test_queries_stand_on_a_shelf_and_say_that_they_have_no_place(shown):
     with shown("blip_2") as (page, trace):
         count = len(trace.visual_tokens.kinds)
-        expect(page.locator("#received .shelf")).to_have_text(f"The squares below the picture are {count} tokens that have no place in the photo.")
+        expect(page.locator("#received .shelf")).to_have_text(f"Below: {count} tokens that have no place in the photo.")
         press_patch(page, count - 1)
         expect_selected(page, count - 1)
         expect(page.locator("#inspector .where")).to_contain_text("a query token: a learned question to the whole photo; it has no place of its own")
@@ -147,6 +163,24 @@ def test_queries_stand_on_a_shelf_and_say_that_they_have_no_place(shown):
         expect(page.locator("#view-space .key")).to_contain_text("grey without a place")
         press_patch(page, 0, "#received .overlay")
         expect_selected(page, 0)
+
+
+def test_two_photos_of_one_question_stand_side_by_side(shown):
+    second = photo(70, 60, seed=77)
+    with shown("smolvlm", second) as (page, trace):
+        photos, boxes = trace.visual_tokens.photos, trace.visual_tokens.boxes
+        assert set(photos.tolist()) == {0, 1}
+        assert page.evaluate("VTE.store.state.record.prompt.filter(part => typeof part === 'number')") == np.bincount(photos).tolist()
+        # of the second photo the token that is nearest to its middle, among those of its tiles
+        names = [trace.patches.pictures[picture].name for picture in trace.patches.places[trace.visual_tokens.sources[:, 0], 0]]
+        middle = np.abs((boxes[:, :2] + boxes[:, 2:]) / 2 - [35, 30]).sum(1)
+        token = min((token for token, photo in enumerate(photos) if photo and names[token].startswith("tile")), key=lambda token: middle[token])
+        top, left, bottom, right = boxes[token]
+        offset, width = page.evaluate("[VTE.store.state.record.photos[1].left, VTE.store.state.record.photo_size[1]]")
+        press_pixel(page, offset + (left + right) / 2, (top + bottom) / 2, width, 90)
+        expect_selected(page, token)
+        expect(page.locator("#inspector .where")).to_contain_text(f"photo 2, pixels {left:.0f}")
+        expect(page.locator("#inspector .where")).to_contain_text("of photo 2, tile")
 
 
 def test_tokens_beside_the_sequence_are_shown_beside_it(url, visit, picture):

@@ -96,7 +96,7 @@ def test_the_transform_is_told_in_words(tiny_models, wide_photo):
 def test_lengths_and_limits_of_every_layer(trace, record):
     norms = unpacked(record["layers"]["norms"])
     np.testing.assert_allclose(norms, np.linalg.norm(trace.patch_features, axis=2), rtol=1e-5)
-    np.testing.assert_allclose(record["layers"]["limit"], 3 * np.median(norms, axis=1), rtol=1e-4)
+    np.testing.assert_allclose(unpacked(record["layers"]["limit"]), 3 * np.median(norms, axis=1), rtol=1e-4)
     assert record["layers"]["read"] == list(trace.sight.output_layers)
 
 
