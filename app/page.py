@@ -133,6 +133,13 @@ def build() -> gr.Blocks:
                         Panel("inspector")
         titled("Experiments", "Change the visual tokens and let the model answer again: what the picture is really used for. Select patches above, then choose.")
         trial = Panel("experiments")
+        titled("Two models side by side", "Another model on the same photo and question. A part of the photo that is selected lights the tokens of both.")
+        with gr.Row():
+            with gr.Column(scale=2, min_width=240):
+                other = gr.Dropdown([(f"{models.MODEL} (here)", models.MODEL)], value=models.MODEL, allow_custom_value=True, label="Second model", info="one of the list, OWNER/NAME of another on the hub, or a folder", elem_id="second-model")
+                pair = gr.Button("Run beside", elem_id="run-beside")
+            with gr.Column(scale=9, min_width=320):
+                couple = Panel("beside", elem_id="two-models")
         titled("Photos against texts", "Contrastive learning, the way a vision encoder comes to be: matching photos and texts point the same way. Click a cell to see which patches, and which words, speak for it.")
         with gr.Row():
             with gr.Column(scale=4, min_width=300):
@@ -184,6 +191,9 @@ def build() -> gr.Blocks:
         trying = trial.experiment(handlers.experiment, None, trial, concurrency_id="model", **PRIVATE, **QUIET)
         stop.click(None, cancels=[trying], **PRIVATE)
         match.click(handlers.compare, compared, [similarity, second], **PRIVATE)
+        demo.load(handlers.offered, None, other, **PRIVATE, **QUIET)
+        pairing = pair.click(handlers.beside, [image, question, other, *settings], couple, concurrency_id="model", **PRIVATE)
+        stop.click(None, cancels=[pairing], **PRIVATE)
         check.click(handlers.check, [image, question, choice], differences, **PRIVATE)
         endpoints(image, question, settings, more, texts)
     return demo

@@ -1,0 +1,28 @@
+"""A second model on the same photo and question, beside the page's own."""
+
+from collections.abc import Iterator
+
+import vlm
+from app import models, payloads
+from app.handlers.answering import decoding, encode
+from app.handlers.errors import shows_errors
+from app.handlers.permissions import check_model
+
+
+@shows_errors
+def beside(path: str | None, question: str, name: str, *settings: float) -> Iterator[dict]:
+    """What the second model received and answers, as it comes.
+
+    Raises:
+        vlm.VLMError: photo, question or model cannot be used.
+    """
+    operator, choice = decoding(*settings), models.Choice(check_model(name))
+    model = models.language_model(choice)
+    key, trace = encode(path, question, choice)
+    seen = payloads.beside(key, model.name, trace)
+    yield seen | {"answer": payloads.answer((), False, operator.max_new_tokens)}
+    steps: list[vlm.Step] = []
+    for step in model.decode(trace, operator):
+        steps.append(step)
+        yield {"run": key, "answer": payloads.answer(steps, False, operator.max_new_tokens)}
+    yield {"run": key, "answer": payloads.answer(steps, True, operator.max_new_tokens, trace.with_steps(steps))}
