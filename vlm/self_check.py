@@ -1,0 +1,161 @@
+"""Is what the page shows what the model computes? Each comparison with its difference as a number, on the photo at hand.
+
+What is compared, and how far it may differ, is said in words. The tolerance is a share of the largest number compared, by number format:
+the same sums in another order differ in the last digits.
+"""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from vlm.attention import as_always, replacing
+from vlm.device import to_numpy
+from vlm.records import Trace
+
+TOLERANCE = {torch.float32: 1e-4, torch.float16: 5e-3, torch.bfloat16: 4e-2}  # of the largest number compared
+TOKENS = 3  # whose boxes are proven
+PACKAGES = ("torch", "transformers", "open_clip_torch", "gradio")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Attributes:
+    name: what is compared.
+    difference: the largest absolute one; None where it cannot be compared with this model.
+    allowed: how large it may be.
+    words: what was done, or why it cannot be.
+    """
+
+    name: str
+    difference: float | None
+    allowed: float
+    words: str
+
+    @property
+    def holds(self) -> bool | None:
+        """None where it cannot be compared."""
+        return None if self.difference is None else bool(self.difference <= self.allowed)
+
+
+def compare(model: Any, trace: Trace) -> Iterator[Comparison]:
+    """Every comparison, one by one; about eight passes of the model in all, and no more memory than an answer takes."""
+    share = TOLERANCE.get(model.network.dtype, TOLERANCE[torch.bfloat16])
+    read = model.prefill(trace)
+    logits = to_numpy(read.logits)
+    scales = {"logits": np.abs(logits).max(), "tokens": np.abs(trace.visual_tokens.embeddings).max()}
+    for each in model.check(trace):
+        scale = scales["logits" if "logits" in each.name else "tokens"]
+        yield Comparison(each.name, each.difference, float(share * scale), "stage by stage, against the model's own forward pass in one go")
+    yield last_row(model, trace, logits, share)
+    yield eager(model, trace, read.attention, share)
+    yield boxes(model, trace)
+
+
+@torch.inference_mode()
+def last_row(model: Any, trace: Trace, logits: Float[np.ndarray, " vocab"], share: float) -> Comparison:
+    """The last row of the logit lens at the last position against the logits that the answer begins with."""
+    name = "last row of the logit lens"
+    if trace.visual_tokens.positions is None:
+        return Comparison(name, None, 0.0, "this model reads its visual tokens beside the sequence, so the lens does not open")
+    hidden = model.hidden_states(trace)[-1, -1]
+    lens = to_numpy(model.logits(torch.from_numpy(hidden).to(model.network.device, model.network.dtype)))
+    return Comparison(name, float(np.abs(lens - logits).max()), float(share * np.abs(logits).max()), "the final norm is applied once: the last layer's row is the model's own logits")
+
+
+@torch.inference_mode()
+def eager(model: Any, trace: Trace, recorded: Float[np.ndarray, "layers S"] | None, share: float) -> Comparison:
+    """What the last position looks at in the middle layer: as recorded beside the fast attention, against transformers' own eager attention."""
+    name, layer = "recorded attention, middle layer", 0 if recorded is None else len(recorded) // 2
+    if recorded is None:
+        return Comparison(name, None, 0.0, "this model's language part does not tell what it looks at")
+    found: list[Tensor] = []
+    called = 0
+
+    def attend(module, query, key, value, mask, **named):
+        nonlocal called
+        own = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
+        if called == layer and own is not None:
+            settings = {setting: value for setting, value in named.items() if setting in ("scaling", "softcap", "sliding_window")}
+            found.append(own(module, query, key, value, added(mask, query), dropout=0.0, **settings)[1])
+        called += 1
+        return as_always(module, query, key, value, mask, **named)
+
+    with replacing(attend):
+        model.hidden_states(trace)
+    if not found:
+        return Comparison(name, None, 0.0, "transformers has no eager attention for this model to compare with")
+    weights = to_numpy(found[0][0, :, -1].float().mean(0))
+    return Comparison(name, float(np.abs(weights - recorded[layer]).max()), float(share * recorded[layer].max()), f"layer {layer + 1}, the last position, mean of the heads: as shown, against transformers' eager attention")
+
+
+def added(mask: Tensor | None, query: Float[Tensor, "1 heads S size"]) -> Tensor:
+    """A mask as eager attention takes it: numbers that are added. None is the fast attention's way to say that each position reads those before it."""
+    if mask is None:
+        mask = torch.ones(1, 1, query.shape[2], query.shape[2], dtype=torch.bool, device=query.device).tril()
+    return mask if mask.dtype != torch.bool else torch.zeros(mask.shape, dtype=query.dtype, device=query.device).masked_fill(~mask, -torch.inf)
+
+
+def boxes(model: Any, trace: Trace) -> Comparison:
+    """Change the pixels inside the boxes of a few tokens: does the token there change most? (Of tokens that show the same place, any.)"""
+    name, visual = "boxes of the visual tokens", trace.visual_tokens
+    image = trace.sight.image
+    inside = np.isfinite(visual.boxes).all(1) & (visual.photos == 0)
+    inside &= (visual.boxes >= 0).all(1) & (visual.boxes[:, 2] <= image.height + 1e-6) & (visual.boxes[:, 3] <= image.width + 1e-6)
+    if not inside.any():
+        return Comparison(name, None, 0.0, "the visual tokens of this model have no place of their own in the photo")
+    chosen = np.flatnonzero(inside)[np.linspace(0, inside.sum() - 1, TOKENS + 2).round().astype(int)[1:-1]]
+    wrong = 0
+    for token in dict.fromkeys(chosen.tolist()):
+        again = model.see([changed(image, visual.boxes[token]), *trace.sight.images[1:]], trace.question).visual_tokens
+        most = int(np.linalg.norm(again.embeddings - trace.sight.visual_tokens.embeddings, axis=1).argmax())
+        wrong += not shows_the_same(visual.boxes[most], visual.boxes[token])
+    return Comparison(name, float(wrong), 0.0, f"the pixels in the boxes of {len(set(chosen.tolist()))} tokens were turned to their opposite: for how many another token changed more")
+
+
+def changed(image: Image.Image, box: Float[np.ndarray, " 4"]) -> Image.Image:
+    """The photo with the colours inside a box turned to their opposite."""
+    pixels = np.array(image)
+    top, left, bottom, right = (int(round(edge)) for edge in box)
+    part = (slice(top, max(bottom, top + 1)), slice(left, max(right, left + 1)))
+    pixels[part] = 255 - pixels[part]
+    return Image.fromarray(pixels)
+
+
+def shows_the_same(one: Float[np.ndarray, " 4"], other: Float[np.ndarray, " 4"]) -> bool:
+    """Whether two boxes overlap by at least half of the smaller one."""
+    if not np.isfinite([*one, *other]).all():
+        return False
+    height, width = (max(0.0, min(one[side + 2], other[side + 2]) - max(one[side], other[side])) for side in (0, 1))
+    smaller = min((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
+    return bool(height * width >= smaller / 2)
+
+
+def versions(model: Any) -> dict[str, str]:
+    """What is at work: the model, its revision, where and in which number format it runs, and the packages."""
+    found = {"model": str(model.name), "revision": revision(model), "device": str(model.network.device), "number format": str(model.network.dtype).removeprefix("torch.")}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found | {"Python": sys.version.split()[0]}
+
+
+def revision(model: Any) -> str:
+    """The commit of a model of the hub, the hash of the embedded model's parts; "unknown" for a folder."""
+    if model.name == "embedded":
+        from vlm.embedded import PARTS, RECIPE
+        from vlm.store import sha256
+
+        return f"recipe {RECIPE}, parts {sha256(PARTS / 'vlm.safetensors')[:12]}"
+    return str(getattr(model.network.config, "_commit_hash", None) or "unknown")
+
+
