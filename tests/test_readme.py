@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import vlm
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
@@ -58,3 +60,12 @@ def test_the_library_example_runs_as_printed(embedded_model, monkeypatch, capsys
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(((?!http)[^)#]+)\)", README))))
 def test_every_link_leads_to_a_file(path):
     assert (ROOT / path).exists()
+
+
+def test_the_listed_models_stand_in_the_table_with_their_commits():
+    for model in vlm.MODELS:
+        row = next(line for line in README.splitlines() if line.startswith(f"| `{model.name}` |"))
+        told = [cell.strip() for cell in row.strip("|").split("|")]
+        assert told[1:5] == [model.kind, f"{model.parameters / 1000:.2f}", f"{model.gigabytes:.1f}", f"{model.gigabytes_four_bit:.1f}"]
+        assert told[5].startswith(model.licence) and ("accepted" in told[5]) == model.gated
+        assert told[6] == (f"`{model.revision[:12]}`" if model.revision else "first use")

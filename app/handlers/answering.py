@@ -33,8 +33,9 @@ def encode(path: str | None, question: str, choice: models.Choice = models.START
     model.check_question(question)
     seen = f"{digest(image)}.{choice.tag}"
     key = f"{seen}-{hashlib.blake2b(question.strip().encode(), digest_size=8).hexdigest()}"
-    of = key if model.reads_question else seen  # a connector may read the question too
-    return key, traces.get(key, lambda: model.ask(sights.get(of, lambda: model.see(image, question)), question))
+    # a connector may read the question too
+    sight = (key, lambda: model.see(image, question)) if model.reads_question else (seen, lambda: model.see(image))
+    return key, traces.get(key, lambda: model.ask(sights.get(*sight), question))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,16 +13,8 @@ SETTINGS = (0.0, 0, 1.0, 1.0, 0, 5)
 
 
 @pytest.fixture
-def local(tmp_path):
-    """A photo on the caller's machine."""
-    path = tmp_path / "mine.png"
-    photo(90, 150).save(path)
-    return path
-
-
-@pytest.fixture
-def expected(local, tiny_model):
-    return tiny_model.trace(vlm.open_image(local), QUESTION, vlm.Decoding(max_new_tokens=5))
+def expected(picture, tiny_model):
+    return tiny_model.trace(vlm.open_image(picture), QUESTION, vlm.Decoding(max_new_tokens=5))
 
 
 def test_only_the_three_endpoints_are_public(client):
@@ -30,14 +22,14 @@ def test_only_the_three_endpoints_are_public(client):
     assert client.view_api(return_format="dict")["unnamed_endpoints"] == {}
 
 
-def test_answer_streams_the_answer(client, local, expected):
-    job = client.submit(handle_file(local), QUESTION, *SETTINGS, api_name="/answer")
+def test_answer_streams_the_answer(client, picture, expected):
+    job = client.submit(handle_file(picture), QUESTION, *SETTINGS, api_name="/answer")
     assert job.result() == expected.answer
     assert job.outputs()[-1] == expected.answer
 
 
-def test_trace_gives_shapes_roles_boxes_tokens_and_steps(client, local, expected):
-    record = client.predict(handle_file(local), QUESTION, *SETTINGS, api_name="/trace")
+def test_trace_gives_shapes_roles_boxes_tokens_and_steps(client, picture, expected):
+    record = client.predict(handle_file(picture), QUESTION, *SETTINGS, api_name="/trace")
     assert {stage["symbol"]: tuple(stage["shape"]) for stage in record["stages"]} == {stage.symbol: stage.shape for stage in expected.stages}
     assert record["roles"] == list(expected.roles) and record["answer"] == expected.answer
     assert len(record["boxes"]) == len(expected.visual_tokens.boxes)
@@ -45,9 +37,9 @@ def test_trace_gives_shapes_roles_boxes_tokens_and_steps(client, local, expected
     assert [step["string"] for step in record["steps"]] == [step.token_string for step in expected.steps]
 
 
-def test_similarity_gives_the_matrices(client, local, tiny_contrast):
-    record = client.predict([handle_file(local)], "a cat\na dog", api_name="/similarity")
-    expected = tiny_contrast.similarity([vlm.open_image(local)], ["a cat", "a dog"])
+def test_similarity_gives_the_matrices(client, picture, tiny_contrast):
+    record = client.predict([handle_file(picture)], "a cat\na dog", api_name="/similarity")
+    expected = tiny_contrast.similarity([vlm.open_image(picture)], ["a cat", "a dog"])
     assert record["matrices"]["cosine"] == pytest.approx(expected.cosine, abs=1e-4)
     assert record["logit_scale"] == pytest.approx(expected.logit_scale)
 
@@ -80,9 +72,9 @@ def test_an_address_elsewhere_is_not_fetched(client):
     assert "error" in reply and "complete" not in reply
 
 
-def test_a_bad_question_comes_back_as_its_sentence(client, local):
+def test_a_bad_question_comes_back_as_its_sentence(client, picture):
     with pytest.raises(Exception, match="The question is empty"):
-        client.predict(handle_file(local), "", *SETTINGS, api_name="/answer")
+        client.predict(handle_file(picture), "", *SETTINGS, api_name="/answer")
 
 
 def test_the_servers_files_are_not_served(client):
