@@ -112,6 +112,8 @@ def build() -> gr.Blocks:
                         four_bit = gr.Checkbox(False, label="4-bit", elem_id="four-bit", min_width=60)
                         load = gr.Button("Load", elem_id="load", min_width=80)
                     bringing = Panel("status", elem_id="bringing")
+                with gr.Accordion("More photos for the same question", open=False, elem_id="together"):
+                    also = gr.File(file_count="multiple", file_types=["image"], label="Up to three more, for models that read several", height=110, elem_id="also")
                 with gr.Accordion("Questions to try", open=False):
                     gr.Examples(list(QUESTIONS), question, label="Click one", api_visibility="private")
                 settings = decoding_controls()
@@ -177,7 +179,7 @@ def build() -> gr.Blocks:
         demo.load(handlers.offered, None, wanted, **PRIVATE, **QUIET)
         load.click(handlers.choose, [wanted, four_bit], [bringing, choice, in_use], concurrency_id="loading", **PRIVATE, **QUIET)
         gr.on(asked, None, js=BUSY, **PRIVATE)
-        running = gr.on(asked, handlers.run, [image, question, choice, *layout, *settings], [record, plane, answer, words], concurrency_id="model", **PRIVATE, **QUIET)
+        running = gr.on(asked, handlers.run, [image, also, question, choice, *layout, *settings], [record, plane, answer, words], concurrency_id="model", **PRIVATE, **QUIET)
         compared = [image, more, texts, template, ensemble, name, beside]
         running.success(handlers.compare, compared, [similarity, second], **PRIVATE, **QUIET)
         counted = handlers.ledger, [width, height], tokens
@@ -186,7 +188,7 @@ def build() -> gr.Blocks:
         running.failure(None, js=IDLE, **PRIVATE)
         stop.click(None, js=IDLE, cancels=[running], **PRIVATE)
         for control in layout:
-            (control.submit if isinstance(control, gr.Number) else control.input)(handlers.reproject, [image, question, choice, *layout], plane, **PRIVATE, **QUIET)
+            (control.submit if isinstance(control, gr.Number) else control.input)(handlers.reproject, [image, also, question, choice, *layout], plane, **PRIVATE, **QUIET)
         examples.click(handlers.example_photos, None, more, **PRIVATE, **QUIET)
         trying = trial.experiment(handlers.experiment, None, trial, concurrency_id="model", **PRIVATE, **QUIET)
         stop.click(None, cancels=[trying], **PRIVATE)

@@ -291,7 +291,7 @@ def ledger(width: int, height: int, spent: Sequence[vlm.Spending], sides: Sequen
     return {
         "width": width,
         "height": height,
-        "rows": [{"family": each.family, "checkpoint": each.checkpoint, "tokens": each.tokens, "why": each.why} for each in spent],
+        "rows": [{"family": each.family, "checkpoint": each.checkpoint, "tokens": each.tokens, "why": each.why, "compared": each.compared} for each in spent],
         "sides": list(sides),
         "curve": packed(np.array([[each.tokens for each in at] for at in curve]).T),
     }

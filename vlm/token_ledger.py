@@ -29,6 +29,7 @@ class Family:
         why: (processor, height, width, tokens) -> the reason for the count, in words.
         mark: the placeholder in the prompt, and in the sequence.
         others: (processor, height, width) -> how many of the processor's count are markers and no piece of the picture.
+        compared: among the four whose curves Nulli draws in "The Hidden Inefficiency in Vision Language Modelling".
     """
 
     name: str
@@ -38,16 +39,18 @@ class Family:
     prompt: str = "<image>"
     mark: str = "<image>"
     others: Callable[[object, int, int], int] = lambda processor, height, width: 0
+    compared: bool = False
 
 
 @dataclass(frozen=True)
 class Spending:
-    """What one family spends on one photo: visual tokens, and why."""
+    """What one family spends on one photo: visual tokens, and why; and whether it is one of the four that are often drawn together."""
 
     family: str
     checkpoint: str
     tokens: int
     why: str
+    compared: bool
 
 
 def ledger(height: int, width: int) -> tuple[Spending, ...]:
@@ -65,7 +68,7 @@ def ledger(height: int, width: int) -> tuple[Spending, ...]:
 def _spend(family: Family, height: int, width: int) -> Spending:
     processor = _processor(family.name)
     tokens = _visual_tokens(processor, family, height, width)
-    return Spending(family.name, family.checkpoint, tokens, family.why(processor, height, width, tokens))
+    return Spending(family.name, family.checkpoint, tokens, family.why(processor, height, width, tokens), family.compared)
 
 
 def _visual_tokens(processor, family: Family, height: int, width: int) -> int:
@@ -230,14 +233,14 @@ def _rotary(processor, height: int, width: int, tokens: int) -> str:
 
 
 FAMILIES = (
-    Family("LLaVA-1.5", "llava-hf/llava-1.5-7b-hf", _llava, _fixed("always 336 x 336 pixels: 24 x 24 patches, each a token")),
+    Family("LLaVA-1.5", "llava-hf/llava-1.5-7b-hf", _llava, _fixed("always 336 x 336 pixels: 24 x 24 patches, each a token"), compared=True),
     Family("LLaVA-NeXT", "llava-hf/llava-v1.6-mistral-7b-hf", _llava_next, _anyres),
-    Family("LLaVA-OneVision", "llava-hf/llava-onevision-qwen2-7b-ov-hf", _llava_onevision, _onevision),
+    Family("LLaVA-OneVision", "llava-hf/llava-onevision-qwen2-7b-ov-hf", _llava_onevision, _onevision, compared=True),
     Family("BLIP-2", "Salesforce/blip2-opt-2.7b", _blip_2, _fixed("always 32 queries, which look at the whole photo; none has a place of its own"), "What is this?"),
     Family("PaliGemma 2", "google/paligemma2-3b-pt-224", _paligemma2, _fixed("always 224 x 224 pixels: 16 x 16 patches, each a token")),
-    Family("Gemma 3", "google/gemma-3-4b-it", _gemma3, _fixed("always 896 x 896 pixels: 64 x 64 patches, of which 4 x 4 become one token"), "<start_of_image>", "<image_soft_token>"),
+    Family("Gemma 3", "google/gemma-3-4b-it", _gemma3, _fixed("always 896 x 896 pixels: 64 x 64 patches, of which 4 x 4 become one token"), "<start_of_image>", "<image_soft_token>", compared=True),
     Family("Qwen2.5-VL", "Qwen/Qwen2.5-VL-3B-Instruct", _qwen2_5_vl, _native, "<|image_pad|>", "<|image_pad|>"),
-    Family("Qwen3-VL", "Qwen/Qwen3-VL-2B-Instruct", _qwen3_vl, _native, "<|image_pad|>", "<|image_pad|>"),
+    Family("Qwen3-VL", "Qwen/Qwen3-VL-2B-Instruct", _qwen3_vl, _native, "<|image_pad|>", "<|image_pad|>", compared=True),
     Family("InternVL3", "OpenGVLab/InternVL3-1B-hf", _internvl3, _tiles, "<IMG_CONTEXT>", "<IMG_CONTEXT>", lambda processor, height, width: 2),
     Family("SmolVLM", "HuggingFaceTB/SmolVLM-256M-Instruct", _smolvlm, _split, others=lambda processor, height, width: _positions(processor, height, width) % processor.image_seq_len),
     Family("Pixtral", "mistral-community/pixtral-12b", _pixtral, _rotary, "[IMG]", "[IMG]", lambda processor, height, width: _rows(processor, height, width)[0]),

@@ -2,13 +2,13 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import gradio as gr
 
 import vlm
 from app import models, payloads
-from app.handlers.errors import MAX_QUESTION, shows_errors
+from app.handlers.errors import MAX_QUESTION, MAX_TOGETHER, shows_errors
 from app.handlers.photos import digest, open_upload
 
 sights: models.Recent[vlm.Sight] = models.Recent(8)
@@ -18,23 +18,26 @@ answers: models.Recent[vlm.Trace] = models.Recent(12)
 projections: models.Recent[vlm.Projection] = models.Recent(32)
 
 
-def encode(path: str | None, question: str, choice: models.Choice = models.START) -> tuple[str, vlm.Trace]:
-    """The trace before its answer, from the last few if photo, question and model are the same, and its key. A photo is seen once, whatever is asked.
+def encode(path: str | None, question: str, choice: models.Choice = models.START, also: Sequence[str] | None = None) -> tuple[str, vlm.Trace]:
+    """The trace before its answer, from the last few if photos, question and model are the same, and its key. Photos are seen once, whatever is asked.
 
-    The key is that of the photo, a point, the tag of the model, a dash, and that of the question.
+    The key is that of the photos, a point, the tag of the model, a dash, and that of the question.
 
     Raises:
         vlm.VLMError: the photo or the question cannot be used.
     """
-    image = open_upload(path)
+    also = list(also or [])
+    if len(also) >= MAX_TOGETHER:
+        raise vlm.ImageError(f"There are {len(also) + 1} photos, at most {MAX_TOGETHER} can be asked about at once; take some away.")
+    images = [open_upload(each) for each in (path, *also)]
     if len(question) > MAX_QUESTION:
         raise vlm.QuestionError(f"The question has {len(question):,} characters, at most {MAX_QUESTION:,} are allowed; shorten it.")
     model = models.language_model(choice)
     model.check_question(question)
-    seen = f"{digest(image)}.{choice.tag}"
+    seen = f"{'+'.join(map(digest, images))}.{choice.tag}"
     key = f"{seen}-{hashlib.blake2b(question.strip().encode(), digest_size=8).hexdigest()}"
     # a connector may read the question too
-    sight = (key, lambda: model.see(image, question)) if model.reads_question else (seen, lambda: model.see(image))
+    sight = (key, lambda: model.see(images, question)) if model.reads_question else (seen, lambda: model.see(images))
     return key, traces.get(key, lambda: model.ask(sights.get(*sight), question))
 
 
@@ -94,11 +97,11 @@ def decoding(temperature: float, top_k: float, top_p: float, repetition_penalty:
 
 
 @shows_errors
-def run(path: str | None, question: str, choice: models.Choice, method: str, dimensions: int, seed: float, neighbours: float, metric: str, *settings: float) -> Iterator[tuple]:
+def run(path: str | None, also: Sequence[str] | None, question: str, choice: models.Choice, method: str, dimensions: int, seed: float, neighbours: float, metric: str, *settings: float) -> Iterator[tuple]:
     """Stage views at once, then the answer token by token, then what the tokens are near to: (record, plane, answer, words)."""
     operator, plane = decoding(*settings), Plane.of(method, dimensions, seed, neighbours, metric)
     model, longest = models.language_model(choice), operator.max_new_tokens  # this run's, whatever is chosen meanwhile
-    key, trace = encode(path, question, choice)
+    key, trace = encode(path, question, choice, also)
     # UMAP and t-SNE take seconds: a run begins with PCA
     first = plane if plane.method == "pca" else Plane(dimensions=plane.dimensions)
     record = payloads.record(key, trace) | {"language_layers": model.language_layers, "model": model.name}
@@ -116,10 +119,10 @@ def run(path: str | None, question: str, choice: models.Choice, method: str, dim
 
 
 @shows_errors
-def reproject(path: str | None, question: str, choice: models.Choice, method: str, dimensions: int, seed: float, neighbours: float, metric: str) -> dict:
+def reproject(path: str | None, also: Sequence[str] | None, question: str, choice: models.Choice, method: str, dimensions: int, seed: float, neighbours: float, metric: str) -> dict:
     """The same tokens by another method, with other settings."""
     plane = Plane.of(method, dimensions, seed, neighbours, metric)
-    key, trace = encode(path, question, choice)
+    key, trace = encode(path, question, choice, also)
     return project(key, trace, plane)
 
 

@@ -8,6 +8,7 @@ import gradio as gr
 import vlm
 
 MAX_QUESTION, MAX_TEXT, MAX_TEXTS, MAX_PHOTOS = 2_000, 300, 64, 32  # characters, characters, lines, photos
+MAX_TOGETHER = 4  # photos of one question
 
 
 def shows_errors(handler):

@@ -2,11 +2,14 @@
 const { store, element: make, GROUPS } = window.VTE;
 const find = selector => element.querySelector(selector), canvas = find('canvas'), pen = canvas.getContext('2d');
 const DASHES = [[], [6, 3], [2, 3]];  // eight colours for more families: the dashes tell the rest apart
+const four = find('.four');
 let data = null, lit = -1;
+four.addEventListener('change', () => plot());
 
 function plot() {
   const { rows, sides, curve } = data, across = sides.length, ink = getComputedStyle(element).getPropertyValue('--body-text-color').trim() || '#333';
-  const most = Math.max(...curve), least = Math.max(1, Math.min(...curve)), left = 44, bottom = canvas.height - 30, right = canvas.width - 108, top = 10;
+  const shown = rows.map((row, f) => f).filter(f => !four.checked || rows[f].compared);
+  const drawn = shown.flatMap(f => Array.from(curve.subarray(f * across, (f + 1) * across))), most = Math.max(...drawn), least = Math.max(1, Math.min(...drawn)), left = 44, bottom = canvas.height - 30, right = canvas.width - 108, top = 10;
   const x = side => left + (side - sides[0]) / (sides[across - 1] - sides[0]) * (right - left), y = tokens => bottom - Math.log(tokens / least) / Math.log(most / least) * (bottom - top);
   pen.clearRect(0, 0, canvas.width, canvas.height);
   pen.font = '11px system-ui, sans-serif'; pen.fillStyle = ink; pen.strokeStyle = 'rgba(128,128,128,.3)'; pen.lineWidth = 1; pen.setLineDash([]);
@@ -14,7 +17,7 @@ function plot() {
   pen.textAlign = 'center';
   for (const side of [256, 512, 1024, 1536, 2048]) pen.fillText(side, x(side), bottom + 13);
   pen.fillText('longest side of the photo, pixels (visual tokens upwards, each line of the grid about three times the one below)', (left + right) / 2 + 30, canvas.height - 4, canvas.width - 10);
-  const ends = rows.map((row, f) => ({ f, at: y(curve[f * across + across - 1]) })).sort((a, b) => a.at - b.at);
+  const ends = shown.map(f => ({ f, at: y(curve[f * across + across - 1]) })).sort((a, b) => a.at - b.at);
   ends.forEach((end, i) => { if (i) end.at = Math.max(end.at, ends[i - 1].at + 12); });
   for (const { f, at } of ends) {
     pen.strokeStyle = GROUPS[f % 8]; pen.lineWidth = f === lit ? 4 : 2; pen.globalAlpha = lit >= 0 && f !== lit ? 0.3 : 1; pen.setLineDash(DASHES[Math.floor(f / 8)]);

@@ -11,9 +11,9 @@ QUESTION = "What is in this image?"
 LAYOUT = ("pca", 2, 0, 15, "cosine")  # method, dimensions, seed, neighbours, distance
 
 
-def run(path, question=QUESTION, settings=GREEDY, layout=LAYOUT, choice=models.START):
+def run(path, question=QUESTION, settings=GREEDY, layout=LAYOUT, choice=models.START, also=None):
     """What the page receives, update by update: (record, plane, answer, words)."""
-    return list(handlers.run(path, question, choice, *layout, *settings))
+    return list(handlers.run(path, also, question, choice, *layout, *settings))
 
 
 def answers(path, **options) -> list[dict]:

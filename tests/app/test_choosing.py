@@ -12,6 +12,7 @@ import vlm
 from app import handlers, models
 from app.handlers import answering, permissions
 from tests.app.asking import QUESTION, run, sentence
+from tests.hub import COMMIT, NAME
 from tests.tiny import photo, tiny_llava
 
 pytestmark = pytest.mark.usefixtures("tiny_page")
@@ -73,7 +74,7 @@ def test_a_run_under_way_keeps_its_model(uploaded, folders):
     choice, *_ = choose(folders[0])
     whole = run(uploaded, choice=choice)[-2][2]["answer"]
     answering.prefills.forget(choice.tag)
-    under_way = handlers.run(uploaded, QUESTION, choice, "pca", 2, 0, 15, "cosine", 0.0, 0, 1.0, 1.0, 0, 6)
+    under_way = handlers.run(uploaded, None, QUESTION, choice, "pca", 2, 0, 15, "cosine", 0.0, 0, 1.0, 1.0, 0, 6)
     next(under_way), next(under_way)
     choose(folders[1])
     assert list(under_way)[-2][2]["answer"] == whole
@@ -134,6 +135,13 @@ def test_two_who_ask_at_once_get_one_after_the_other(folders):
     for thread in threads:
         thread.join(60)
     assert results == {str(folder): str(folder) for folder in folders} and len(models._chosen) == 1
+
+
+def test_a_model_of_the_hub_is_fetched_with_its_bytes_told(online, uploaded):
+    choice, in_use, shown = choose(NAME)
+    messages = [each["jobs"][0]["message"] for each in shown]
+    assert in_use == f"{NAME}@{COMMIT[:12]}" and any("MB of " in message for message in messages)
+    assert run(uploaded, choice=choice)[0][0]["model"] == f"{NAME}@{COMMIT}"
 
 
 @pytest.mark.parametrize("name", ["", "  ", "/etc", "../..", ".", "~/models", "tests", "a\0b", "C:\\models", "x" * 400, "nonsense", "a/b/c"])

@@ -55,7 +55,7 @@ def test_another_layer_or_projection_does_not_run_the_model(uploaded, monkeypatc
     never(monkeypatch, "see", "ask", "prefill", "decode", "encoder_attention")
     assert set(handlers.rows([key, 4, 3])) > {"attention", "cosine"}
     assert handlers.layer([key, 2])["rgb"]["rgb"]["shape"] == [16, 3]
-    assert handlers.reproject(uploaded, QUESTION, models.START, "pca", 3, 0, 15, "cosine")["points"]["shape"][1] == 3
+    assert handlers.reproject(uploaded, None, QUESTION, models.START, "pca", 3, 0, 15, "cosine")["points"]["shape"][1] == 3
 
 
 def test_a_run_begins_with_pca_and_ends_with_the_projection_that_was_asked_for(uploaded):
@@ -154,3 +154,19 @@ def test_text_that_looks_like_code_stays_text(uploaded):
     nasty = "<img src=x onerror=alert(1)> ${alert(1)} {{value}}"
     assert compare(uploaded, lines=nasty)[0]["texts"] == [nasty]
     assert answers(uploaded, question=nasty)[-1]["finished"]
+
+
+def test_several_photos_are_asked_about_together(uploaded, upload, tiny_model):
+    other = upload(photo(80, 60, seed=3), "other.png")
+    first, *_ = run(uploaded, also=[other])
+    trace = tiny_model.encode([vlm.open_image(uploaded), vlm.open_image(other)], QUESTION)
+    record = first[0]
+    assert len(record["photos"]) == 2 and record["photo_size"][1] > 150
+    assert unpacked(record["token_photos"]).tolist() == trace.visual_tokens.photos.tolist()
+    assert run(uploaded)[0][0]["run"] != record["run"]
+
+
+def test_too_many_photos_of_one_question_are_refused(uploaded):
+    with pytest.raises(gr.Error) as error:
+        run(uploaded, also=[uploaded] * 4)
+    assert "There are 5 photos, at most 4" in sentence(error)
