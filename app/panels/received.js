@@ -135,7 +135,7 @@ function describe() {
 }
 function purpose(record) {
   if (record && !record.kinds.includes('patch')) return 'Learned queries read all squares; each gives one visual token.';
-  return record && record.token_patches.shape[1] > 1 ? 'Squares within one outline become one visual token.' : 'Each square becomes one visual token.';
+  return record && record.token_patches.shape[1] > 1 ? 'Each outlined square is one visual token, made of several patches.' : 'Each square becomes one visual token.';
 }
 // What stands below the pictures, in one line.
 function shelf({ record }) {
