@@ -1,6 +1,7 @@
 """Offline, on the CPU, with the shapes in vlm's annotations checked: every call of the library is a test of them."""
 
 import os
+import shutil
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["VLM_DEVICE"] = "cpu"  # float32: identities hold exactly
@@ -12,8 +13,10 @@ import tests.shapes  # noqa: F401
 install_import_hook("vlm", "tests.shapes.check").__enter__()
 
 import pytest  # noqa: E402
+from huggingface_hub import constants  # noqa: E402
 
 import vlm  # noqa: E402
+from tests.hub import NAME, fake_hub  # noqa: E402
 from tests.tiny import photo, tiny_clip, tiny_llava  # noqa: E402
 
 QUESTION = "What is in this image?"
@@ -55,6 +58,18 @@ def tiny_model(tiny_models):
 def tiny_contrast(tmp_path_factory):
     """A tiny open_clip model."""
     return vlm.load_contrastive(tiny_clip(tmp_path_factory.mktemp("tiny-contrast")))
+
+
+@pytest.fixture
+def online(monkeypatch, tmp_path, checkpoints):
+    """A hub of our own with one tiny model on it, and an empty cache."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("VISUAL_TOKEN_EXPLORER_CACHE", str(tmp_path / "cache"))
+    with fake_hub() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        hub.models[NAME] = shutil.copytree(checkpoints("clip"), tmp_path / "served")
+        yield hub
 
 
 @pytest.fixture(scope="session")

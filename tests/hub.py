@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+NAME = "someone/tiny-llava"
 COMMIT = "1234567890abcdef1234567890abcdef12345678"
 LATER = "fedcba0987654321fedcba0987654321fedcba09"
 

@@ -42,6 +42,13 @@ def tiny_page(tiny_model, tiny_contrast):
         yield models
 
 
+@pytest.fixture
+def only_the_start(monkeypatch):
+    """Nothing was chosen before, and nobody waits for a model that another test holds."""
+    monkeypatch.setattr(models, "_chosen", {})
+    monkeypatch.setattr(models, "RUNS_END", 0.0)
+
+
 @pytest.fixture(scope="session")
 def url(tiny_page):
     """The page on tiny models, served on a free port of this machine."""

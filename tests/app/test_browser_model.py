@@ -6,7 +6,10 @@ import vlm
 from app import models
 from app.handlers import permissions
 from tests.app.browsing import ask, expect
+from tests.hub import COMMIT, NAME
 from tests.tiny import tiny_llava
+
+pytestmark = pytest.mark.usefixtures("only_the_start")
 
 NASTY = "/<img src=x onerror=window.broken=1>"
 
@@ -15,8 +18,6 @@ NASTY = "/<img src=x onerror=window.broken=1>"
 def folder(tmp_path, monkeypatch):
     """Another tiny checkpoint, open to visitors."""
     monkeypatch.setenv(permissions.FOLDER_VARIABLE, str(tmp_path))
-    monkeypatch.setattr(models, "_chosen", {})
-    monkeypatch.setattr(models, "RUNS_END", 0.0)
     return tiny_llava(tmp_path / "another", "siglip", seed=4)
 
 
@@ -67,3 +68,21 @@ def test_the_list_shows_what_each_model_needs(url, visit):
         page.locator("#models").get_by_role("button", name="Model").click()
         page.click("#language-model input")
         expect(page.get_by_text("SmolVLM-256M-Instruct · 256 M · 0.5 GB").first).to_be_visible()
+
+
+def test_a_model_of_the_hub_is_fetched_and_stands_there_with_its_commit(url, visit, picture, online):
+    with visit(url) as page:
+        load(page, NAME)
+        expect(page.locator("#models")).to_contain_text(f"Model: {NAME}@{COMMIT[:12]}", timeout=60_000)
+        ask(page, picture, "What is in this image?")
+        assert page.evaluate("VTE.store.state.record.model") == f"{NAME}@{COMMIT}"
+
+
+def test_whom_a_proxy_lets_in_is_offered_no_model_of_the_hub(url, visit, online):
+    with visit(url, extra_http_headers={"X-Forwarded-For": "192.0.2.1"}) as page:
+        load(page, NAME)
+        expect(page.get_by_text("does not fetch models of the hub").first).to_be_visible()
+        page.click("#language-model input")
+        expect(page.get_by_text("embedded (here)").first).to_be_visible()
+        expect(page.get_by_text("SmolVLM-256M-Instruct · 256 M")).to_have_count(0)
+    assert online.asked == []

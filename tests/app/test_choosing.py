@@ -15,14 +15,7 @@ from tests.app.asking import QUESTION, run, sentence
 from tests.hub import COMMIT, NAME
 from tests.tiny import photo, tiny_llava
 
-pytestmark = pytest.mark.usefixtures("tiny_page")
-
-
-@pytest.fixture(autouse=True)
-def only_the_start(monkeypatch):
-    """Nothing was chosen before, and nobody waits for a model that another test holds."""
-    monkeypatch.setattr(models, "_chosen", {})
-    monkeypatch.setattr(models, "RUNS_END", 0.0)
+pytestmark = pytest.mark.usefixtures("tiny_page", "only_the_start")
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Models of the hub, on a hub of our own: fetched whole, kept at one commit, and every failure told in one sentence."""
 
+import errno
 import json
-import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -9,22 +9,9 @@ import torch
 from huggingface_hub import constants, file_download
 
 import vlm
-from tests.hub import COMMIT, LATER, fake_hub
-from vlm import catalogue, device, hub, memory
-
-NAME = "someone/tiny-llava"
-
-
-@pytest.fixture
-def online(monkeypatch, tmp_path, checkpoints):
-    """A hub with one tiny model on it, and an empty cache."""
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setenv("VISUAL_TOKEN_EXPLORER_CACHE", str(tmp_path / "cache"))
-    with fake_hub() as served:
-        monkeypatch.setenv("HF_ENDPOINT", served.url)
-        served.models[NAME] = shutil.copytree(checkpoints("clip"), tmp_path / "served")
-        yield served
+from tests.hub import COMMIT, LATER, NAME
+from vlm import architecture, catalogue, device, hub, memory
+from vlm.model import VisionLanguageModel
 
 
 @pytest.fixture
@@ -214,6 +201,21 @@ def test_a_full_disk_is_told_before_anything_large_is_fetched(online, monkeypatc
     assert "HF_HUB_CACHE" in message and "GB" in message and online.fetched == ["config.json"]
 
 
+def test_a_disk_that_fills_up_on_the_way_is_told_and_what_came_is_kept(online, monkeypatch):
+    one = hub._one
+
+    def full(reference, commit, name, *heard):
+        if name.endswith(".safetensors"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return one(reference, commit, name, *heard)
+
+    monkeypatch.setattr(hub, "_one", full)
+    assert "is full" in sentence(kind=vlm.FetchError)
+    monkeypatch.setattr(hub, "_one", one)
+    online.asked.clear()
+    assert vlm.load(NAME) and online.fetched == ["model.safetensors"]
+
+
 def test_a_model_that_no_memory_of_this_machine_could_hold_is_refused_before_it_is_fetched(online, monkeypatch):
     monkeypatch.setattr(memory, "all_bytes", lambda device: 1_000_000)
     message = sentence(kind=vlm.ModelError)
@@ -283,6 +285,14 @@ def test_a_model_too_large_for_one_gpu_is_spread_over_several(checkpoints, monke
     cards(monkeypatch, 100_000_000, 50_000_000)
     with pytest.raises(vlm.ModelError, match="0.1 GB of GPU memory are free"):
         memory.plan("tiny", checkpoints("clip"))
+
+
+@pytest.mark.parametrize("device_map", ["auto", {"": "cpu"}])
+def test_a_model_that_accelerate_places_answers_alike(checkpoints, wide_photo, device_map):
+    plan = memory.Plan(device.placement(), device_map, None, 0)
+    placed = VisionLanguageModel("placed", *architecture.load_checkpoint(checkpoints("clip"), plan))
+    decoding = vlm.Decoding(max_new_tokens=5)
+    assert placed.trace(wide_photo, "hi", decoding).answer == vlm.load(checkpoints("clip")).trace(wide_photo, "hi", decoding).answer
 
 
 @pytest.mark.parametrize(("features", "dtype"), [("fpu avx512_bf16 sse", torch.bfloat16), ("fpu avx2", torch.float32)])
