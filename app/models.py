@@ -168,7 +168,8 @@ class Recent(Generic[T]):
 
 
 def _load_language(progress: vlm.Progress):
-    model = vlm.load(MODEL, progress)
+    with _one_at_a_time:
+        model = vlm.load(MODEL, progress, make_room=(lambda: _make_room(START)) if MODEL != "embedded" else None)
     progress(1.0, "warming up")
     from PIL import Image
 
@@ -288,7 +289,7 @@ def _make_room(coming: Choice) -> None:
         leaving = [(choice, job) for choice, job in _chosen.items() if choice != coming and job.status.state == "ready"]
         for choice, _ in leaving:
             del _chosen[choice]
-    if MODEL != "embedded":
+    if MODEL != "embedded" and coming != START:
         leaving.append((START, language))
     for choice, job in leaving:
         gone, model = threading.Event(), job.let_go(retire=job is not language)

@@ -110,14 +110,14 @@ def test_the_start_model_can_be_let_go_too_when_it_is_not_the_embedded_one(folde
     first, second = folders
     monkeypatch.setattr(models, "MODEL", str(first))
     monkeypatch.setattr(models, "START", models.Choice(str(first)))
-    monkeypatch.setattr(models, "language", models.Background("vision-language model", lambda progress: vlm.load(first)))
+    monkeypatch.setattr(models, "language", models.Background("vision-language model", models._load_language))
     held = weakref.ref(models.language.get())
     choose(second)
     gc.collect()
     assert held() is None and models.language.status.state == "idle"
     with pytest.raises(vlm.VLMError, match="no longer in memory"):
         models.made_by(models.START.tag)
-    assert choose(first)[1] == str(first) and models.language.get()
+    assert choose(first)[1] == str(first) and models.language.get() and models._chosen == {}
 
 
 def test_two_who_ask_at_once_get_one_after_the_other(folders):
