@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app import models
-from tests.app.browsing import ask, expect, open_view
+from tests.app.browsing import ask, expect, open_view, press_patch
 from tests.tiny import photo
 
 ROOT = Path(__file__).parents[2]
