@@ -51,12 +51,63 @@ def test_the_first_row_is_what_goes_in(model, trace):
     np.testing.assert_array_equal(model.hidden_states(trace)[0], trace.inputs_embeds)
 
 
-def test_a_words_map_is_its_probability_at_every_visual_token(model, trace):
+def test_a_words_maps_are_its_probability_at_every_visual_token_and_layer(model, trace):
     hidden, positions = model.hidden_states(trace), trace.visual_tokens.positions
     first = model.logit_lens(hidden, int(positions[3]), 1)[2][0]
-    word, values = model.word_map(hidden, 2, positions, first[0].strip() or "a")
-    assert values.shape == positions.shape and ((values >= 0) & (values <= 1)).all()
+    table = model.lens_table(hidden, positions)
+    word, values = model.word_maps(hidden, positions, table, first[0].strip() or "a")
+    assert values.shape == (len(hidden), len(positions)) and ((values >= 0) & (values <= 1 + 1e-3)).all()
     if word == first[0]:
-        assert values[3] == pytest.approx(first[1], rel=1e-3)
+        assert values[2, 3] == pytest.approx(first[1], rel=1e-2)
     with pytest.raises(vlm.QuestionError, match="no word"):
-        model.word_map(hidden, 2, positions, "  ")
+        model.word_maps(hidden, positions, table, "  ")
+
+
+def test_the_table_says_at_every_layer_what_the_lens_of_one_token_says(model, trace):
+    hidden, positions = model.hidden_states(trace), trace.visual_tokens.positions[:7]
+    table = model.lens_table(hidden, positions, 3)
+    assert table.token_ids.shape == table.probabilities.shape == (len(hidden), 7, 3)
+    for row, position in enumerate(positions[:3]):
+        words = model.logit_lens(hidden, int(position), 3)
+        for layer, said in enumerate(words):
+            np.testing.assert_allclose(table.probabilities[layer, row], [probability for _, probability in said], atol=6e-3)
+            assert table.probabilities[layer, row].sum() <= 1 + 1e-3
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_quick_table_names_the_same_words(embedded_model, wide_photo, quick, monkeypatch):
+    from vlm import lens
+
+    trace = embedded_model.encode(wide_photo, QUESTION)
+    hidden, positions = embedded_model.hidden_states(trace)[::10], trace.visual_tokens.positions[:16]
+    monkeypatch.setattr(lens, "has_fast_bfloat16", lambda: False)
+    exact = embedded_model.lens_table(hidden, positions)
+    monkeypatch.setattr(lens, "has_fast_bfloat16", lambda: quick)
+    found = embedded_model.lens_table(hidden, positions)
+    assert (found.token_ids == exact.token_ids).mean() > 0.98
+    np.testing.assert_allclose(found.normaliser, exact.normaliser, atol=0.05)
+
+
+def test_a_table_holds_no_more_logits_than_it_says(tiny_model, wide_photo, monkeypatch):
+    from vlm import architecture, lens
+
+    trace = tiny_model.encode(wide_photo, QUESTION)
+    hidden, positions = tiny_model.hidden_states(trace), trace.visual_tokens.positions
+    whole = tiny_model.lens_table(hidden, positions)
+    sizes, head = [], architecture.head
+    monkeypatch.setattr(lens, "AT_ONCE", 4 * len(tiny_model.network.get_output_embeddings().weight) * 5)
+    monkeypatch.setattr(architecture, "head", lambda model, rows: sizes.append(len(rows)) or head(model, rows))
+    monkeypatch.setattr(lens, "has_fast_bfloat16", lambda: False)
+    parts = tiny_model.lens_table(hidden, positions)
+    assert 1 <= max(sizes) <= 5
+    np.testing.assert_allclose(parts.probabilities, whole.probabilities, atol=6e-3)
+
+
+def test_a_word_that_says_too_little_alone_is_refused(embedded_model):
+    from vlm import lens
+
+    tokenizer = embedded_model.processor.tokenizer
+    assert {tokenizer.decode([number]).strip().lower() for number in lens.word_ids(tokenizer, "domestic cat")} == {"cat"}
+    for word, reason in (("", "no word"), ("xqzzyw", "fewer than 4 letters")):
+        with pytest.raises(vlm.QuestionError, match=reason):
+            lens.word_ids(tokenizer, word)

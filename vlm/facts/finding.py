@@ -1,6 +1,6 @@
 """What a published finding is, what it is tested on, and what comes out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -103,7 +103,7 @@ class Case:
 
 
 Numbers = dict[str, float]
-Outcome = tuple[bool, Numbers, str]  # whether it is seen, the numbers, and what they say in one sentence
+Outcome = tuple[bool | np.bool_, Mapping[str, float | np.number], str]  # whether it is seen, the numbers, and what they say in one sentence
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def square_of_patches(case: Case) -> Outcome:
         raise Untestable("The tokens of this model are learned questions to the whole photo (a Q-Former), not merged patches.")
     if (made >= 0).sum(1).max() == 1:
         raise Untestable("The connector of this model keeps one token a patch; nothing is merged.")
-    blocks = [tuple(each[each >= 0]) for each in made]
+    blocks = [tuple(each[each >= 0].tolist()) for each in made]
     sides = {_side(patches, block) for block in blocks}
     used = np.concatenate([np.array(block) for block in blocks])
     twice, left = len(used) - len(set(used.tolist())), len(patches.boxes) - len(set(used.tolist()))
@@ -87,7 +87,7 @@ def places_are_neighbours(case: Case) -> Outcome:
     distance = np.linalg.norm((places[:, None] - places[None]).astype(float), axis=2).round().astype(int)
     cosine, furthest = unit @ unit.T, max(2, int(FAR * (places.max() + 1)))
     means = np.array([cosine[distance == each].mean() for each in range(1, furthest + 1)])
-    fall = rank_correlation(np.arange(len(means)), means)
+    fall = rank_correlation(np.arange(len(means), dtype=float), means)
     numbers = {"cosine of neighbours": means[0], f"cosine {furthest} patches apart": means[-1], "rank correlation with the distance": fall}
     return fall <= FALLS, numbers, f"Neighbours have a mean cosine of {means[0]:.2f}, patches {furthest} apart one of {means[-1]:.2f}."
 

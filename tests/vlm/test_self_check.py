@@ -1,0 +1,86 @@
+"""The page's comparisons hold on a sound model, and fail on one that is not what it says."""
+
+import copy
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+import vlm
+from tests.tiny import photo
+from vlm import self_check
+
+QUESTION = "What is in this image?"
+NAMES = ["visual tokens VT", "logits of the first answer token", "last row of the logit lens", "recorded attention, middle layer", "boxes of the visual tokens"]
+
+
+@pytest.fixture
+def trace(tiny_model):
+    return tiny_model.encode(photo(120, 120), QUESTION)
+
+
+@pytest.mark.parametrize("vision", ["clip", "siglip", "dinov2"])
+def test_everything_holds(tiny_models, vision):
+    model = tiny_models(vision)
+    found = list(self_check.compare(model, model.encode(photo(120, 120), QUESTION)))
+    assert [each.name for each in found] == NAMES
+    assert [each.name for each in found[:4] if not each.holds] == []
+
+
+def test_everything_holds_for_the_embedded_model(embedded_model):
+    trace = embedded_model.encode(vlm.open_image("assets/examples/chelsea.jpg"), QUESTION)
+    assert [each.name for each in self_check.compare(embedded_model, trace) if not each.holds] == []
+
+
+def test_other_visual_tokens_are_noticed(tiny_model, trace):
+    other = dataclasses.replace(trace, visual_tokens=dataclasses.replace(trace.visual_tokens, embeddings=trace.visual_tokens.embeddings * 1.1))
+    assert not next(self_check.compare(tiny_model, other)).holds
+
+
+def test_a_norm_that_is_applied_twice_is_noticed(tiny_model, trace):
+    from vlm import architecture
+
+    network = copy.deepcopy(tiny_model.network)
+    architecture.final_norm(network).weight.data.mul_(torch.linspace(0.5, 3, 48))  # uneven, so that twice is not once
+    twice = dataclasses.replace(tiny_model, network=network)
+    logits = twice.prefill(trace).logits.numpy()
+    hidden = twice.hidden_states
+
+    class Wrong:
+        def __getattr__(self, name):
+            return getattr(twice, name)
+
+        def hidden_states(self, trace):
+            with torch.inference_mode():
+                return architecture.final_norm(network)(torch.from_numpy(hidden(trace))).numpy()
+
+    assert self_check.last_row(twice, trace, logits, 1e-4).holds
+    assert not self_check.last_row(Wrong(), trace, logits, 1e-4).holds
+
+
+def test_another_attention_is_noticed(tiny_model, trace):
+    recorded = tiny_model.prefill(trace).attention
+    assert self_check.eager(tiny_model, trace, recorded, 1e-4).holds
+    assert not self_check.eager(tiny_model, trace, recorded[:, ::-1].copy(), 1e-4).holds
+    assert self_check.eager(tiny_model, trace, None, 1e-4).holds is None
+
+
+def test_boxes_at_the_wrong_places_are_noticed(embedded_model):
+    trace = embedded_model.encode(vlm.open_image("assets/examples/coffee.jpg"), QUESTION)
+    turned = dataclasses.replace(trace.visual_tokens, boxes=trace.visual_tokens.boxes[::-1].copy())
+    assert not self_check.boxes(embedded_model, dataclasses.replace(trace, visual_tokens=turned)).holds
+
+
+def test_tokens_without_a_place_prove_nothing(tiny_model, trace):
+    nowhere = dataclasses.replace(trace.visual_tokens, boxes=np.full_like(trace.visual_tokens.boxes, np.nan))
+    found = self_check.boxes(tiny_model, dataclasses.replace(trace, visual_tokens=nowhere))
+    assert found.holds is None and "no place" in found.words
+
+
+def test_the_versions_name_what_is_at_work(tiny_model):
+    import transformers
+
+    found = self_check.versions(tiny_model)
+    assert found["torch"] == torch.__version__ and found["transformers"] == transformers.__version__
+    assert found["model"] == tiny_model.name and found["number format"] == "float32" and found["revision"]
