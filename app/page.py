@@ -45,7 +45,7 @@ CSS = (
 #examples img { width: 100% !important; height: 100% !important; object-fit: cover; }
 #controls .gallery:not(.container) { display: grid; grid-template-columns: repeat(5, 1fr); gap: 4px; } #controls .gallery .container { width: 100% !important; height: 44px !important; }
 #controls textarea { min-height: 34px !important; }
-#models > button span { overflow-wrap: anywhere; text-align: left; min-width: 0; } #bringing { padding: 0 10px 6px !important; width: auto !important; }
+#models > button span { overflow-wrap: anywhere; text-align: left; min-width: 0; } #bringing, #bringing-second { padding: 0 10px 6px !important; width: auto !important; }
 #views > .panel { display: none !important; flex: 1 1 300px; min-width: 0; width: auto !important; }
 """
     + ", ".join(f"[data-open~={name}] #views > #view-{name}" for name in VIEWS)
@@ -140,6 +140,7 @@ def build() -> gr.Blocks:
             with gr.Column(scale=2, min_width=240):
                 other = gr.Dropdown([(f"{models.MODEL} (here)", models.MODEL)], value=models.MODEL, allow_custom_value=True, label="Second model", info="one of the list, OWNER/NAME of another on the hub, or a folder", elem_id="second-model")
                 pair = gr.Button("Run beside", elem_id="run-beside")
+                coming = Panel("status", elem_id="bringing-second")
             with gr.Column(scale=9, min_width=320):
                 couple = Panel("beside", elem_id="two-models")
         titled("Photos against texts", "Contrastive learning, the way a vision encoder comes to be: matching photos and texts point the same way. Click a cell to see which patches, and which words, speak for it.")
@@ -194,8 +195,9 @@ def build() -> gr.Blocks:
         stop.click(None, cancels=[trying], **PRIVATE)
         match.click(handlers.compare, compared, [similarity, second], **PRIVATE)
         demo.load(handlers.offered, None, other, **PRIVATE, **QUIET)
-        pairing = pair.click(handlers.beside, [image, question, other, *settings], couple, concurrency_id="model", **PRIVATE)
-        stop.click(None, cancels=[pairing], **PRIVATE)
+        fetching = pair.click(handlers.bring, other, coming, concurrency_id="loading", **PRIVATE, **QUIET)
+        pairing = fetching.success(handlers.beside, [image, question, other, *settings], couple, concurrency_id="model", **PRIVATE, **QUIET)
+        stop.click(None, cancels=[fetching, pairing], **PRIVATE)
         check.click(handlers.check, [image, question, choice], differences, **PRIVATE)
         endpoints(image, question, settings, more, texts)
     return demo

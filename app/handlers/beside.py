@@ -6,7 +6,21 @@ import vlm
 from app import models, payloads
 from app.handlers.answering import decoding, encode
 from app.handlers.errors import shows_errors
+from app.handlers.loading import follow
 from app.handlers.permissions import check_model
+
+
+@shows_errors
+def bring(name: str) -> Iterator[dict]:
+    """How far the second model is, until it is there. Nobody's run waits for it.
+
+    Raises:
+        vlm.VLMError: it cannot be had.
+    """
+    job = models.choose(models.Choice(check_model(name)))
+    job.start()
+    yield from follow((job,))
+    job.get()
 
 
 @shows_errors

@@ -34,6 +34,16 @@ def test_the_second_model_answers_as_it_does_alone(uploaded, second):
     assert [step["string"] for step in last["answer"]["steps"]] == [step.token_string for step in trace.steps]
 
 
+def test_the_second_model_is_brought_before_it_is_asked(second):
+    *_, last = handlers.bring(str(second))
+    assert [job["state"] for job in last["jobs"]] == ["ready"]
+    (second / "config.json").write_text("{}")
+    models._chosen.clear()
+    with pytest.raises(gr.Error) as error:
+        list(handlers.bring(str(second)))
+    assert "does not read images and text" in sentence(error)
+
+
 def test_a_second_model_that_visitors_may_not_open_is_refused(uploaded, second, monkeypatch):
     monkeypatch.delenv(permissions.FOLDER_VARIABLE)
     with pytest.raises(gr.Error) as error:
