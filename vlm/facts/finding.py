@@ -159,6 +159,12 @@ class Finding:
         return self.fact.tolerance
 
 
+def on_picture(step: Step, positions: np.ndarray) -> Float[np.ndarray, "layers V"] | None:
+    """What a word looked at in the picture; None where it was not recorded, or a sliding window has forgotten the first positions."""
+    rows = step.attention
+    return None if rows is None or rows.shape[1] <= positions.max() else rows[:, positions]
+
+
 def ranks(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """The place of each value when sorted; equal values share the mean of theirs."""
     from scipy.stats import rankdata

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vlm import experiments
-from vlm.facts.finding import ANSWER, Case, Outcome, Untestable
+from vlm.facts.finding import ANSWER, Case, Outcome, Untestable, on_picture
 from vlm.records import Decoding, Trace
 
 READABLE = 0.1  # of the thing's tokens
@@ -111,10 +111,10 @@ def half_is_enough(case: Case) -> Outcome:
         if masking.dropped is None:
             raise Untestable("What this model's attention reads cannot be changed here, so no token can be dropped on the way.")
         kept[f"answer kept, {share:.0%} dropped after layer {layer}"] = agreement(whole, [step.token_id for step in steps])
-    rows = case.steps[0].attention
-    if rows is not None and len(rows) == layers:
-        on_picture = rows[:, case.positions].sum(1)
-        kept |= {"attention on the picture, layers 1 and 2": on_picture[:2].mean(), "later layers": on_picture[2:].mean()}
+    looked = on_picture(case.steps[0], case.positions) if case.steps else None
+    if looked is not None and len(looked) == layers:
+        shares = looked.sum(1)
+        kept |= {"attention on the picture, layers 1 and 2": shares[:2].mean(), "later layers": shares[2:].mean()}
     first = kept["answer kept, 50% dropped after layer 2"]
     said = "is the same word for word" if first == 1 else f"changes after {first:.0%} of it"
     return first == 1, kept, f"With half of the visual tokens dropped after layer 2 the answer {said}."

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vlm import experiments
-from vlm.facts.finding import Case, Outcome, Untestable, rank_correlation
+from vlm.facts.finding import Case, Outcome, Untestable, on_picture, rank_correlation
 from vlm.records import Step, Trace
 
 DRAWS, BEATS = 10, 9  # random sets of as many tokens; how many of them the thing must outdo
@@ -64,10 +64,10 @@ def attention_is_weak(case: Case) -> Outcome:
     """Fact 23: where a word looked says little about which part of the picture it needed."""
     case.positions
     step = telling(case.steps, case.words)
-    if step is None or step.attention is None:
-        raise Untestable("The answer has no word to ask about." if step is None else "What this model's words look at is not recorded.")
-    groups = blocks(case.trace)
-    looked = step.attention[:, case.positions].mean(0)
+    looked = None if step is None else on_picture(step, case.positions)
+    if step is None or looked is None:
+        raise Untestable("The answer has no word to ask about." if step is None else "What this model's words look at in the picture is not recorded.")
+    groups, looked = blocks(case.trace), looked.mean(0)
     ids = [each.token_id for each in case.steps[: step.index + 1]]
     before = case.model.score(case.trace, ids)[-1]
     shares = np.array([looked[group].sum() for group in groups])
