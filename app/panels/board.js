@@ -89,8 +89,9 @@ Object.assign(window.VTE, (() => {
   const kindWords = token => KINDS[kind(store.state.record, token)] || 'a token that is made of no patch; it has no place of its own';
   const short = value => String(Math.round(value * 10) / 10);
   function boxWords(box, photo) {
-    const { photos } = store.state.record, left = photos[photo].left;
-    return (photos.length > 1 ? 'photo ' + (photo + 1) + ', ' : '') + 'pixels ' + short(box[1] - left) + '–' + short(box[3] - left) + ' across, ' + short(box[0]) + '–' + short(box[2]) + ' down';
+    const { photos } = store.state.record, { left, size: [height, width] } = photos[photo], inside = (value, most) => Math.min(Math.max(value, 0), most);
+    const [t, b] = [box[0], box[2]].map(value => inside(value, height)), [l, r] = [box[1], box[3]].map(value => inside(value - left, width));
+    return (photos.length > 1 ? 'photo ' + (photo + 1) + ', ' : '') + (b > t && r > l ? 'pixels ' + short(l) + '–' + short(r) + ' across, ' + short(t) + '–' + short(b) + ' down' : 'in the margin that was added around the photo');
   }
   function patchWords(patch) {
     const { record } = store.state, picture = board(record).pictureOf[patch], [top, left] = record.pictures[picture].rectangle, [row, column] = cellRectangle(patch);

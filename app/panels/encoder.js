@@ -32,9 +32,10 @@ function draw({ record, rows, colours: all, layer }) {
   const there = rows && !rows.error && rows.about[0] === patch && rows.about[1] === layer, looks = there && rows.attention;
   // attention stays within its picture: with several only that one is shown
   const within = looks && record.pictures.length > 1 ? record.pictures[board(record).pictureOf[patch]].rectangle : undefined, looked = looks && { first: rows.among[0], within };
+  const before = maps.rgb.map && maps.rgb.map.rgb.length === 3 * norms.length && maps.rgb.map;  // until the new one is there
   const mask = tint && background.checked && Uint8Array.from({ length: norms.length }, (_, i) => tint.rgb[3 * i] || tint.rgb[3 * i + 1] || tint.rgb[3 * i + 2]);
   const shown = {
-    rgb: tint ? { rgb: tint.rgb, mask, label: 'PCA-RGB: ' + shares(tint.explained) + ' of the variance' } : maps.rgb.map || null,
+    rgb: tint ? { rgb: tint.rgb, mask, label: 'PCA-RGB: ' + shares(tint.explained) + ' of the variance' } : before || null,
     norms: { values: norms, flags: outliers, label: 'length of each vector' + (outliers.length ? ' (× outlier)' : '') },
     cosine: there ? { values: rows.cosine, signed: true, low: -1, high: 1, label: 'cosine with patch ' + patch } : null,
     attention: looks ? { ...looked, values: mean(looks), label: 'patch ' + patch + ' looks at (mean of heads' + (rows.prefix ? '; ' + (100 * rows.elsewhere).toFixed(0) + ' % to ' + (rows.prefix > 1 ? 'CLS and registers)' : 'CLS)') : ')') } : null,

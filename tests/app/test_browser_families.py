@@ -144,7 +144,7 @@ def test_a_token_that_ends_a_row_and_a_patch_of_the_margin_say_what_they_are(sho
         page.locator("#received .overlay").click(position={"x": (cell % columns + 0.5) * box["width"] / columns, "y": (cell // columns + 0.5) * box["height"] / rows})
         expect_selected(page)
         expect(page.locator("#inspector .where")).to_contain_text(f"patch {unused[0]} ·")
-        expect(page.locator("#inspector .where")).to_contain_text("no visual token is made of it")
+        expect(page.locator("#inspector .where")).to_contain_text("in the margin that was added around the photo · no visual token is made of it")
 
 
 def test_queries_stand_on_a_shelf_and_say_that_they_have_no_place(shown):
