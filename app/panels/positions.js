@@ -2,7 +2,7 @@
 const { store, heading, stageView, strip, GridMap, focusPatch, patchSteps, patchHint } = window.VTE;
 const find = selector => element.querySelector(selector);
 const near = new GridMap(find('.maps'), 'cosine of position embeddings'), turned = new GridMap(find('.maps'), 'how alike the rotations are');
-for (const map of [near, turned]) map.host.style.width = '220px';
+for (const map of [near, turned]) map.host.style.width = '190px';
 const WORDS = {
   learned: 'One matrix turns a patch’s pixels into a vector; what its place is, is added as a second vector. Look for places that lie near each other: their vectors are alike.',
   rotary: 'This encoder adds nothing for the place (rotary positions). It turns each pair of numbers of a query or key by an angle instead, in every layer: the further apart two patches, the more their angles differ.',
