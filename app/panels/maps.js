@@ -11,18 +11,21 @@ Object.assign(window.VTE, (() => {
     const bound = Math.max(Math.abs(low), Math.abs(high));
     return [-bound, bound];
   }
+  // 256 shades of each scale, made once: a map of thousands of cells is painted at every click.
+  const shades = colour => Uint8Array.from(Array.from({ length: 256 }, (_, i) => colour(i / 255)).flat());
+  const PLAIN = shades(cividis), SIGNED = shades(share => signed(2 * share - 1));
   // The whole board as an image, one pixel a cell, clear where the map says nothing.
   function paint(map) {
     const { record } = store.state, bytes = new Uint8ClampedArray(4 * record.rows * record.columns), [low, high] = map.values ? limits(map) : [0, 1];
     const tokens = map.of === 'token', cells = tokens ? record.token_cells : record.cells, merged = tokens ? record.token_cells.shape[1] : 1;
+    const table = map.signed ? SIGNED : PLAIN, unit = 255 / (high - low || 1);
     const count = map.values ? map.values.length : map.rgb.length / 3, first = map.first || 0;
     for (let i = 0; i < count; i++) {
       if (map.mask && !map.mask[i]) continue;
-      const share = map.values ? (map.values[i] - low) / (high - low || 1) : 0;
-      const [r, g, b] = !map.values ? [map.rgb[3 * i], map.rgb[3 * i + 1], map.rgb[3 * i + 2]] : map.signed ? signed(2 * share - 1) : cividis(share);
+      const from = map.values ? table : map.rgb, start = 3 * (map.values ? Math.min(255, Math.max(0, Math.round((map.values[i] - low) * unit))) : i);
       for (let k = 0; k < merged; k++) {
         const cell = cells[merged * (first + i) + k];
-        if (cell >= 0) { bytes[4 * cell] = r; bytes[4 * cell + 1] = g; bytes[4 * cell + 2] = b; bytes[4 * cell + 3] = 255; }
+        if (cell >= 0) { bytes[4 * cell] = from[start]; bytes[4 * cell + 1] = from[start + 1]; bytes[4 * cell + 2] = from[start + 2]; bytes[4 * cell + 3] = 255; }
       }
     }
     return new ImageData(bytes, record.columns, record.rows);
