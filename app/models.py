@@ -259,6 +259,12 @@ def language_model(choice: Choice):
     return model
 
 
+def at_hand(choice: Choice):
+    """The model of this choice if it is in memory, else None. Takes no lock: a forked process may have been born while another thread held it."""
+    job = language if choice == START else _chosen.get(choice)
+    return job and job._value
+
+
 def made_by(tag: str):
     """The vision-language model with this tag, if it is in memory; no other is let go for it.
 

@@ -12,7 +12,7 @@ Importing this package loads neither torch nor transformers; `load` and `load_co
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from vlm import experiments
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Alternative", "Colours", "Decoding", "DecodingError", "FetchError", "ImageEmbedding", "ImageError", "LISTED", "Listed", "ListedModel", "MODELS", "ModelError", "PatchScores", "Patches", "Progress", "Projection",
-    "QuestionError", "Sight", "Similarity", "Spending", "Stage", "Step", "TEMPLATES", "TextTokens", "Trace", "VLMError", "VisualTokens", "ZeroShot", "experiments", "ledger", "load", "load_contrastive", "open_image", "patchify",
+    "QuestionError", "Sight", "Similarity", "Spending", "Stage", "Step", "TEMPLATES", "TextTokens", "Trace", "VLMError", "VisualTokens", "ZeroShot", "decode_on", "experiments", "facts", "ledger", "load", "load_contrastive", "open_image", "patchify",
     "pca_colours", "project", "release_memory", "unpatchify",
 ]  # fmt: skip
 
@@ -57,6 +57,16 @@ def load(name: str | os.PathLike, progress: Progress | None = None, *, four_bit:
     from vlm import loading
 
     return loading.load(name, progress, four_bit, make_room)
+
+
+def decode_on(device: str, model: "VisionLanguageModel", trace: Trace, decoding: Decoding = Decoding()) -> Iterator[Step]:
+    """The answer to an encoded trace on another device, for a process that was forked to have it, as on a GPU that is lent for seconds.
+
+    The model's weights move there, in this process, and stay there.
+    """
+    from vlm import lending
+
+    return lending.decode_on(device, model, trace, decoding)
 
 
 def release_memory() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import gradio as gr
 
 import vlm
-from app import models, payloads
+from app import gpu, models, payloads
 from app.handlers.errors import MAX_QUESTION, MAX_TOGETHER, shows_errors
 from app.handlers.photos import digest, open_upload
 
@@ -107,7 +107,7 @@ def run(path: str | None, also: Sequence[str] | None, question: str, choice: mod
     record = payloads.record(key, trace) | {"language_layers": model.language_layers, "model": model.name}
     yield record, project(key, trace, first), payloads.answer((), False, longest), gr.skip()
     steps: list[vlm.Step] = []
-    for step in model.decode(trace, operator, prefills.get(key, lambda: model.prefill(trace))):
+    for step in gpu.answer(model, choice, trace, operator, lambda: prefills.get(key, lambda: model.prefill(trace))):
         steps.append(step)
         yield gr.skip(), gr.skip(), payloads.answer(steps, False, longest), gr.skip()
     answered = f"{key}-{hashlib.blake2b(repr(operator).encode(), digest_size=8).hexdigest()}"

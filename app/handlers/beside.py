@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import vlm
-from app import models, payloads
+from app import gpu, models, payloads
 from app.handlers.answering import decoding, encode
 from app.handlers.errors import shows_errors
 from app.handlers.loading import follow
@@ -36,7 +36,7 @@ def beside(path: str | None, question: str, name: str, *settings: float) -> Iter
     seen = payloads.beside(key, model.name, trace)
     yield seen | {"answer": payloads.answer((), False, operator.max_new_tokens)}
     steps: list[vlm.Step] = []
-    for step in model.decode(trace, operator):
+    for step in gpu.answer(model, choice, trace, operator):
         steps.append(step)
         yield {"run": key, "answer": payloads.answer(steps, False, operator.max_new_tokens)}
     yield {"run": key, "answer": payloads.answer(steps, True, operator.max_new_tokens, trace.with_steps(steps))}

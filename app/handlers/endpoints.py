@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from app import models, payloads
+from app import gpu, models, payloads
 from app.handlers.answering import decoding, encode
 from app.handlers.errors import shows_errors
 from app.handlers.lab import matched
@@ -15,7 +15,7 @@ def answer_endpoint(
     """`/answer`: the text of the answer as it grows."""
     operator = decoding(temperature, top_k, top_p, repetition_penalty, seed, max_new_tokens)
     _, trace = encode(photo, question)
-    for step in models.language.get().decode(trace, operator):
+    for step in gpu.answer(models.language.get(), models.START, trace, operator):
         yield step.answer
 
 
@@ -26,7 +26,7 @@ def trace_endpoint(
     """`/trace`: shapes, roles, boxes, tokens and steps as JSON."""
     operator = decoding(temperature, top_k, top_p, repetition_penalty, seed, max_new_tokens)
     _, trace = encode(photo, question)
-    trace = trace.with_steps(models.language.get().decode(trace, operator))
+    trace = trace.with_steps(gpu.answer(models.language.get(), models.START, trace, operator))
     return {
         "question": trace.question,
         "prompt": trace.prompt,
