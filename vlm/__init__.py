@@ -13,12 +13,13 @@ Importing this package loads neither torch nor transformers; `load` and `load_co
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlm import experiments
 from vlm.catalogue import LISTED, MODELS, TEMPLATES, Listed, ListedModel
 from vlm.connector import VisualTokens
-from vlm.errors import DecodingError, FetchError, ImageError, ModelError, QuestionError, VLMError
+from vlm.errors import DecodingError, FetchError, ImageError, ModelError, QuestionError, RunError, VLMError
 from vlm.images import open_image
 from vlm.token_ledger import Spending, ledger
 from vlm.patches import Patches, patchify, unpatchify
@@ -30,11 +31,12 @@ from vlm.text_tokens import TextTokens
 if TYPE_CHECKING:
     from vlm.contrastive import ContrastiveModel
     from vlm.model import VisionLanguageModel
+    from vlm.saved_run import Replay
 
 __all__ = [
     "Alternative", "Colours", "Decoding", "DecodingError", "FetchError", "ImageEmbedding", "ImageError", "LISTED", "Listed", "ListedModel", "MODELS", "ModelError", "PatchScores", "Patches", "Progress", "Projection",
-    "QuestionError", "Sight", "Similarity", "Spending", "Stage", "Step", "TEMPLATES", "TextTokens", "Trace", "VLMError", "VisualTokens", "ZeroShot", "decode_on", "experiments", "facts", "ledger", "load", "load_contrastive", "open_image", "patchify",
-    "pca_colours", "project", "release_memory", "unpatchify",
+    "QuestionError", "RunError", "Sight", "Similarity", "Spending", "Stage", "Step", "TEMPLATES", "TextTokens", "Trace", "VLMError", "VisualTokens", "ZeroShot", "decode_on", "experiments", "facts", "ledger", "load", "load_contrastive", "open_image", "patchify",
+    "pca_colours", "project", "release_memory", "replay", "save_run", "unpatchify",
 ]  # fmt: skip
 
 
@@ -67,6 +69,39 @@ def decode_on(device: str, model: "VisionLanguageModel", trace: Trace, decoding:
     from vlm import lending
 
     return lending.decode_on(device, model, trace, decoding)
+
+
+def save_run(trace: Trace, folder: str | os.PathLike, model: "VisionLanguageModel", decoding: Decoding = Decoding()) -> Path:
+    """Keep a run in a folder: `run.json` (model, revision, versions, question, decoding, answer), `run.safetensors` (x_p, X', VT, TT, VT + TT
+    and the log-probability of each step, in float32) and the photos; the path of `run.json`.
+
+    Args:
+        model: the one that made the trace.
+        decoding: the one that made its answer.
+
+    Raises:
+        RunError: the folder cannot be written.
+        ImageError: a photo is too large to be kept.
+    """
+    from vlm import saved_run
+
+    return saved_run.save_run(trace, Path(folder), model, decoding)
+
+
+def replay(path: str | os.PathLike, model: str | None = None, progress: Progress | None = None) -> "Replay":
+    """Repeat a saved run, and compare every number.
+
+    Args:
+        path: its `run.json`, or the folder with it.
+        model: another name for the model, if it lies in another folder here.
+
+    Raises:
+        RunError: it is not a whole run, or one of its files is not the one that was saved.
+        VLMError: as `load`, and as asking the question.
+    """
+    from vlm import saved_run
+
+    return saved_run.replay(Path(path), lambda name, four_bit: load(name, progress, four_bit=four_bit), model)
 
 
 def release_memory() -> None:

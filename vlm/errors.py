@@ -23,3 +23,7 @@ class ModelError(VLMError):
 
 class FetchError(VLMError):
     """A file of a model is missing and could not be brought, or is not the file it should be."""
+
+
+class RunError(VLMError):
+    """A saved run that cannot be written, read or repeated."""
