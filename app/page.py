@@ -96,7 +96,7 @@ def build() -> gr.Blocks:
         with gr.Row():
             gr.Markdown(INTRODUCTION, elem_classes="introduction")
             status = Panel("status")
-        record, plane, answer, words = feed("record", server_functions=[handlers.layer, handlers.rows, handlers.word, handlers.lens, handlers.word_map]), feed("plane"), feed("answer"), feed("words")
+        record, plane, answer, words = feed("record", server_functions=[handlers.layer, handlers.rows, handlers.word, handlers.lens, handlers.lens_rows, handlers.word_maps]), feed("plane"), feed("answer"), feed("words")
         Panel("stage_strip")
         with gr.Row():
             with gr.Column(scale=5, min_width=280, elem_id="controls"):
@@ -135,6 +135,8 @@ def build() -> gr.Blocks:
                         Panel("inspector")
         titled("Experiments", "Change the visual tokens and let the model answer again: what the picture is really used for. Select patches above, then choose.")
         trial = Panel("experiments")
+        titled("Published findings, tested on your photo", "What others found out about visual tokens, mostly in larger models: asked of this model and this photo, with the tolerance fixed before anybody looked. Nothing is bent to fit.")
+        tested = Panel("facts")
         titled("Two models side by side", "Another model on the same photo and question. A part of the photo that is selected lights the tokens of both.")
         with gr.Row():
             with gr.Column(scale=2, min_width=240):
@@ -172,7 +174,7 @@ def build() -> gr.Blocks:
                 tokens = Panel("ledger")
         with gr.Accordion("Is this true? Check the page against the model’s own forward pass", open=False):
             check = gr.Button("Check", elem_id="check")
-            differences = gr.Dataframe(headers=["compared", "largest difference"], interactive=False, label="What the page shows, minus what the model computes in one go")
+            differences = Panel("checks")
         gr.Markdown(FOOTER)
 
         demo.load(handlers.status, None, status, concurrency_limit=None, **PRIVATE, **QUIET)
@@ -198,7 +200,9 @@ def build() -> gr.Blocks:
         fetching = pair.click(handlers.bring, other, coming, concurrency_id="loading", **PRIVATE, **QUIET)
         pairing = fetching.success(handlers.beside, [image, question, other, *settings], couple, concurrency_id="model", **PRIVATE, **QUIET)
         stop.click(None, cancels=[fetching, pairing], **PRIVATE)
-        check.click(handlers.check, [image, question, choice], differences, **PRIVATE)
+        testing = tested.findings(handlers.findings, None, tested, concurrency_id="model", **PRIVATE, **QUIET)
+        stop.click(None, cancels=[testing], **PRIVATE)
+        check.click(handlers.comparisons, [image, question, choice], differences, concurrency_id="model", **PRIVATE, **QUIET)
         endpoints(image, question, settings, more, texts)
     return demo
 

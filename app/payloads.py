@@ -1,6 +1,6 @@
 """Records -> what the page's store receives, once each: JSON in which every array is its bytes. Nothing is computed here that a record has."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image
@@ -13,7 +13,7 @@ from app.wire import data_url, packed, rounded
 FIRST = 4  # numbers shown of each vector
 LAB_SIDE = 240  # pixels, for the wire only
 OUTLIER = 3  # times the median length of a layer: what Darcet et al. (2023) call a register token lies far above, others below
-GROUPS, NEIGHBOURS, WORDS = 6, 4, 4
+GROUPS, NEIGHBOURS, WORDS, PHRASES = 6, 4, 4, 3
 
 
 def stages(trace: vlm.Trace) -> list[dict]:
@@ -169,6 +169,44 @@ def rows(trace: vlm.Trace, patch: int, layer: int, attention=None, without: str 
         first, count = result["among"]
         result |= {"attention": packed(looks[:, first : first + count]), "rollout": packed(rollout[first : first + count])}
     return result
+
+
+def lenses(entering: Sequence[tuple[str, float]], layers: Sequence, near: Sequence, without: str) -> dict:
+    """The three lenses of one visual token; `near` is empty, and `without` says why, where there is no contextual lens."""
+    return {
+        "entering": [[word, round(cosine, 4)] for word, cosine in entering],
+        "layers": layers,
+        "near": [[[phrase, round(cosine, 4), layer] for phrase, cosine, layer in row] for row in near],
+        "without": without,
+    }
+
+
+def lens_rows(first: int, table, read: Callable[[int], str]) -> dict:
+    """A block of the lens table: the words once each, and by token, layer and rank which word and how probable. `read` gives what a token reads as."""
+    ids, places = np.unique(table.token_ids, return_inverse=True)
+    by_token = lambda values: np.ascontiguousarray(np.moveaxis(values.reshape(table.token_ids.shape), 1, 0))  # noqa: E731
+    return {"first": first, "words": [read(int(number)) for number in ids], "ids": packed(by_token(places)), "chances": packed(by_token(table.probabilities))}
+
+
+def findings(run: str, found: Sequence, total: int) -> dict:
+    """The findings that were tested so far."""
+    return {
+        "run": run,
+        "total": total,
+        "rows": [
+            {
+                "id": each.fact.id, "claim": each.fact.claim, "verdict": each.verdict, "sentence": each.sentence, "source": each.source, "tolerance": each.tolerance,
+                "numbers": [[name, float(f"{value:.4g}")] for name, value in each.numbers.items()],
+            }
+            for each in found
+        ],
+    }  # fmt: skip
+
+
+def comparisons(found: Sequence, versions: dict[str, str], finished: bool) -> dict:
+    """What was compared so far, and what is at work."""
+    rows = [{"name": each.name, "difference": each.difference, "allowed": each.allowed, "holds": each.holds, "words": each.words} for each in found]
+    return {"rows": rows, "versions": [[name, value] for name, value in versions.items()], "finished": finished}
 
 
 def steps(taken: Sequence[vlm.Step]) -> list[dict]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlm import experiments
+from vlm import experiments, facts
 from vlm.catalogue import LISTED, MODELS, TEMPLATES, Listed, ListedModel
 from vlm.connector import VisualTokens
 from vlm.errors import DecodingError, FetchError, ImageError, ModelError, QuestionError, RunError, VLMError

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel, ProcessorMixin
 
-from vlm import ablation, architecture, contextual_lens, knockout, lens, sinks
+from vlm import ablation, architecture, contextual_lens, knockout, lens, self_check, sinks
 from vlm.ablation import AblationCheck
 from vlm.attention import recording
 from vlm.connector import VisualTokens, boxes_around
@@ -30,6 +30,7 @@ from vlm.layouts import lay_out, lay_tokens
 from vlm.lens import LensTable, Reading
 from vlm.records import Decoding, Sight, Stage, Step, Trace
 from vlm.relevancy import relevancy
+from vlm.self_check import Comparison
 from vlm.sinks import Sinks
 from vlm.text_tokens import TextTokens, check_question, token_string
 from vlm.vision_encoder import EncoderAttention, encode_image, encoder_attention
@@ -290,6 +291,14 @@ class VisionLanguageModel:
             Check("logits of the first answer token", float((whole - staged).abs().max())),
         )
 
+    def comparisons(self, trace: Trace) -> Iterator[Comparison]:
+        """`check` and more, one by one: the logit lens, recorded attention and the boxes on this photo, each with the difference that is allowed."""
+        return self_check.compare(self, trace)
+
+    def versions(self) -> dict[str, str]:
+        """What is at work: model and revision, device, number format, packages."""
+        return self_check.versions(self)
+
     @torch.inference_mode()
     def encoder_attention(self, sight: Sight) -> EncoderAttention:
         """Who looks at whom in every layer of the vision encoder: one more encoder pass.
@@ -316,16 +325,9 @@ class VisionLanguageModel:
         """What one position "says" at every layer: the most probable next tokens if the language model stopped there."""
         return lens.logit_lens(self.network, self.processor.tokenizer, hidden[:, position], count)
 
-    @torch.inference_mode()
-    def word_map(self, hidden: Float[np.ndarray, "layers S D"], layer: int, positions: Int[np.ndarray, " V"], word: str) -> tuple[str, Float[np.ndarray, " V"]]:
-        """Where the picture "says" a word: the probability of its first token at these positions, by the logit lens of one layer; and that token.
-
-        Raises:
-            QuestionError: the word is empty.
-        """
-        token_id = lens.first_token(self.processor.tokenizer, word)
-        probabilities = lens.probabilities(self.network, hidden[:, positions], layer)
-        return token_string(self.processor.tokenizer, token_id), to_numpy(probabilities[:, token_id])
+    def token_string(self, token_id: int) -> str:
+        """What one row of the vocabulary reads as."""
+        return token_string(self.processor.tokenizer, token_id)
 
     @torch.inference_mode()
     def lens_table(self, hidden: Float[np.ndarray, "layers S D"], positions: Int[np.ndarray, " rows"], count: int = 5) -> LensTable:

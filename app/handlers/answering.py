@@ -145,10 +145,3 @@ def model_of(key: str):
         vlm.VLMError: it is no longer in memory.
     """
     return models.made_by(str(key).partition("-")[0].partition(".")[2])
-
-
-@shows_errors
-def check(path: str | None, question: str, choice: models.Choice) -> list[list[str]]:
-    """Run the model's own forward beside what the page shows; the largest differences."""
-    _, trace = encode(path, question, choice)
-    return [[entry.name, f"{entry.difference:.1e}" if entry.difference else "0 (identical)"] for entry in models.language_model(choice).check(trace)]

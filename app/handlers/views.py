@@ -5,7 +5,9 @@ from app import models, payloads
 from app.handlers.answering import answers, model_of, remembered
 from app.handlers.errors import MAX_TEXT, asked_by_script, whole_number
 
+BLOCK = 16  # visual tokens whose lens is read at a time: about what a screen shows
 hidden_by_run: models.Recent = models.Recent(3, heavy=True)
+tables: models.Recent = models.Recent(512)
 attentions: models.Recent = models.Recent(4, heavy=True)
 
 
@@ -48,21 +50,43 @@ def hidden_states(run: str, trace: vlm.Trace):
 
 @asked_by_script
 def lens(run: str, token: int) -> dict:
-    """What one visual token "says" at every layer of the language model."""
-    trace = remembered(run)
+    """What one visual token "says": as it goes in (embedding lens), and at every layer (logit lens, contextual lens)."""
+    trace, model = remembered(run), model_of(run)
     position = int(positions(trace)[whole_number(token, "token", len(trace.visual_tokens.embeddings))])
-    return {"layers": model_of(run).logit_lens(hidden_states(run, trace), position, payloads.WORDS)}
+    hidden = hidden_states(run, trace)
+    [entering] = model.embedding_lens(hidden[0, position : position + 1], payloads.WORDS)
+    try:
+        near, without = model.contextual_lens(hidden[:-1, position], payloads.PHRASES), ""
+    except vlm.ModelError as error:  # no index for this model: the two others need none
+        near, without = (), str(error)
+    return payloads.lenses(entering, model.logit_lens(hidden, position, payloads.WORDS), near, without)
+
+
+def lens_table(run: str, trace: vlm.Trace, first: int):
+    """The logit lens of a block of visual tokens at every layer."""
+    return tables.get((run, first), lambda: model_of(run).lens_table(hidden_states(run, trace), positions(trace)[first : first + BLOCK], payloads.WORDS + 1))
 
 
 @asked_by_script
-def word_map(run: str, word: str, number: int) -> dict:
-    """Where the picture "says" a word at one layer of the language model."""
+def lens_rows(run: str, first: int) -> dict:
+    """What a block of visual tokens "says" at every layer: the table of the lens view, part by part."""
+    trace = remembered(run)
+    first = whole_number(first, "token", len(positions(trace))) // BLOCK * BLOCK
+    return payloads.lens_rows(first, lens_table(run, trace, first), model_of(run).token_string)
+
+
+@asked_by_script
+def word_maps(run: str, word: str) -> dict:
+    """Where the picture "says" a word, at every layer of the language model."""
+    import numpy as np
+
     trace = remembered(run)
     at, hidden = positions(trace), hidden_states(run, trace)
     if not isinstance(word, str) or len(word) > MAX_TEXT:
         raise vlm.QuestionError(f"A word of at most {MAX_TEXT} characters can be looked for.")
-    read, values = model_of(run).word_map(hidden, whole_number(number, "layer", len(hidden)), at, word)
-    return {"word": read, "values": payloads.packed(values), "layers": len(hidden) - 1}
+    starts = range(0, len(at), BLOCK)
+    found = [model_of(run).word_maps(hidden, at[start : start + BLOCK], lens_table(run, trace, start), word) for start in starts]
+    return {"word": found[0][0], "values": payloads.packed(np.concatenate([values for _, values in found], axis=1)), "layers": len(hidden) - 1}
 
 
 @asked_by_script

@@ -10,7 +10,7 @@
 //   layer     of the encoder                                  open      the stage views in sight, one or two
 //   rows      what the server says of the patch in focus at this layer (see `payloads.rows`), or null while it is on its way
 //   lens      what the token in focus says at every layer of the language model (see `handlers.lens`), sought {word, layer}: the word that
-//             is looked for in the picture, found: where it is said (see `handlers.word_map`); null while they are on their way
+//             is looked for in the picture, found: where it is said at every layer (see `handlers.word_maps`); null while they are on their way
 //   colours   PCA-RGB of this layer (see `payloads.layer`), or null while they are on their way
 //   overlay   {values or rgb, low, high, label} drawn over the photo, or null
 //   history   earlier runs, the newest first
@@ -86,7 +86,7 @@ window.VTE.store = (() => {
     fetch_('colours', encoder && record && [record.run, layer], 'layer');
     fetch_('rows', of && record && patch >= 0 && [record.run, patch, layer], 'rows');
     fetch_('lens', open.includes('lens') && record && token >= 0 && [record.run, token], 'lens');
-    fetch_('found', open.includes('lens') && record && state.sought && [record.run, state.sought.word, state.sought.layer], 'word_map');
+    fetch_('found', open.includes('lens') && record && state.sought && [record.run, state.sought.word], 'word_maps');
     fetch_('word', answer && answer.key && step >= 0 && [answer.key, step], 'word');
   }
   function fetch_(name, asked, call) {
@@ -104,9 +104,11 @@ window.VTE.store = (() => {
     });
   }
   const latest = {};
+  // For a view that asks for itself, part by part.
+  const call = (name, asked) => server[name](asked).then(unpack);
   document.documentElement.dataset.open = state.open.join(' ');
   const connect = functions => { server = functions; };
   const focus = () => (state.selected.length ? state.selected[state.selected.length - 1] : -1);
   const shown = () => (state.hovered >= 0 || state.under >= 0 ? state.hovered : focus());  // what an inspector tells about
-  return { state, set, subscribe, receive, recall, connect, unpack, focus, shown };
+  return { state, set, subscribe, receive, recall, connect, call, unpack, focus, shown };
 })();

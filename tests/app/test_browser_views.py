@@ -48,25 +48,6 @@ def test_a_word_of_the_answer_lights_what_it_looked_at(url, visit, picture, tiny
         expect(page.locator("#received .where")).to_contain_text("layer 2, less the mean of all words")
 
 
-def test_the_lens_tells_what_a_token_says_and_where_a_word_is_said(url, visit, picture, tiny_model):
-    trace = tiny_model.encode(vlm.open_image(picture), "What is in this image?")
-    hidden = tiny_model.hidden_states(trace)
-    with visit(url) as page:
-        ask(page, picture, "What is in this image?")
-        press_patch(page, 5)
-        open_view(page, "lens")
-        expect(page.locator("#view-lens tbody tr")).to_have_count(len(hidden))
-        best = tiny_model.logit_lens(hidden, int(trace.visual_tokens.positions[5]), 1)[-1][0][0]
-        shown = page.evaluate("document.querySelector('#view-lens tbody tr td:nth-child(2)').textContent")
-        assert best.strip() in shown  # the last layer is on top
-        page.fill("#view-lens .sought", "dog")
-        page.press("#view-lens .sought", "Enter")
-        page.wait_for_function("VTE.store.state.found && VTE.store.state.found.values")
-        layer = page.evaluate("VTE.store.state.sought.layer")
-        values = page.evaluate("Array.from(VTE.store.state.found.values)")
-        np.testing.assert_allclose(values, tiny_model.word_map(hidden, layer, trace.visual_tokens.positions, "dog")[1], atol=1e-6)
-
-
 def test_a_layer_asks_the_server_once(url, visit, picture):
     with visit(url) as page:
         ask(page, picture, "What is in this image?")

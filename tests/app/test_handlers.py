@@ -97,17 +97,6 @@ def test_a_word_tells_what_it_looked_at(uploaded):
     assert answers(uploaded, settings=(1.5, 0, 1.0, 1.0, 7, 8))[-1]["key"] != key
 
 
-def test_the_lens_reads_one_token_at_every_layer_and_a_word_everywhere(uploaded, tiny_model):
-    key = run(uploaded)[0][0]["run"]
-    trace = tiny_model.encode(vlm.open_image(uploaded), QUESTION)
-    hidden = tiny_model.hidden_states(trace)
-    assert handlers.lens([key, 5])["layers"] == tiny_model.logit_lens(hidden, int(trace.visual_tokens.positions[5]), 4)
-    found = handlers.word_map([key, "dog", 2])
-    np.testing.assert_allclose(unpacked(found["values"]), tiny_model.word_map(hidden, 2, trace.visual_tokens.positions, "dog")[1], atol=1e-6)
-    for bad in ([key, "", 2], [key, "dog", 9], [key, 7, 2], [key, "dog " * 100, 2]):
-        assert set(handlers.word_map(bad)) == {"error"}
-
-
 def test_another_photo_of_the_same_name_is_encoded_again(upload):
     before = run(upload(photo(80, 60, seed=1), "again.png"))[0][0]
     after = run(upload(photo(80, 60, seed=2), "again.png"))[0][0]
@@ -118,10 +107,6 @@ def test_the_same_seed_gives_the_same_answer(uploaded):
     warm = (1.5, 0, 1.0, 1.0, 7, 8)
     first, second = (answers(uploaded, settings=warm)[-1]["steps"] for _ in range(2))
     assert first == second
-
-
-def test_the_page_agrees_with_the_models_own_forward(uploaded):
-    assert all(difference == "0 (identical)" or float(difference) < 1e-4 for _, difference in handlers.check(uploaded, QUESTION, models.START))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,59 @@
+"""Published findings, tested on the visitor's photo; and the page compared with the model itself."""
+
+import re
+from collections.abc import Iterator
+
+import gradio as gr
+
+import vlm
+from app import models, payloads
+from app.handlers.answering import encode, model_of, remembered
+from app.handlers.errors import MAX_TEXT, shows_errors, whole_number
+from app.handlers.photos import EXAMPLES
+
+# for what is about several photos: the examples, and what they show
+SENTENCES = {"chelsea.jpg": "a photo of a cat", "coffee.jpg": "a cup of coffee", "astronaut.jpg": "an astronaut", "china.jpg": "a temple", "flower.jpg": "a flower"}
+MOST_WORDS = 10
+
+
+@shows_errors
+def findings(event: gr.EventData) -> Iterator[dict]:
+    """Test every published finding on a run, one by one."""
+    asked = event._data or {}
+    run, tokens = str(asked.get("run")), asked.get("tokens")
+    trace, model = remembered(run), model_of(run)
+    if not isinstance(tokens, list):
+        raise vlm.VLMError("The selection is not a list of tokens; select some patches again.")
+    tokens = [whole_number(token, "visual token", len(trace.visual_tokens.embeddings)) for token in tokens]
+    there, absent = named(asked.get("words")), named(asked.get("absent"))
+    yield payloads.findings(run, (), len(vlm.facts.FACTS))
+    pairs = [(vlm.open_image(EXAMPLES / name, root=EXAMPLES), sentence) for name, sentence in SENTENCES.items()]
+    found = []
+    for finding in vlm.facts.check(model, trace, models.contrastive.get(), tokens=tokens, words=there, absent=absent, pairs=pairs):
+        found.append(finding)
+        yield payloads.findings(run, found, len(vlm.facts.FACTS))
+
+
+def named(text) -> list[str]:
+    """Words between commas.
+
+    Raises:
+        vlm.QuestionError: too many, or too long.
+    """
+    if not isinstance(text, str) or len(text) > MAX_TEXT:
+        raise vlm.QuestionError(f"Name things in at most {MAX_TEXT} characters, with commas between them, for example: cat, sofa")
+    words = [word.strip() for word in re.split(r"[,\n]", text) if word.strip()]
+    if len(words) > MOST_WORDS:
+        raise vlm.QuestionError(f"There are {len(words)} words, at most {MOST_WORDS} can be looked for; take some away.")
+    return words
+
+
+@shows_errors
+def comparisons(path: str | None, question: str, choice: models.Choice) -> Iterator[dict]:
+    """What the page shows against what the model computes by itself, one comparison after the other."""
+    _, trace = encode(path, question, choice)
+    model, found = models.language_model(choice), []
+    for comparison in model.comparisons(trace):
+        found.append(comparison)
+        yield payloads.comparisons(found, model.versions(), False)
+    yield payloads.comparisons(found, model.versions(), True)

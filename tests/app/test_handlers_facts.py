@@ -1,0 +1,109 @@
+"""The three lenses, the lens table, a word everywhere, the findings and the comparisons: what the page is told is what the library says."""
+
+from types import SimpleNamespace
+
+import gradio as gr
+import numpy as np
+import pytest
+
+import vlm
+from app import handlers, models
+from tests.app.asking import QUESTION, run, sentence
+from tests.app.conftest import unpacked
+from vlm import contextual_lens
+
+pytestmark = pytest.mark.usefixtures("tiny_page")
+
+
+@pytest.fixture
+def asked(uploaded, tiny_model):
+    """A run's key, its trace and what is inside."""
+    key = run(uploaded)[0][0]["run"]
+    trace = tiny_model.encode(vlm.open_image(uploaded), QUESTION)
+    return key, trace, tiny_model.hidden_states(trace)
+
+
+def ask_for_findings(**given) -> list[dict]:
+    return list(handlers.findings(SimpleNamespace(_data={"tokens": [], "words": "", "absent": ""} | given)))
+
+
+def test_three_lenses_read_one_token(asked, tiny_model, tmp_path, monkeypatch):
+    key, trace, hidden = asked
+    position = int(trace.visual_tokens.positions[5])
+    monkeypatch.setenv("VISUAL_TOKEN_EXPLORER_CACHE", str(tmp_path))
+    told = handlers.lens([key, 5])
+    assert told["layers"] == tiny_model.logit_lens(hidden, position, 4)
+    assert [word for word, _ in told["entering"]] == [word for word, _ in tiny_model.embedding_lens(hidden[0, position][None], 4)[0]]
+    assert told["near"] == [] and "python -m vlm.contextual_lens build" in told["without"]
+
+    index = contextual_lens.build(tiny_model, ["a photo of a cat", "a dog on the grass", "what is in this image", "a cat"])
+    contextual_lens.save(index, contextual_lens.place(tiny_model))
+    told = handlers.lens([key, 5])
+    expected = index.nearest(hidden[:-1, position], 3)
+    assert told["without"] == "" and [[phrase for phrase, *_ in row] for row in told["near"]] == [[phrase for phrase, *_ in row] for row in expected]
+
+
+def test_the_table_comes_in_blocks_that_say_what_the_lens_says(asked, tiny_model):
+    key, _, hidden = asked
+    block = handlers.lens_rows([key, 3])
+    ids, chances = unpacked(block["ids"]), unpacked(block["chances"])
+    assert block["first"] == 0 and ids.shape == chances.shape == (16, len(hidden), 5)
+    for token in (0, 7, 15):
+        for layer, words in enumerate(handlers.lens([key, token])["layers"]):
+            np.testing.assert_allclose(chances[token, layer, :4], [chance for _, chance in words], atol=6e-3)
+            assert block["words"][ids[token, layer, 0]] == words[0][0]
+
+
+def test_a_word_is_looked_for_at_every_layer_at_once(asked, tiny_model):
+    key, trace, hidden = asked
+    found = handlers.word_maps([key, "dog"])
+    table = tiny_model.lens_table(hidden, trace.visual_tokens.positions)
+    np.testing.assert_allclose(unpacked(found["values"]), tiny_model.word_maps(hidden, trace.visual_tokens.positions, table, "dog")[1], atol=1e-6)
+    assert found["layers"] == len(hidden) - 1
+
+
+@pytest.mark.parametrize("bad", [[""], [7], ["dog " * 100], []])
+def test_a_word_that_is_none_is_refused_in_a_sentence(asked, bad):
+    assert set(handlers.word_maps([asked[0], *bad])) == {"error"}
+
+
+@pytest.mark.parametrize("token", [-1, 16, "0", None, True])
+def test_rows_of_no_token_are_refused_in_a_sentence(asked, token):
+    assert set(handlers.lens_rows([asked[0], token])) == {"error"}
+
+
+def test_findings_come_one_by_one_and_are_the_librarys(asked, tiny_model, tiny_contrast):
+    key, trace, _ = asked
+    updates = ask_for_findings(run=key, tokens=[5, 6], words="cat, dog")
+    assert [len(update["rows"]) for update in updates] == list(range(len(vlm.facts.FACTS) + 1))
+    told = updates[-1]
+    assert told["run"] == key and told["total"] == len(told["rows"])
+    expected = {each.fact.id: each for each in vlm.facts.check(tiny_model, trace, tiny_contrast, tokens=[5, 6], words=["cat", "dog"])}
+    for row in told["rows"]:
+        if row["id"] not in (18, 19):  # these read the example photos
+            assert (row["verdict"], row["sentence"]) == (expected[row["id"]].verdict, expected[row["id"]].sentence)
+        assert row["tolerance"] and row["source"] and all(np.isfinite(value) for _, value in row["numbers"])
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [({"run": "gone"}, "no longer kept"), ({"tokens": "all"}, "not a list"), ({"tokens": [99]}, "no visual token 99"), ({"words": "a," * 11}, "11 words"), ({"words": "x" * 400}, "300 characters"), ({"absent": 7}, "characters")],
+)
+def test_findings_about_nothing_are_refused_in_a_sentence(asked, given, reason):
+    with pytest.raises(gr.Error) as error:
+        ask_for_findings(**{"run": asked[0]} | given)
+    assert reason in sentence(error)
+
+
+def test_every_example_has_a_sentence_for_the_findings():
+    from app.handlers.facts import SENTENCES
+
+    assert {path.name for path in handlers.EXAMPLES.glob("*.jpg")} == set(SENTENCES)
+
+
+def test_the_page_agrees_with_the_model_itself(uploaded, tiny_model):
+    updates = list(handlers.comparisons(uploaded, QUESTION, models.START))
+    assert [update["finished"] for update in updates] == [False] * (len(updates) - 1) + [True]
+    rows = updates[-1]["rows"]
+    assert [row["name"] for row in rows if row["holds"] is False and "boxes" not in row["name"]] == [] and len(rows) == 5
+    assert dict(updates[-1]["versions"])["model"] == tiny_model.name
