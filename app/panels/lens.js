@@ -49,6 +49,7 @@ function showEvery({ found }) {
       small.host.addEventListener('click', event => { if (!small.frame.contains(event.target)) { find('.of').value = layer; find('.of').dispatchEvent(new Event('input')); } });
       return small;
     });
+    find('.every').append(...every.map(small => small.host).reverse());  // the last layers say most
   }
   const most = there ? Math.max(...found.values) : 1;  // one scale for all layers: the small pictures can be compared
   every.forEach((small, layer) => small.show(there ? { values: at(found, layer), of: 'token', low: 0, high: most, label: layerName(layer) } : null));
@@ -63,14 +64,14 @@ function showToken({ lens }, token) {
     head.scope = 'row'; row.append(head);
     words.slice(0, SHOWN).forEach(([word, probability]) => { const cell = make('td', '', visible(word) + ' ' + percent(probability)), colour = cividis(probability); cell.style.background = rgb(colour); cell.style.color = ink(colour); cell.title = words.map(([each, p]) => visible(each) + ' ' + percent(p)).join('\n'); row.append(cell); });
     if (near) {
-      for (const [phrase, cosine] of near.slice(0, 2)) { const cell = make('td', 'phrase', phrase); cell.append(make('i', '', cosine.toFixed(2))); cell.title = near.map(([each, c, of]) => each + ' (' + c.toFixed(2) + ', at layer ' + of + ')').join('\n'); row.append(cell); }
+      for (const [phrase, cosine] of near.slice(0, 2)) { const cell = make('td', 'phrase'); cell.append(make('i', '', cosine.toFixed(2)), ' ' + phrase); cell.title = near.map(([each, c, of]) => each + ' (' + c.toFixed(2) + ', at layer ' + of + ')').join('\n'); row.append(cell); }
     }
     return row;
   }).reverse());
   find('.says thead .logit').colSpan = SHOWN;
   find('.says thead .near').colSpan = 2;
   find('.says').hidden = !there;
-  find('.near').lastChild.textContent = there && lens.without ? lens.without : 'phrases whose last word is in a like state, with the cosine';
+  find('.near').lastChild.textContent = there && lens.without ? lens.without : 'phrases whose last word is in a like state';
 }
 
 // All tokens. The rows in sight are asked for first, the others afterwards, one part at a time; only rows in sight are in the document.
