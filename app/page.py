@@ -97,6 +97,7 @@ def build() -> gr.Blocks:
             gr.Markdown(INTRODUCTION, elem_classes="introduction")
             status = Panel("status")
         record, plane, answer, words = feed("record", server_functions=[handlers.layer, handlers.rows, handlers.word, handlers.lens, handlers.lens_rows, handlers.word_maps]), feed("plane"), feed("answer"), feed("words")
+        address, link = gr.Textbox(visible=False), feed("link")
         Panel("stage_strip")
         with gr.Row():
             with gr.Column(scale=5, min_width=280, elem_id="controls"):
@@ -133,6 +134,8 @@ def build() -> gr.Blocks:
                         Panel("answer")
                     with gr.Column(scale=9, min_width=320):
                         Panel("inspector")
+        with gr.Accordion("Take home: this run as a page, a file, a table, a link", open=False, elem_id="taking-home"):
+            Panel("take_home", server_functions=[handlers.tensors, handlers.offline])
         titled("Experiments", "Change the visual tokens and let the model answer again: what the picture is really used for. Select patches above, then choose.")
         trial = Panel("experiments")
         titled("Published findings, tested on your photo", "What others found out about visual tokens, mostly in larger models: asked of this model and this photo, with the tolerance fixed before anybody looked. Nothing is bent to fit.")
@@ -203,6 +206,7 @@ def build() -> gr.Blocks:
         testing = tested.findings(handlers.findings, None, tested, concurrency_id="model", **PRIVATE, **QUIET)
         stop.click(None, cancels=[testing], **PRIVATE)
         check.click(handlers.comparisons, [image, question, choice], differences, concurrency_id="model", **PRIVATE, **QUIET)
+        demo.load(handlers.restore, address, [image, question, *settings, *layout, wanted, choice, link], js="() => [window.location.hash]", **PRIVATE, **QUIET)
         endpoints(image, question, settings, more, texts)
     return demo
 

@@ -6,12 +6,14 @@ from app.handlers.endpoints import answer_endpoint, similarity_endpoint, trace_e
 from app.handlers.experiments import experiment
 from app.handlers.facts import comparisons, findings
 from app.handlers.lab import cell, compare
+from app.handlers.links import restore
 from app.handlers.loading import choose, in_use, offered, status
 from app.handlers.photos import EXAMPLES, example_photos, open_upload, photo_size
+from app.handlers.take_home import offline, tensors
 from app.handlers.token_ledger import ledger
 from app.handlers.views import layer, lens, lens_rows, rows, word, word_maps
 
 __all__ = [
-    "EXAMPLES", "Plane", "answer_endpoint", "beside", "bring", "cell", "choose", "compare", "comparisons", "decoding", "encode", "example_photos", "experiment", "findings", "in_use", "layer", "ledger", "lens", "lens_rows", "offered", "open_upload", "photo_size",
-    "reproject", "rows", "run", "similarity_endpoint", "status", "trace_endpoint", "word", "word_maps",
+    "EXAMPLES", "Plane", "answer_endpoint", "beside", "bring", "cell", "choose", "compare", "comparisons", "decoding", "encode", "example_photos", "experiment", "findings", "in_use", "layer", "ledger", "lens", "lens_rows", "offered", "offline", "open_upload", "photo_size",
+    "reproject", "restore", "rows", "run", "similarity_endpoint", "status", "tensors", "trace_endpoint", "word", "word_maps",
 ]  # fmt: skip

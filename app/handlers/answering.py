@@ -9,13 +9,16 @@ import gradio as gr
 import vlm
 from app import gpu, models, payloads
 from app.handlers.errors import MAX_QUESTION, MAX_TOGETHER, shows_errors
-from app.handlers.photos import digest, open_upload
+from app.handlers.photos import digest, example_digests, open_upload
 
 sights: models.Recent[vlm.Sight] = models.Recent(8)
 traces: models.Recent[vlm.Trace] = models.Recent(12)
 prefills: models.Recent = models.Recent(4, heavy=True)
 answers: models.Recent[vlm.Trace] = models.Recent(12)
+operators: models.Recent[vlm.Decoding] = models.Recent(12)  # of these answers
 projections: models.Recent[vlm.Projection] = models.Recent(32)
+SETTINGS = ("temperature", "top_k", "top_p", "repetition_penalty", "seed", "max_new_tokens")  # in the order of the controls
+PLANE = ("method", "dimensions", "projection_seed", "neighbours", "metric")
 
 
 def encode(path: str | None, question: str, choice: models.Choice = models.START, also: Sequence[str] | None = None) -> tuple[str, vlm.Trace]:
@@ -66,6 +69,11 @@ class Plane:
         return cls("pca", int(dimensions)) if method == "pca" else cls(method, int(dimensions), int(seed), int(neighbours), metric)
 
     @property
+    def asked(self) -> dict:
+        """As a link tells it."""
+        return dict(zip(PLANE, dataclasses.astuple(self)))
+
+    @property
     def words(self) -> str:
         return "" if self.method == "pca" else f"seed {self.seed}, {self.neighbours} neighbours, {self.metric} distance"
 
@@ -78,7 +86,7 @@ def project(key: str, trace: vlm.Trace, plane: Plane) -> dict:
         rows = np.concatenate([trace.visual_tokens.embeddings, trace.text_tokens.embeddings])
         return vlm.project(rows, plane.method, seed=plane.seed, neighbours=plane.neighbours, dimensions=plane.dimensions, metric=plane.metric)
 
-    return payloads.plane(key, projections.get((key, plane), make), plane.words)
+    return payloads.plane(key, projections.get((key, plane), make), plane.words) | {"asked": plane.asked}
 
 
 def decoding(temperature: float, top_k: float, top_p: float, repetition_penalty: float, seed: float, max_new_tokens: float) -> vlm.Decoding:
@@ -96,6 +104,13 @@ def decoding(temperature: float, top_k: float, top_p: float, repetition_penalty:
     )
 
 
+def asked(trace: vlm.Trace, choice: models.Choice, operator: vlm.Decoding) -> dict:
+    """How a run was asked for, as a link tells it; only an example photo can be in one."""
+    images = trace.sight.images
+    example = example_digests().get(digest(images[0])) if len(images) == 1 else None
+    return {"example": example, "model": choice.name, "settings": {name: getattr(operator, name) for name in SETTINGS}}
+
+
 @shows_errors
 def run(path: str | None, also: Sequence[str] | None, question: str, choice: models.Choice, method: str, dimensions: int, seed: float, neighbours: float, metric: str, *settings: float) -> Iterator[tuple]:
     """Stage views at once, then the answer token by token, then what the tokens are near to: (record, plane, answer, words)."""
@@ -104,7 +119,7 @@ def run(path: str | None, also: Sequence[str] | None, question: str, choice: mod
     key, trace = encode(path, question, choice, also)
     # UMAP and t-SNE take seconds: a run begins with PCA
     first = plane if plane.method == "pca" else Plane(dimensions=plane.dimensions)
-    record = payloads.record(key, trace) | {"language_layers": model.language_layers, "model": model.name}
+    record = payloads.record(key, trace) | {"language_layers": model.language_layers, "model": model.name, "asked": asked(trace, choice, operator)}
     yield record, project(key, trace, first), payloads.answer((), False, longest), gr.skip()
     steps: list[vlm.Step] = []
     for step in gpu.answer(model, choice, trace, operator, lambda: prefills.get(key, lambda: model.prefill(trace))):
@@ -112,6 +127,7 @@ def run(path: str | None, also: Sequence[str] | None, question: str, choice: mod
         yield gr.skip(), gr.skip(), payloads.answer(steps, False, longest), gr.skip()
     answered = f"{key}-{hashlib.blake2b(repr(operator).encode(), digest_size=8).hexdigest()}"
     trace = answers.get(answered, lambda: trace.with_steps(steps))
+    operators.get(answered, lambda: operator)
     yield gr.skip(), gr.skip(), payloads.answer(steps, True, longest, trace, answered), gr.skip()
     models.answered.set()
     nearest = model.embedding_lens(trace.visual_tokens.embeddings, payloads.WORDS)

@@ -1,5 +1,6 @@
 """The photos that visitors bring, and the examples; nothing else on this machine can be opened."""
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +35,12 @@ def digest(image: Image.Image) -> str:
 def example_photos() -> list[str]:
     """The paths of the photos that come with the page."""
     return sorted(str(path) for path in EXAMPLES.glob("*.jpg"))
+
+
+@functools.cache
+def example_digests() -> dict[str, str]:
+    """The names of the example photos, by what they show."""
+    return {digest(open_upload(path)): Path(path).name for path in example_photos()}
 
 
 def check_count(paths: Sequence[str]) -> None:

@@ -13,6 +13,8 @@ import plotly
 HERE = Path(__file__).parent
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
+SHARED = ("store.js", "shared.js", "board.js", "selection.js", "maps.js")  # in the page before any panel's script
+
 gr.set_static_paths([PLOTLY_JS])
 
 
@@ -45,7 +47,7 @@ def plotly_head() -> str:
 
 def shared_head() -> str:
     """What every panel's script needs, in the page before any of them runs."""
-    return "".join(f"<script>{(HERE / name).read_text()}</script>" for name in ("store.js", "shared.js", "board.js", "selection.js", "maps.js"))
+    return "".join(f"<script>{(HERE / name).read_text()}</script>" for name in (*SHARED, "permalink.js"))
 
 
 def shared_css() -> str:

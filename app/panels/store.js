@@ -13,7 +13,7 @@
 //             is looked for in the picture, found: where it is said at every layer (see `handlers.word_maps`); null while they are on their way
 //   colours   PCA-RGB of this layer (see `payloads.layer`), or null while they are on their way
 //   overlay   {values or rgb, low, high, label} drawn over the photo, or null
-//   history   earlier runs, the newest first
+//   history   earlier runs, the newest first              link      what the address asks for (see `handlers.restore`)
 window.VTE = window.VTE || {};
 window.VTE.store = (() => {
   const state = {

@@ -109,7 +109,7 @@ def visit(chromium):
         page.set_default_timeout(30_000)
         failures, elsewhere = [], []
         page.on("pageerror", lambda error: failures.append(str(error)))
-        origin = address.partition("?")[0]
+        origin = address.partition("?")[0].partition("#")[0]
         page.on("request", lambda request: None if request.url.startswith((origin, "data:", "blob:")) else elsewhere.append(request.url))
         page.goto(address)
         yield page

@@ -1,0 +1,49 @@
+"""A link to what is seen: the page writes it (`permalink.js`), here it is read."""
+
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import gradio as gr
+
+import vlm
+from app import models
+from app.handlers.answering import PLANE, SETTINGS, Plane, decoding
+from app.handlers.errors import MAX_QUESTION
+from app.handlers.permissions import check_model
+from app.handlers.photos import example_photos
+
+MAX_LINK = 8_000  # characters
+
+
+def restored(link: str) -> tuple | None:
+    """What a link asks for: (example, question, settings, plane, choice, what the page does then); None if it is no link of ours.
+
+    A link is a stranger's: of it only what any visitor could choose is taken, and no model is brought for it.
+    """
+    said = {name: values[0] for name, values in parse_qs(link.removeprefix("#"), max_num_fields=40).items()} if isinstance(link, str) and len(link) <= MAX_LINK else {}
+    paths = {Path(path).name: path for path in example_photos()}
+    if said.get("example") not in paths or not 0 < len(said.get("question", "")) <= MAX_QUESTION:
+        return None
+    try:
+        settings = [float(said[name]) for name in SETTINGS]
+        decoding(*settings)
+        plane = [said["method"], int(said["dimensions"]), int(said["projection_seed"]), int(said["neighbours"]), said["metric"]]
+        Plane.of(*plane)
+        selected = [int(token) for token in said.get("selected", "").split()]
+        then = {"selected": [token for token in selected if token >= 0], "open": said.get("open", "").split()[:2], "layer": int(said.get("layer", -1))}
+        choice = models.Choice(check_model(said.get("model", models.MODEL)))
+    except (KeyError, ValueError, OverflowError, vlm.VLMError):
+        return None
+    return paths[said["example"]], said["question"], settings, plane, choice, then
+
+
+def restore(link: str) -> tuple:
+    """The controls as a link has them, and what the page does then: (photo, question, *settings, *plane, model to choose, choice, link)."""
+    found = restored(link)
+    if found is None:
+        return (gr.skip(),) * (2 + len(SETTINGS) + len(PLANE) + 3)
+    path, question, settings, plane, choice, then = found
+    if choice != models.START and models.at_hand(choice) is None:
+        gr.Warning(f"This link was made with {choice.name}, which is not in memory here. Load it under Model, then press Run.")
+        return (path, question, *settings, *plane, choice.name, gr.skip(), gr.skip())
+    return (path, question, *settings, *plane, choice.name, choice, then)

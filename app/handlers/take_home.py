@@ -1,0 +1,37 @@
+"""What a visitor takes away: the tensors of a run, and the page it becomes."""
+
+import base64
+import io
+import tempfile
+import zipfile
+from pathlib import Path
+
+import vlm
+from app.handlers.answering import answers, model_of, operators
+from app.handlers.errors import asked_by_script
+from app.offline import MARK, offline_page
+
+MAX_BYTES = 100 * 2**20  # that are handed to a browser at once
+
+
+@asked_by_script
+def tensors(answered: str) -> dict:
+    """A run as a zip in base64: run.json, run.safetensors and the photos."""
+    trace, operator = answers.known(str(answered)), operators.known(str(answered))
+    if trace is None or operator is None:
+        raise vlm.VLMError("This answer is no longer kept on the server; press Run again.")
+    with tempfile.TemporaryDirectory() as folder, io.BytesIO() as buffer:
+        vlm.save_run(trace, folder, model_of(answered), operator)
+        files = sorted(Path(folder).iterdir())
+        if sum(file.stat().st_size for file in files) > MAX_BYTES:
+            raise vlm.VLMError(f"This run has more than {MAX_BYTES // 2**20} MB of numbers; keep it with vlm.save_run, or with python -m vlm and --save.")
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in files:
+                archive.write(file, file.name)
+        return {"data": base64.b64encode(buffer.getvalue()).decode()}
+
+
+@asked_by_script
+def offline() -> dict:
+    """The page that a run becomes, and the mark where the run goes."""
+    return {"page": offline_page(), "mark": MARK}

@@ -1,0 +1,35 @@
+// The link to what is seen: written into the address as the visitor works, read when the page opens. Only example photos can be in one.
+Object.assign(window.VTE, (() => {
+  const { store } = window.VTE, MOST = 200, WAIT = 400;  // tokens that are selected; milliseconds: browsers count how often an address changes
+  let pending = null, waiting = 0;
+
+  function address() {
+    const { record, selected, open, layer, plane } = store.state;
+    if (!record || !record.asked || !record.asked.example) return '';
+    const parts = new URLSearchParams({ example: record.asked.example, question: record.question, model: record.asked.model, ...record.asked.settings });
+    if (plane && plane.asked) for (const [name, value] of Object.entries(plane.asked)) parts.set(name, value);
+    parts.set('open', open.join(' ')); parts.set('layer', layer);
+    if (selected.length && selected.length <= MOST) parts.set('selected', selected.join(' '));
+    return location.origin + location.pathname + location.search + '#' + parts;
+  }
+  function write() {
+    if (!store.state.record || pending) return;
+    history.replaceState(history.state, '', address() || location.pathname + location.search);
+  }
+  store.subscribe(['record', 'plane', 'selected', 'open', 'layer'], ({ record }) => {
+    if (record && pending) {  // the run that the link asked for is there: the rest of the link follows
+      const { selected, open, layer } = pending, tokens = record.token_kinds.length, layers = record.layers.norms.shape[0];
+      pending = null;
+      store.set({ selected: selected.filter(token => token < tokens), patch: -1, ...(open.length ? { open } : {}), ...(layer >= 0 && layer < layers ? { layer } : {}) });
+    }
+    clearTimeout(waiting); waiting = setTimeout(write, WAIT);
+  });
+  // What Python read in the link; the controls hold it already.
+  store.subscribe(['link'], ({ link }) => {
+    if (!link) return;
+    pending = link;
+    requestAnimationFrame(() => document.querySelector('#run').click());
+  });
+  addEventListener('hashchange', () => location.reload());
+  return { link: { address } };
+})());

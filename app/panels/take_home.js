@@ -1,0 +1,74 @@
+// What a visitor takes away: the run as one page, its tensors, its answer as a table, the link. All is made here, except the tensors.
+const { store } = window.VTE;
+const find = selector => element.querySelector(selector);
+const hint = find('.hint'), buttons = [...element.querySelectorAll('.files button')];
+const TYPES = { Uint8Array: 'u1', Int32Array: 'i4', Float32Array: 'f4' };
+const MOST = 3_000_000;  // numbers of what the words looked at, 4 bytes each, that go into a page
+
+// The reverse of the store's `unpack`.
+function pack(value) {
+  if (ArrayBuffer.isView(value)) {
+    const bytes = new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+    let letters = '';
+    for (let i = 0; i < bytes.length; i += 8192) letters += String.fromCharCode(...bytes.subarray(i, i + 8192));
+    return { type: TYPES[value.constructor.name], shape: value.shape, data: btoa(letters) };
+  }
+  if (Array.isArray(value)) return value.map(pack);
+  return value && typeof value === 'object' ? Object.fromEntries(Object.entries(value).map(([name, part]) => [name, pack(part)])) : value;
+}
+function save(name, type, parts) {
+  const { question } = store.state.record, slug = question.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '').slice(0, 40);
+  const link = document.createElement('a'), address = URL.createObjectURL(new Blob(parts, { type }));
+  link.href = address; link.download = (slug || 'run') + name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(address), 60_000);
+}
+// What each word looked at; null where that is too much for a file, or nobody recorded it.
+async function looked(answer) {
+  const said = [];
+  for (let step = 0; step < answer.steps.length; step++) {
+    const word = await store.call('word', [answer.key, step]);
+    if (word.error || answer.steps.length * word.visual.length > MOST) return null;
+    said.push(word);
+  }
+  return said;
+}
+async function page() {
+  const { record, plane, answer, words, selected } = store.state, template = await server.offline([]), said = await looked(answer);
+  const run = {
+    record, plane, answer, words, selected, notes: find('textarea').value.trim(), facts: [['model', record.model], ['kept', new Date().toISOString().slice(0, 10)], ...Object.entries(record.asked ? record.asked.settings : {}).map(([name, value]) => [name.replace(/_/g, ' '), String(value)])],
+    looked: said && said.map(({ visual, shares }) => ({ visual, shares })), mean: said && said.length ? said[0].mean : null,
+  };
+  // inside a script element only "<" can end it
+  const [before, after] = template.page.split(template.mark);
+  save('.html', 'text/html', [before, JSON.stringify(pack(run)).replace(/</g, '\\u003c'), after]);
+}
+async function run() {
+  const file = await server.tensors([store.state.answer.key]);
+  if (file.error) throw new Error(file.error);
+  save('.zip', 'application/zip', [Uint8Array.from(atob(file.data), letter => letter.charCodeAt(0))]);
+}
+// Quoted; what a spreadsheet would take for a formula gets an apostrophe.
+const cell = value => '"' + (typeof value === 'number' ? String(value) : String(value).replace(/^[=+\-@\t\r]/, "'$&")).replace(/"/g, '""') + '"';
+async function table() {
+  const { steps } = store.state.answer, most = Math.max(0, ...steps.map(step => step.alternatives.length));
+  const names = ['step', 'token', 'probability', 'probability after D_d', 'entropy in bits', 'ends the answer'];
+  for (let i = 1; i <= most; i++) names.push('alternative ' + i, 'its probability', 'after D_d');
+  const rows = steps.map((step, i) => [i, step.string, step.probability, step.decoding, step.entropy, step.end ? 'yes' : 'no', ...step.alternatives.flat()]);
+  save('.csv', 'text/csv', ['\ufeff', [names, ...rows].map(row => row.map(cell).join(',')).join('\r\n'), '\r\n']);
+}
+async function link() {
+  if (!window.VTE.link.address()) throw new Error('Only a run on an example photo has a link; your own photo is not kept here.');
+  await navigator.clipboard.writeText(window.VTE.link.address());
+}
+const KINDS = { page: [page, 'Saved.'], run: [run, 'Saved.'], table: [table, 'Saved.'], link: [link, 'The link is in the clipboard.'] };
+for (const button of buttons) button.addEventListener('click', async () => {
+  const [make, done] = KINDS[button.dataset.kind];
+  hint.textContent = '…';
+  try { await make(); hint.textContent = done; } catch (error) { hint.textContent = error.message; }
+});
+store.subscribe(['record', 'answer', 'words', 'busy'], ({ record, answer, words, busy }) => {
+  const there = Boolean(record && answer && answer.finished && answer.key && words && !busy);
+  for (const button of buttons) button.disabled = !there;
+  hint.textContent = there ? '' : 'Run a question first; when the answer is complete it can be taken away.';
+});
