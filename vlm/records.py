@@ -222,6 +222,12 @@ class Trace:
         """The text of the answer; empty before decoding."""
         return self.steps[-1].answer if self.steps else ""
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it."""
+        from vlm.notebook import html
+
+        return html(self)
+
     def with_steps(self, steps: Iterable[Step]) -> "Trace":
         """This trace with its answer, and the answer's stage."""
         steps = tuple(steps)

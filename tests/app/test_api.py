@@ -1,6 +1,8 @@
 """The named endpoints, as a program uses them."""
 
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 from gradio_client import handle_file
@@ -42,6 +44,16 @@ def test_similarity_gives_the_matrices(client, picture, tiny_contrast):
     expected = tiny_contrast.similarity([vlm.open_image(picture)], ["a cat", "a dog"])
     assert record["matrices"]["cosine"] == pytest.approx(expected.cosine, abs=1e-4)
     assert record["logit_scale"] == pytest.approx(expected.logit_scale)
+
+
+def test_the_readmes_example_runs_as_printed(url, monkeypatch, capsys):
+    root = Path(__file__).parents[2]
+    [example] = [block for block in re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(), re.DOTALL) if "gradio_client" in block]
+    assert "http://127.0.0.1:7860" in example
+    monkeypatch.chdir(root)
+    names: dict = {}
+    exec(compile(example.replace("http://127.0.0.1:7860", url), "README.md", "exec"), names)
+    assert names["record"]["answer"] == names["text"] and names["text"] in capsys.readouterr().out
 
 
 def raw(client, endpoint: str, *data):

@@ -40,3 +40,12 @@ def test_what_cannot_be_used_is_one_sentence_and_exit_code_2(arguments, words, c
     assert main(arguments) == 2
     captured = capsys.readouterr()
     assert words in captured.err and len(captured.err.strip().splitlines()) == 1
+
+
+def test_fetch_brings_both_embedded_models_ahead_of_time(monkeypatch, capsys):
+    brought = []
+    monkeypatch.setattr(vlm, "load", lambda name, progress: brought.append(("load", name)))
+    monkeypatch.setattr(vlm, "load_contrastive", lambda name, progress: brought.append(("load_contrastive", name)))
+    assert main(["fetch"]) == 0
+    assert brought == [("load", "embedded"), ("load_contrastive", "embedded")]
+    assert capsys.readouterr().out.count("\n") == 1
