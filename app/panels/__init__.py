@@ -13,7 +13,7 @@ import plotly
 HERE = Path(__file__).parent
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
-SHARED = ("store.js", "shared.js", "board.js", "selection.js", "maps.js")  # in the page before any panel's script
+SHARED = ("store.js", "shared.js", "pictures.js", "board.js", "selection.js", "maps.js")  # in the page before any panel's script
 
 gr.set_static_paths([PLOTLY_JS])
 

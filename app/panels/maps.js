@@ -1,6 +1,6 @@
 // Pictures of the board: a map of one value (or colour) a patch or a token, and the patch or token itself, enlarged.
 Object.assign(window.VTE, (() => {
-  const { store, cividis, signed, gradient, element, number, extremes, board, rectangles, cellRectangle, patchesOf, at, kind, shown, pick, point } = window.VTE;
+  const { store, cividis, signed, gradient, element, number, extremes, board, rectangles, cellRectangle, patchesOf, at, kind, shown, pick, point, saveMap, saveButton } = window.VTE;
   const TALL = 190, LARGE = 48;  // pixels of the tallest map; cells from which on a map is shown larger
 
   // A map is {values, low, high, signed, unit} or {rgb, mask}, with its label. of: 'token', or else one a patch; first: the patch of the first value,
@@ -49,7 +49,8 @@ Object.assign(window.VTE, (() => {
       this.frame.append(this.canvas, this.marks);
       this.bar = element('div', 'map-bar');
       this.bar.append(element('span', 'low'), element('span', 'colours'), element('span', 'high'));
-      this.host.append(this.caption, this.frame, this.bar);
+      this.save = saveButton('Save this map as a picture', () => saveMap(this));
+      this.host.append(this.caption, this.save, this.frame, this.bar);
       host.append(this.host);
       this.frame.addEventListener('pointermove', event => point(this.at(event)));
       this.frame.addEventListener('pointerleave', () => point([-1, -1]));

@@ -1,11 +1,20 @@
 // Visual and text tokens of the language model's input space in one plot. Plotly draws the axes and reads zoom, lasso and clicks;
 // the points are drawn on a canvas over it, because a whole redraw takes 2 ms there and fifty in Plotly.
 const P = window.Plotly;  // a copy of our own: a gr.Plot on the page would put another version into window.Plotly
-const { store, element: make, heading, stageView, cividis, GROUPS, rgb, gradient, visible, number, extremes, steer, point, pick, patchesOf, rectangles, boxOf, boardImage } = window.VTE;
+const { store, element: make, heading, stageView, cividis, GROUPS, rgb, gradient, visible, number, extremes, steer, point, pick, patchesOf, rectangles, boxOf, boardImage, saveLayers, saveButton } = window.VTE;
 const find = selector => element.querySelector(selector);
 const plot = find('.plot'), dots = find('.dots'), pen = dots.getContext('2d'), colour = find('.colour');
 let listening = false, place = null, fill = null, picture = null, turn = { a: 0.6, b: 0.4, zoom: 1 };
 
+// Axes and points, one on the other; in space there are no axes.
+async function save() {
+  const { plane } = store.state;
+  if (!plane || !place) return;
+  const [w, h] = [dots.clientWidth, dots.clientHeight], axes = new Image();
+  if (plane.points.shape[1] === 2) { axes.src = await P.toImage(plot, { format: 'png', width: w, height: h, scale: 2 }); await axes.decode(); }
+  saveLayers('Token space, VT + TT: ' + find('.caption').textContent, [axes.src ? axes : null, dots], w, h);
+}
+find('.saving').append(saveButton('Save the plot as a picture', save));
 const counts = ({ record }) => [record.token_kinds.length, record.text.strings.length];
 const of = token => [token, patchesOf(token).length ? patchesOf(token)[0] : -1];
 function axes({ plane }) {

@@ -1,5 +1,5 @@
 // What a visitor takes away: the run as one page, its tensors, its answer as a table, the link. All is made here, except the tensors.
-const { store } = window.VTE;
+const { store, saveFile } = window.VTE;
 const find = selector => element.querySelector(selector);
 const hint = find('.hint'), buttons = [...element.querySelectorAll('.files button')];
 const TYPES = { Uint8Array: 'u1', Int32Array: 'i4', Float32Array: 'f4' };
@@ -15,13 +15,6 @@ function pack(value) {
   }
   if (Array.isArray(value)) return value.map(pack);
   return value && typeof value === 'object' ? Object.fromEntries(Object.entries(value).map(([name, part]) => [name, pack(part)])) : value;
-}
-function save(name, type, parts) {
-  const { question } = store.state.record, slug = question.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '').slice(0, 40);
-  const link = document.createElement('a'), address = URL.createObjectURL(new Blob(parts, { type }));
-  link.href = address; link.download = (slug || 'run') + name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
 // What each word looked at; null where that is too much for a file, or nobody recorded it.
 async function looked(answer) {
@@ -41,12 +34,12 @@ async function page() {
   };
   // inside a script element only "<" can end it
   const [before, after] = template.page.split(template.mark);
-  save('.html', 'text/html', [before, JSON.stringify(pack(run)).replace(/</g, '\\u003c'), after]);
+  saveFile('.html', new Blob([before, JSON.stringify(pack(run)).replace(/</g, '\\u003c'), after], { type: 'text/html' }));
 }
 async function run() {
   const file = await server.tensors([store.state.answer.key]);
   if (file.error) throw new Error(file.error);
-  save('.zip', 'application/zip', [Uint8Array.from(atob(file.data), letter => letter.charCodeAt(0))]);
+  saveFile('.zip', new Blob([Uint8Array.from(atob(file.data), letter => letter.charCodeAt(0))], { type: 'application/zip' }));
 }
 // Quoted; what a spreadsheet would take for a formula gets an apostrophe.
 const cell = value => '"' + (typeof value === 'number' ? String(value) : String(value).replace(/^[=+\-@\t\r]/, "'$&")).replace(/"/g, '""') + '"';
@@ -55,7 +48,7 @@ async function table() {
   const names = ['step', 'token', 'probability', 'probability after D_d', 'entropy in bits', 'ends the answer'];
   for (let i = 1; i <= most; i++) names.push('alternative ' + i, 'its probability', 'after D_d');
   const rows = steps.map((step, i) => [i, step.string, step.probability, step.decoding, step.entropy, step.end ? 'yes' : 'no', ...step.alternatives.flat()]);
-  save('.csv', 'text/csv', ['\ufeff', [names, ...rows].map(row => row.map(cell).join(',')).join('\r\n'), '\r\n']);
+  saveFile('.csv', new Blob(['\ufeff', [names, ...rows].map(row => row.map(cell).join(',')).join('\r\n'), '\r\n'], { type: 'text/csv' }));
 }
 async function link() {
   if (!window.VTE.link.address()) throw new Error('Only a run on an example photo has a link; your own photo is not kept here.');

@@ -130,3 +130,26 @@ def test_a_link_brings_example_question_settings_selection_and_view_back(url, vi
         page.wait_for_function("VTE.store.state.selected.join() === '5' && VTE.store.state.open.join() === 'connector'")
         assert page.inner_text("#answer .tokens") == answer
         page.wait_for_function("location.hash.includes('selected=5')")
+
+
+def test_a_map_and_the_plot_are_saved_as_pictures_with_what_is_selected(url, visit, picture, tmp_path):
+    with visit(url) as page:
+        ask(page, picture, "What is in this image?")
+        open_view(page, "connector")
+        press_patch(page, 5)
+        figure = page.locator("#view-connector .map").nth(2)
+        figure.hover()
+        with page.expect_download() as download:
+            figure.locator(".save-picture").click()
+        assert download.value.suggested_filename == "what-is-in-this-image-x-length-of-each-row.png"
+        download.value.save_as(tmp_path / "map.png")
+        open_view(page, "space")
+        page.wait_for_function("document.querySelector('#view-space [data-ready]')")
+        with page.expect_download() as download:
+            page.click("#view-space .save-picture")
+        download.value.save_as(tmp_path / "plot.png")
+    image = vlm.open_image(tmp_path / "map.png")
+    colours = image.getcolors(image.width * image.height)
+    assert min(image.size) > 600 and (232, 89, 12) in {colour for _, colour in colours}  # the outline of the selected patch
+    plot = vlm.open_image(tmp_path / "plot.png")
+    assert len({colour for _, colour in plot.getcolors(plot.width * plot.height)}) > 50
