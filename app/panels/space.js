@@ -11,7 +11,11 @@ async function save() {
   const { plane } = store.state;
   if (!plane || !place) return;
   const [w, h] = [dots.clientWidth, dots.clientHeight], axes = new Image();
-  if (plane.points.shape[1] === 2) { axes.src = await P.toImage(plot, { format: 'png', width: w, height: h, scale: 2 }); await axes.decode(); }
+  if (plane.points.shape[1] === 2) {  // on white, whatever the theme
+    const { layout } = plot, dark = axis => ({ ...axis, color: '#333', title: { ...axis.title, font: { size: 11, color: '#333' } } });
+    axes.src = await P.toImage({ data: plot.data, layout: { ...layout, xaxis: dark(layout.xaxis), yaxis: dark(layout.yaxis) } }, { format: 'png', width: w, height: h, scale: 2 });
+    await axes.decode();
+  }
   saveLayers('Token space, VT + TT: ' + find('.caption').textContent, [axes.src ? axes : null, dots], w, h);
 }
 find('.saving').append(saveButton('Save the plot as a picture', save));
