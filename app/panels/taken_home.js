@@ -8,6 +8,7 @@ document.querySelector('#facts').append(...run.facts.map(([name, value]) => { co
 const notes = document.querySelector('#notes');
 notes.hidden = !run.notes; notes.textContent = run.notes;
 for (const button of document.querySelectorAll('#stage-strip button')) button.disabled = true;  // all views of this page are in sight already
+document.querySelector('#stage-strip .strip').tabIndex = 0;  // so that the arrow keys scroll it where it is narrow
 
 store.connect({
   word: ([, number]) => Promise.resolve(run.looked ? { ...run.looked[number], mean: run.mean } : { error: 'What the words looked at is too large for this file; the page itself shows it.' }),

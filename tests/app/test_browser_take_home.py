@@ -153,3 +153,24 @@ def test_a_map_and_the_plot_are_saved_as_pictures_with_what_is_selected(url, vis
     assert min(image.size) > 600 and (232, 89, 12) in {colour for _, colour in colours}  # the outline of the selected patch
     plot = vlm.open_image(tmp_path / "plot.png")
     assert len({colour for _, colour in plot.getcolors(plot.width * plot.height)}) > 50
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_what_is_taken_home_is_accessible_and_fits(taken, visit, url, picture, width):
+    """axe-core finds nothing against WCAG AA in the kept page, nor in the panel that makes it, in either theme."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    def check(page, part: str) -> None:
+        found = Axe().run(page, context={"include": [[part]]}, options={"runOnly": ["wcag2a", "wcag2aa"]}).response["violations"]
+        assert [(each["id"], [node["html"][:200] for node in each["nodes"][:3]]) for each in found] == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+    size = {"width": width, "height": 844}
+    with visit(taken.as_uri(), viewport=size) as page:
+        expect(page.locator("html[data-ready=true]")).to_be_attached()
+        check(page, "body")
+    with visit(f"{url}?__theme=dark", viewport=size) as page:
+        ask(page, picture, "What is in this image?")
+        page.get_by_text("Take home: this run").click()
+        expect(page.locator("#take-home [data-kind=page]")).to_be_enabled()
+        check(page, "#take-home")
