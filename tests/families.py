@@ -178,6 +178,27 @@ def _fast_vlm():
     return config, tf.LlavaProcessor(images, _tokenizer(), patch_size=32, vision_feature_select_strategy="full", num_additional_image_tokens=0), "<image>"
 
 
+def _mllama():
+    shape = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_global_layers=2, attention_heads=4, image_size=SIDE, patch_size=PATCH)
+    vision = tf.models.mllama.configuration_mllama.MllamaVisionConfig(**shape, vision_output_dim=3 * 32, intermediate_layers_indices=[0, 2])
+    vocabulary = len(_tokenizer())
+    text = {**_text(vocab_size=vocabulary, rope_parameters={"rope_type": "default", "rope_theta": 10000.0}), "num_hidden_layers": 4, "cross_attention_layers": [1, 3]}
+    config = tf.MllamaConfig(vision_config=vision.to_dict(), text_config=text, image_token_index=vocabulary)  # as in real ones: no logit
+    tokenizer = _tokenizer()
+    tokenizer.add_tokens("<|image|>", special_tokens=True)
+    return config, tf.MllamaProcessor(tf.MllamaImageProcessor(size=SQUARE, max_image_tiles=4), tokenizer), "<|image|>"
+
+
+def _kosmos2():
+    tokenizer, images = _tokenizer(), tf.CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size=SQUARE)
+    processor = tf.Kosmos2Processor(images, tokenizer, num_patch_index_tokens=16)  # adds its tokens to the tokenizer
+    text = dict(
+        vocab_size=len(tokenizer), embed_dim=48, layers=3, ffn_dim=64, attention_heads=4, max_position_embeddings=512, pad_token_id=0, bos_token_id=1,
+        eos_token_id=len(MARKS) - 1, init_std=0.2,
+    )  # fmt: skip
+    return tf.Kosmos2Config(text_config=text, vision_config=VISION, latent_query_num=64), processor, None
+
+
 FAMILIES = {
     "llava_next": _llava_next,
     "llava_onevision": _llava_onevision,
@@ -197,14 +218,16 @@ FAMILIES = {
     "blip_2": lambda: _blip(tf.Blip2Config, tf.Blip2Processor, _tokenizer()),
     "instructblip": lambda: _blip(tf.InstructBlipConfig, tf.InstructBlipProcessor, _tokenizer(), _tokenizer()),
     "fast_vlm": _fast_vlm,
+    "kosmos_2": _kosmos2,
 }
+CROSSED = {"mllama": _mllama}  # no visual tokens in the sequence
 
 
 def tiny_family(folder: Path, name: str, seed: int = 0) -> Path:
-    """Save a tiny checkpoint of this family (a name in `FAMILIES`) that `vlm.load(folder)` reads."""
-    config, processor, mark = FAMILIES[name]()
+    """Save a tiny checkpoint of this family (a name in `FAMILIES` or `CROSSED`) that `vlm.load(folder)` reads."""
+    config, processor, mark = (FAMILIES | CROSSED)[name]()
     if mark:
-        processor.chat_template = TEMPLATE.replace("MARK", mark)
+        processor.chat_template = TEMPLATE.replace("MARK" if name in FAMILIES else "MARK\n", mark)  # Llama's photos stand side by side
     torch.manual_seed(seed)
     model = tf.AutoModelForImageTextToText.from_config(config).eval()
     from vlm.families import FAMILIES as ROWS
@@ -212,6 +235,9 @@ def tiny_family(folder: Path, name: str, seed: int = 0) -> Path:
     for module in (ROWS[config.model_type].connector, "language_projection"):
         for parameter in model.get_submodule(module).parameters() if hasattr(model, module.split(".")[0]) else ():
             torch.nn.init.normal_(parameter, std=0.3)  # so that the photo changes the answer (Gemma 3's is all zeros at first)
+    for name_of, parameter in model.named_parameters():
+        if "gate" in name_of and parameter.shape == (1,):
+            torch.nn.init.constant_(parameter, 0.7)  # Llama's are shut at first
     for module in model.modules():
         if isinstance(module, torch.nn.Conv2d) and name == "fast_vlm":
             torch.nn.init.kaiming_normal_(module.weight)  # or nothing of the photo is left after so many convolutions

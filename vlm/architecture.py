@@ -6,14 +6,14 @@ refuses, in one sentence, what it cannot answer truthfully.
 
 import inspect
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
 from pathlib import Path
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -109,7 +109,7 @@ def at(module: nn.Module, path: str) -> nn.Module:
 
 def patch_size(model: PreTrainedModel) -> int:
     """P, the side of a patch in received pixels; where the encoder only shrinks a picture, the side of what becomes one vector."""
-    if tower_row(model).layers is None:
+    if not tower_row(model).layers:
         return int(vision_tower(model).timm_model.feature_info[-1]["reduction"])
     size = model.config.vision_config.patch_size
     return int(size if isinstance(size, int) else size[0])
@@ -132,8 +132,7 @@ def vision_tower(model: PreTrainedModel) -> nn.Module:
 
 def encoder_layers(model: PreTrainedModel) -> list[nn.Module]:
     """The layers of f_v; none where it has none that keep one vector a patch."""
-    path = tower_row(model).layers
-    return list(at(vision_tower(model), path)) if path else []
+    return [layer for path in tower_row(model).layers for layer in at(vision_tower(model), path)]
 
 
 def patch_convolution(model: PreTrainedModel) -> nn.Module | None:
@@ -179,8 +178,19 @@ def window_order(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> Int[Te
     return torch.argsort((groups[:, None] * unit + torch.arange(unit, device=groups.device)).flatten())
 
 
+def tile_places(inputs: Mapping[str, Tensor]) -> tuple[int, Int[Tensor, " tiles"]] | None:
+    """How many places for tiles the encoder keeps, and which of them hold a tile of a photo; None for encoders that are given no empty tiles."""
+    mask = inputs.get("aspect_ratio_mask")
+    return None if mask is None else (mask.numel(), mask.flatten().nonzero()[:, 0])
+
+
 def vision_inputs(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Those of the processor's outputs that the encoder is given; LLaVA hands image_sizes on to a Pixtral encoder without naming them."""
+    """Those of the processor's outputs that the encoder is given: all of them, where only the model's own forward can run it.
+
+    LLaVA hands image_sizes on to a Pixtral encoder without naming them.
+    """
+    if family(model).given_as:
+        return dict(inputs)
     accepted = {*inspect.signature(model.get_image_features).parameters, "image_sizes"}
     return {name: value for name, value in inputs.items() if name in accepted}
 
@@ -221,14 +231,8 @@ class _Reached(Exception):
     """The language model is about to run."""
 
 
-def language_inputs(model: PreTrainedModel, inputs: Mapping[str, Tensor], encoder_outputs=None) -> dict[str, object]:
-    """What the model's own forward gives its language model: inputs_embeds with the visual tokens in place, positions, masks.
-
-    The forward runs up to the door of the language model and no further.
-
-    Args:
-        encoder_outputs: what `get_image_features` gave; the vision encoder runs only if it is None and `inputs` have pixels.
-    """
+def at_the_door(model: PreTrainedModel, inputs: Mapping[str, object]) -> dict[str, object]:
+    """What the model's own forward gives its language model; the forward runs up to that door and no further."""
     given, thread = {}, threading.get_ident()
 
     def stop(module, arguments, named):
@@ -238,12 +242,76 @@ def language_inputs(model: PreTrainedModel, inputs: Mapping[str, Tensor], encode
 
     handle = language_trunk(model).register_forward_pre_hook(stop, with_kwargs=True)
     try:
-        model(**({} if encoder_outputs is None else {"pixel_values": None, "mm_encoder_outputs": {"image": encoder_outputs}}), **inputs)
+        model(**inputs)
     except _Reached:
         pass
     finally:
         handle.remove()
+    return given
+
+
+def language_inputs(model: PreTrainedModel, inputs: Mapping[str, Tensor], kept: object = None) -> dict[str, object]:
+    """What the model's own forward gives its language model: inputs_embeds with the visual tokens in place, positions, masks.
+
+    Args:
+        kept: what the vision encoder and the connector made of the photos (`vision_encoder.Encoded.kept`); they run only if it is None.
+    """
+    row, already = family(model), {}
+    if kept is not None:
+        already = {row.given_as: kept} if row.given_as else {"pixel_values": None, "mm_encoder_outputs": {"image": kept}}
+    given = at_the_door(model, already | dict(inputs))
+    if given.get("inputs_embeds") is None:  # the language model would look its words up itself
+        given["inputs_embeds"] = model.get_input_embeddings()(given["input_ids"])
+        if row.marked_by:  # and put the visual tokens in their places
+            given["inputs_embeds"][given.pop(row.marked_by).bool()] = given.pop(row.given_as).flatten(0, -2).to(given["inputs_embeds"].dtype)
     return {name: value for name, value in given.items() if value is not None and name not in NOT_KEPT}
+
+
+def visual_positions(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> Bool[Tensor, " S"]:
+    """Which positions of the prompt hold a visual token; none where those are read by cross-attention."""
+    row, input_ids = family(model), inputs["input_ids"][0]
+    if row.crossed:
+        return torch.zeros_like(input_ids, dtype=torch.bool)
+    return inputs[row.marked_by][0].bool() if row.marked_by else input_ids == model.config.image_token_id
+
+
+def crossed_tokens(given: Mapping[str, object], inputs: Mapping[str, Tensor]) -> Float[Tensor, "V D"]:
+    """The visual tokens that a language model was given beside its sequence: of every tile, without the places that hold none.
+
+    Args:
+        given: what the language model is called with.
+        inputs: what the processor made for the encoder.
+    """
+    _, used = tile_places(inputs)
+    return given["cross_attention_states"][used.to(given["cross_attention_states"].device)].flatten(0, 1)
+
+
+def tokens_beside(given: Mapping[str, object], inputs: Mapping[str, Tensor], tokens: Float[Tensor, "V D"], deeper: Sequence[Float[Tensor, "V D"]]) -> dict[str, object]:
+    """Those arguments of the language model that hold visual tokens beside `inputs_embeds`, with other tokens in their places.
+
+    Args:
+        given, inputs: as for `crossed_tokens`.
+        deeper: what the language model adds to the tokens at its first layers.
+    """
+    changed = {}
+    if "cross_attention_states" in given:
+        states, (_, used) = given["cross_attention_states"].clone(), tile_places(inputs)
+        states[used.to(states.device)] = tokens.reshape(len(used), *states.shape[1:])
+        changed["cross_attention_states"] = states
+    if "deepstack_visual_embeds" in given:
+        changed["deepstack_visual_embeds"] = list(deeper)
+    return changed
+
+
+def crossing(model: PreTrainedModel) -> frozenset[nn.Module]:
+    """Those attentions of the language model that read what stands beside its sequence."""
+    return frozenset(module for name, module in language_trunk(model).named_modules() if name.endswith("cross_attn")) if family(model).crossed else frozenset()
+
+
+def next_masks(given: Mapping[str, object], new: int) -> dict[str, Tensor]:
+    """What of the picture the tokens after a sequence may look at by cross-attention: what its last position may."""
+    names = ("cross_attention_mask", "full_text_row_masked_out_mask")
+    return {name: given[name][:, :, -1:].expand(-1, -1, new, -1) for name in names if name in given}
 
 
 def next_positions(given: Mapping[str, object], count: int, new: int) -> dict[str, Tensor]:
@@ -263,13 +331,11 @@ def next_positions(given: Mapping[str, object], count: int, new: int) -> dict[st
 
 def output_layers(model: PreTrainedModel) -> tuple[int, ...]:
     """The encoder layers that X' is made of, side by side; 1 is the first."""
-    layers, count = getattr(model.config, "vision_feature_layer", -1), len(encoder_layers(model))
+    count, between = len(encoder_layers(model)), getattr(model.config.vision_config, "intermediate_layers_indices", None)
+    if between is not None:  # Llama 3.2 Vision: the last one and some before it
+        return (count, *(index + 1 for index in between))
+    layers = getattr(model.config, "vision_feature_layer", -1)
     return tuple(layer if layer >= 0 else count + 1 + layer for layer in ([layers] if isinstance(layers, int) else layers))
-
-
-def image_token_id(model: PreTrainedModel) -> int:
-    """The placeholder id that marks a visual position."""
-    return int(model.config.image_token_id)
 
 
 def context_length(model: PreTrainedModel) -> int:

@@ -5,7 +5,7 @@ to whoever is recording in the same thread; when nobody is, it costs nothing. Wh
 keys hidden, gradients of the weights) puts a function in its place. It knows queries and keys, not which model they are from.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -27,18 +27,19 @@ IMPLEMENTATION = "sdpa_recorded"  # what a checkpoint is loaded with
 Weights = Callable[[], Float[Tensor, "heads queries keys"]]  # computed from the queries and keys that it holds, when it is called
 Record = Callable[[Weights], None]
 Attend = Callable[..., tuple[Tensor, None]]  # the arguments of `attention` below
-_recorder: ContextVar[tuple[Record, bool] | None] = ContextVar("recorder", default=None)
+_recorder: ContextVar[tuple[Record, bool, Collection[nn.Module]] | None] = ContextVar("recorder", default=None)
 _replacement: ContextVar[Attend | None] = ContextVar("replacement", default=None)
 
 
 @contextmanager
-def recording(record: Record, last: bool = False) -> Iterator[None]:
+def recording(record: Record, last: bool = False, without: Collection[nn.Module] = ()) -> Iterator[None]:
     """Within this context (and thread) `record` is handed the weights of every attention that runs, in order.
 
     Args:
         last: only of the last query, which is all that the next token needs.
+        without: attentions that are left out.
     """
-    token = _recorder.set((record, last))
+    token = _recorder.set((record, last, without))
     try:
         yield
     finally:
@@ -63,8 +64,8 @@ def attention(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, atte
 def as_always(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **named):
     """transformers' scaled dot product attention, its weights told to the recorder if there is one."""
     recorder = _recorder.get()
-    if recorder is not None:
-        record, last = recorder
+    if recorder is not None and module not in recorder[2]:
+        record, last, _ = recorder
         if last:  # the last query sees every key that its mask shows
             mask = attention_mask if attention_mask is None or attention_mask.shape[-2] == 1 else attention_mask[..., -1:, :]
             record(partial(weights, module, query[:, :, -1:], key, mask, named.get("scaling"), False))

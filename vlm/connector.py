@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-PATCH, BREAK, QUERY = "patch", "newline", "query"  # kinds of visual tokens
+PATCH, BREAK, QUERY, CLASS = "patch", "newline", "query", "class"  # kinds of visual tokens
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,12 @@ class VisualTokens:
             from no place of their own.
         sources: the patches each was made from; -1 fills up, and a token without a place has none.
         kinds: "patch", made of one or several neighbouring patches; "newline", a learned mark that ends a row of patches; "query",
-            a learned question to the whole photo (Q-Former, resampler), which has no place.
+            a learned question to the whole photo (Q-Former, resampler), which has no place; "class", an encoder's own position for a
+            whole picture (CLS), where the language model reads that too.
         photos: which of the photos of the question each belongs to; 0 is the first.
         positions: where each stands in the fused sequence; None before there is one, and in models that read visual tokens by
             cross-attention instead.
+        deeper: what the language model adds to the tokens at its first layers (DeepStack), layer by layer; none in most models.
     """
 
     embeddings: Float[np.ndarray, "V D"]
@@ -30,6 +32,7 @@ class VisualTokens:
     kinds: tuple[str, ...]
     photos: Int[np.ndarray, "V"]
     positions: Int[np.ndarray, "V"] | None = None
+    deeper: tuple[Float[np.ndarray, "V D"], ...] = ()
 
 
 def boxes_around(boxes: Float[np.ndarray, "N 4"], sources: Int[np.ndarray, "V merged"]) -> Float[np.ndarray, "V 4"]:

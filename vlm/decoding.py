@@ -55,7 +55,7 @@ def decode(
     for index in range(decoding.max_new_tokens):
         start = time.perf_counter()
         logits = next_logits(chosen).float().cpu()
-        scores = chain(sequence, logits[None].clone())[0]
+        scores = chain(sequence[:, sequence[0] < len(logits)], logits[None].clone())[0]  # a mark of the photo may have no logit
         if decoding.temperature == 0:
             chosen = int(scores.argmax())
             kept = torch.zeros_like(scores)

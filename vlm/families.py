@@ -18,13 +18,13 @@ class Tower:
 
     Attributes:
         projection: the convolution that projects every patch; None where patches are not projected one by one.
-        layers: the list of its layers; None where it has none that keep one vector a patch.
+        layers: the lists of its layers, one after the other; none where it has no layers that keep one vector a patch.
         embedded: what gives projection plus learned position embedding; LAYER_1: what its first layer reads; None: it learns none.
         rotary: what gives the cosine and sine by which queries and keys are turned at each place; None where nothing is turned.
     """
 
     projection: str | None
-    layers: str | None
+    layers: tuple[str, ...]
     embedded: str | None = "embeddings"
     rotary: str | None = None
 
@@ -45,6 +45,10 @@ class Family:
         prompt: the words around a question for checkpoints without a chat template.
         per_question: the connector reads the question too, so that every question has its own visual tokens.
         least: visual tokens of a photo; transformers' own forward fails on fewer.
+        given_as: by which argument the model's own forward takes visual tokens that were made before, and hands them to `language`, in
+            classes without `get_image_features`; None in the others.
+        crossed: the language model reads the visual tokens by cross-attention: they have no positions in its sequence.
+        marked_by: what the processor marks the visual positions with, where no single placeholder id does.
     """
 
     name: str
@@ -58,6 +62,9 @@ class Family:
     prompt: str | None = None
     per_question: bool = False
     least: int = 1
+    given_as: str | None = None
+    crossed: bool = False
+    marked_by: str | None = None
 
 
 def _qwen(name: str) -> Family:
@@ -91,12 +98,17 @@ FAMILIES = {
     "blip-2": _blip("BLIP-2", "Question: {question} Answer:", per_question=False),
     "instructblip": _blip("InstructBLIP", "{question}", per_question=True),
     "fast_vlm": Family("FastVLM"),
-}
+    "mllama": Family("Llama 3.2 Vision", "tiled", given_as="cross_attention_states", crossed=True, tower="model.vision_model"),
+    "kosmos-2": Family(
+        "KOSMOS-2", "queries", given_as="image_embeds", marked_by="image_embeds_position_mask", tower="vision_model", connector="image_to_text_projection",
+        language="text_model.model", norm="layer_norm", prompt="Question: {question} Answer:",
+    ),
+}  # fmt: skip
 
-_VIT = Tower("embeddings.patch_embedding", "encoder.layers")
-_WITH_PROJECTION = Tower("embeddings.patch_embeddings.projection", "encoder.layer")
-_ROTARY = Tower("patch_embed.proj", "blocks", None, "rotary_pos_emb")
-_LEARNED_AND_ROTARY = Tower("patch_embed.proj", "blocks", LAYER_1, "rotary_pos_emb")
+_VIT = Tower("embeddings.patch_embedding", ("encoder.layers",))
+_WITH_PROJECTION = Tower("embeddings.patch_embeddings.projection", ("encoder.layer",))
+_ROTARY = Tower("patch_embed.proj", ("blocks",), None, "rotary_pos_emb")
+_LEARNED_AND_ROTARY = Tower("patch_embed.proj", ("blocks",), LAYER_1, "rotary_pos_emb")
 
 TOWERS = {
     "clip_vision_model": _VIT,
@@ -107,10 +119,12 @@ TOWERS = {
     "instructblip_vision_model": _VIT,
     "dinov2": _WITH_PROJECTION,
     "internvl_vision": _WITH_PROJECTION,
-    "pixtral": Tower("patch_conv", "transformer.layers", None, "patch_positional_embedding"),
+    "pixtral": Tower("patch_conv", ("transformer.layers",), None, "patch_positional_embedding"),
     "qwen2_vl_vision": _ROTARY,
     "qwen2_5_vl_vision": _ROTARY,
     "qwen3_vl_vision": _LEARNED_AND_ROTARY,
     "qwen3_5_vision": _LEARNED_AND_ROTARY,
-    "timm_wrapper": Tower(None, None, None),  # FastVLM's convolutions
+    "mllama_vision_model": Tower("patch_embedding", ("transformer.layers", "global_transformer.layers"), "gated_positional_embedding"),
+    "kosmos_2_vision_model": Tower("model.embeddings.patch_embedding", ("model.encoder.layers",), "model.embeddings"),
+    "timm_wrapper": Tower(None, (), None),  # FastVLM's convolutions
 }

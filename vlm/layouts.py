@@ -13,7 +13,7 @@ from einops import rearrange
 from jaxtyping import Float, Int, UInt8
 
 from vlm.compat import ensure_torchvision
-from vlm.connector import BREAK, PATCH, QUERY
+from vlm.connector import BREAK, CLASS, PATCH, QUERY
 from vlm.errors import ModelError
 from vlm.patches import Box, Patches, Picture, grid_boxes, patchify, place_boxes, raster_places
 
@@ -22,6 +22,7 @@ ensure_torchvision()
 from transformers.image_processing_utils import get_patch_output_size, select_best_resolution  # noqa: E402
 from transformers.image_transforms import get_resize_output_image_size  # noqa: E402
 from transformers.models.got_ocr2.image_processing_got_ocr2 import get_optimal_tiled_canvas  # noqa: E402
+from transformers.models.mllama import image_processing_mllama as mllama  # noqa: E402
 from transformers.models.llava_next.modeling_llava_next import unpad_image  # noqa: E402
 
 Size = tuple[int, int]  # height, width
@@ -84,6 +85,20 @@ def tiles(processor, inputs: Pixels, photos: Sequence[Size], size: int) -> Patch
         named += [(name, number, tile) for name, tile in tiles_of(box, rows, columns)] if rows * columns > 1 else []
         named.append(("whole photo", number, box))
     return from_grids(images, inputs["pixel_values"], size, named)
+
+
+def canvas(processor, inputs: Pixels, photos: Sequence[Size], size: int) -> Patches:
+    """Llama 3.2 Vision: the photo in the top left corner of a canvas of whole tiles, black below or beside it; places for more tiles stay empty."""
+    images, named, values = processor.image_processor, [], []
+    side = images.size["height"]
+    for number, (height, width) in enumerate(photos):
+        tall, wide = (int(edge) for edge in mllama.get_optimal_tiled_canvas(height, width, images.max_image_tiles, side))
+        down, across = mllama.get_image_size_fit_to_canvas(height, width, tall, wide, side)
+        rows, columns = tall // side, wide // side
+        parts = list(tiles_of((0.0, 0.0, tall * height / down, wide * width / across), rows, columns))
+        named += [(name if len(parts) > 1 else "whole photo", number, box) for name, box in parts]
+        values.append(inputs["pixel_values"][0, number][: len(parts)])
+    return from_grids(images, np.concatenate(values), size, named)
 
 
 def sized(processor, inputs: Pixels, photos: Sequence[Size], size: int) -> Patches:
@@ -195,6 +210,7 @@ PICTURES: dict[str, Callable[[object, Pixels, Sequence[Size], int], Patches]] = 
     "Idefics3ImageProcessor": split,
     "SmolVLMImageProcessor": split,
     "GotOcr2ImageProcessor": tiles,
+    "MllamaImageProcessor": canvas,
     "PixtralImageProcessor": sized,
     "Qwen2VLImageProcessor": native,
 }
@@ -229,6 +245,16 @@ def merged(config, patches: Patches, photos: Sequence[Size], merge: int) -> Toke
         of += [picture.photo] * len(sources[-1])
     sources = np.concatenate(sources)
     return TokenLayout(sources, (PATCH,) * len(sources), np.array(of))
+
+
+def tiled(config, patches: Patches, photos: Sequence[Size], merge: int) -> TokenLayout:
+    """Llama 3.2 Vision: of every tile its CLS position, then one token a patch."""
+    sources, kinds, of = [], [], []
+    for picture, index in zip(patches.pictures, indices(patches)):
+        sources += [-1, *index.ravel()]
+        kinds += [CLASS, *[PATCH] * index.size]
+        of += [picture.photo] * (1 + index.size)
+    return TokenLayout(np.array(sources)[:, None], tuple(kinds), np.array(of))
 
 
 def packed(config, patches: Patches, photos: Sequence[Size], merge: int) -> TokenLayout:
@@ -273,7 +299,7 @@ def thinned(config, shape: Size, side: int) -> Size:
 
 def queries(config, patches: Patches, photos: Sequence[Size], merge: int) -> TokenLayout:
     """A fixed number of learned queries, each of which looks at the whole photo: none has a place."""
-    count = config.num_query_tokens
+    count = config.latent_query_num if hasattr(config, "latent_query_num") else config.num_query_tokens
     return TokenLayout(np.full((count * len(photos), 1), -1), (QUERY,) * (count * len(photos)), np.repeat(np.arange(len(photos)), count))
 
 
@@ -285,7 +311,7 @@ def indices(patches: Patches) -> list[Int[np.ndarray, "rows columns"]]:
     return grids
 
 
-TOKENS: dict[str, Callable[[object, Patches, Sequence[Size], int], TokenLayout]] = {"merged": merged, "packed": packed, "queries": queries}
+TOKENS: dict[str, Callable[[object, Patches, Sequence[Size], int], TokenLayout]] = {"merged": merged, "tiled": tiled, "packed": packed, "queries": queries}
 
 
 def lay_tokens(name: str, config, patches: Patches, photos: Sequence[Size], merge: int) -> TokenLayout:

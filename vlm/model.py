@@ -163,8 +163,8 @@ class VisionLanguageModel:
             raise QuestionError(
                 f"With the image the question takes {len(input_ids):,} tokens, but this model reads at most {architecture.context_length(self.network):,}; shorten it."
             )
-        is_visual = input_ids == architecture.image_token_id(self.network)
-        if int(is_visual.sum()) != len(sight.visual_tokens.embeddings):
+        is_visual, crossed = architecture.visual_positions(self.network, given), architecture.family(self.network).crossed
+        if int(is_visual.sum()) != len(sight.visual_tokens.embeddings) and not crossed:
             raise ModelError(f"The prompt has {int(is_visual.sum())} places for {len(sight.visual_tokens.embeddings)} visual tokens; this version does not follow it.")
         # pixel_values are in the encoder's outputs already
         language_inputs = architecture.language_inputs(self.network, self._on_device({name: value for name, value in given.items() if name != "pixel_values"}), sight.kept)
@@ -177,16 +177,21 @@ class VisionLanguageModel:
             positions=text_positions,
         )
         positions = is_visual.nonzero()[:, 0].numpy()
-        stage = Stage("VT + TT", fused.shape, ("S", "D"), 1000 * (time.perf_counter() - start))
+        if crossed:
+            visual_tokens = sight.visual_tokens
+        else:
+            deeper = tuple(to_numpy(each) for each in language_inputs.get("deepstack_visual_embeds", ()))
+            visual_tokens = replace(sight.visual_tokens, embeddings=fused[positions], positions=positions, deeper=deeper)
+        stage = Stage("VT + TT", fused.shape, ("S: TT alone" if crossed else "S", "D"), 1000 * (time.perf_counter() - start))
         return Trace(
             sight=sight,
             question=question,
             prompt=architecture.render_prompt(self.network, self.processor, question, len(sight.images)),
-            visual_tokens=replace(sight.visual_tokens, embeddings=fused[positions], positions=positions),
+            visual_tokens=visual_tokens,
             text_tokens=text_tokens,
             input_ids=input_ids.numpy(),
             inputs_embeds=fused,
-            roles=self._roles(input_ids.tolist(), stand_in_ids),
+            roles=self._roles(input_ids.tolist(), stand_in_ids, is_visual.tolist()),
             steps=(),
             stages=(*sight.stages, stage),
             language_inputs=language_inputs,
@@ -203,7 +208,10 @@ class VisionLanguageModel:
 
     def language_inputs(self, trace: Trace) -> dict[str, Any]:
         """What g_phi is called with: VT + TT as they are in the trace, and positions and masks as the model's own forward made them."""
-        return {**trace.language_inputs, "inputs_embeds": torch.from_numpy(trace.inputs_embeds)[None].to(self.network.device, self.network.dtype)}
+        there = lambda rows: torch.from_numpy(rows).to(self.network.device, self.network.dtype)  # noqa: E731
+        tokens, deeper = there(trace.visual_tokens.embeddings), [there(rows) for rows in trace.visual_tokens.deeper]
+        beside = architecture.tokens_beside(trace.language_inputs, trace.sight.inputs, tokens, deeper)
+        return {**trace.language_inputs, **beside, "inputs_embeds": there(trace.inputs_embeds)[None]}
 
     def logits(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... vocab"]:
         """What g_phi's head makes of its last hidden states."""
@@ -258,12 +266,13 @@ class VisionLanguageModel:
     def _following(self, trace: Trace, token_ids: list[int], count: int) -> dict[str, Tensor]:
         """What g_phi is called with for tokens that follow the trace and `count` tokens after it."""
         embeds = self.network.get_input_embeddings()(torch.tensor([token_ids], device=self.network.device))
-        return {"inputs_embeds": embeds, **architecture.next_positions(trace.language_inputs, count, len(token_ids))}
+        following = architecture.next_positions(trace.language_inputs, count, len(token_ids)) | architecture.next_masks(trace.language_inputs, len(token_ids))
+        return {"inputs_embeds": embeds, **following}
 
     def _forward(self, inputs: Mapping[str, Any], cache: DynamicCache) -> tuple[Float[Tensor, " vocab"], Float[np.ndarray, "layers positions"] | None]:
         """One pass of the language model over new positions: the logits of the next token, and what it is read from (if that is recorded)."""
         rows = []
-        with recording(lambda weights: rows.append(weights()[:, -1].mean(0)), last=True):
+        with recording(lambda weights: rows.append(weights()[:, -1].mean(0)), last=True, without=architecture.crossing(self.network)):
             hidden = architecture.language_trunk(self.network)(**inputs, past_key_values=cache, use_cache=True).last_hidden_state[0, -1]
         return self.logits(hidden), to_numpy(torch.stack(rows)) if rows else None
 
@@ -280,14 +289,14 @@ class VisionLanguageModel:
     def check(self, trace: Trace) -> tuple[Check, ...]:
         """Run the model's own forward on the photo and the prompt and compare: stages with stages, logits with logits."""
         inputs = self._on_device(self._inputs(trace.sight.images, trace.question))
-        reached = architecture.language_inputs(self.network, inputs)["inputs_embeds"][0]
+        given, positions = architecture.language_inputs(self.network, inputs), trace.visual_tokens.positions
+        reached = architecture.crossed_tokens(given, inputs) if positions is None else given["inputs_embeds"][0, torch.from_numpy(positions)]
         last = architecture.last_logits(self.network)
         whole = self.network(**inputs, **last).logits[0, -1]
         hidden = architecture.language_trunk(self.network)(**self.language_inputs(trace), use_cache=False).last_hidden_state[0]
         staged = self.logits(hidden[-1:] if last else hidden)[-1]  # the product for one row rounds otherwise
-        positions = trace.visual_tokens.positions
         return (
-            Check("visual tokens VT", float(np.abs(to_numpy(reached)[positions] - trace.visual_tokens.embeddings).max())),
+            Check("visual tokens VT", float(np.abs(to_numpy(reached) - trace.visual_tokens.embeddings).max())),
             Check("logits of the first answer token", float((whole - staged).abs().max())),
         )
 
@@ -306,8 +315,7 @@ class VisionLanguageModel:
         Raises:
             ModelError: the encoder has no attention between patches.
         """
-        prefix = sight.prefix_features.shape[1] // len(sight.patches.pictures)
-        return encoder_attention(self.network, self._on_device(sight.inputs), len(sight.patches.places), prefix)
+        return encoder_attention(self.network, self._on_device(sight.inputs), len(sight.patches.places))
 
     @torch.inference_mode()
     def embedding_lens(self, rows: Float[np.ndarray, "rows D"], count: int = 5) -> tuple[tuple[Reading, ...], ...]:
@@ -453,13 +461,13 @@ class VisionLanguageModel:
         where = self.network
         return {name: value.to(where.device, where.dtype) if value.is_floating_point() else value.to(where.device) for name, value in inputs.items()}
 
-    def _roles(self, input_ids: list[int], stand_in_ids: Sequence[int]) -> tuple[str, ...]:
+    def _roles(self, input_ids: list[int], stand_in_ids: Sequence[int], is_visual: list[bool]) -> tuple[str, ...]:
         """What each position is. The question is where the prompt differs from the prompt with the stand-in for a question."""
         start = next((place for place, pair in enumerate(zip(input_ids, stand_in_ids)) if pair[0] != pair[1]), len(input_ids))
         shortest = min(len(input_ids), len(stand_in_ids)) - start
         end = len(input_ids) - next((place for place in range(shortest) if input_ids[-1 - place] != stand_in_ids[-1 - place]), shortest)
-        placeholder, special = architecture.image_token_id(self.network), set(self.processor.tokenizer.all_special_ids)
+        special = set(self.processor.tokenizer.all_special_ids)
         return tuple(
-            "visual" if token == placeholder else "question" if start <= position < end else "special" if token in special else "template"
+            "visual" if is_visual[position] else "question" if start <= position < end else "special" if token in special else "template"
             for position, token in enumerate(input_ids)
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
@@ -39,19 +39,21 @@ class Encoded:
     prefix: Float[Tensor, "layers prefix width"]
     output: Float[Tensor, "N F"]
     visual_tokens: Float[Tensor, "V D"]
-    kept: ModelOutput
+    kept: ModelOutput | Tensor
     encoder_seconds: float
     connector_seconds: float
 
 
 def encode_image(model: PreTrainedModel, inputs: Mapping[str, Tensor], places: Int[Tensor, "N 3"]) -> Encoded:
-    """Run transformers' own `get_image_features` once, and listen; the moment the connector starts splits its time in two.
+    """Run transformers' own `get_image_features` (or the forward up to the language model) once, and listen.
+
+    The moment the connector starts splits its time in two.
 
     Args:
         inputs: what the processor made for the encoder.
         places: picture, row and column of each patch.
     """
-    count, order = len(places), architecture.window_order(model, inputs)
+    count, order, tiles = len(places), architecture.window_order(model, inputs), architecture.tile_places(inputs)
     layers, tower, connector = architecture.encoder_layers(model), architecture.vision_tower(model), architecture.connector(model)
     listened = {"projection": architecture.patch_convolution(model), "embedded": architecture.embedding_module(model), "rotary": architecture.rotary_module(model)}
     with ExitStack() as stack:
@@ -61,11 +63,11 @@ def encode_image(model: PreTrainedModel, inputs: Mapping[str, Tensor], places: I
         towered = stack.enter_context(passing(tower))
         entered = stack.enter_context(entering(connector, lambda: _now(model)))
         start = _now(model)
-        given = model.get_image_features(**inputs, return_dict=True)
+        visual_tokens, kept = _run(model, inputs)
         end = _now(model)
     [(read, middle)] = entered
-    split = lambda hidden: _patches_and_prefix(hidden, count, order)  # noqa: E731
-    projected = _projections(heard["projection"][0], places) if "projection" in heard else None
+    split = lambda hidden: _patches_and_prefix(hidden, count, order, tiles)  # noqa: E731
+    projected = _projections(heard["projection"][0], places, tiles) if "projection" in heard else None
     states = [split(first[0][0]), *(split(output[0]) for output in outputs)] if layers else []
     embedded = split(heard["embedded"][0])[0] if "embedded" in heard else states[0][0] if architecture.has_learned_positions(model) else None
     if architecture.family(model).reads == "tower" or not torch.is_tensor(read):
@@ -78,16 +80,32 @@ def encode_image(model: PreTrainedModel, inputs: Mapping[str, Tensor], places: I
         layers=torch.stack([patches for patches, _ in states]) if states else output[None],
         prefix=torch.stack([prefix for _, prefix in states]) if states else output[None, :0],
         output=output,
-        visual_tokens=_joined(given.pooler_output),
-        kept=_without_states(given),
+        visual_tokens=visual_tokens,
+        kept=kept,
         encoder_seconds=middle - start,
         connector_seconds=end - middle,
     )
 
 
-def _patches_and_prefix(hidden: Tensor | tuple, count: int, order: Int[Tensor, " N"] | None) -> tuple[Float[Tensor, "N width"], Float[Tensor, "prefix width"]]:
+def _run(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> tuple[Float[Tensor, "V D"], ModelOutput | Tensor]:
+    """The visual tokens, and what the model's own forward needs of them to go on."""
+    name = architecture.family(model).given_as
+    if not name:
+        features = model.get_image_features(**inputs, return_dict=True)
+        return _joined(features.pooler_output), _without_states(features)
+    given = architecture.at_the_door(model, inputs)
+    return architecture.crossed_tokens(given, inputs) if architecture.family(model).crossed else _joined(given[name]), given[name]
+
+
+def _patches_and_prefix(
+    hidden: Tensor | tuple, count: int, order: Int[Tensor, " N"] | None, tiles: tuple[int, Int[Tensor, " tiles"]] | None
+) -> tuple[Float[Tensor, "N width"], Float[Tensor, "prefix width"]]:
     """The vectors of the `count` patches, and those of the positions that stand before each picture's patches."""
     hidden = hidden[0] if isinstance(hidden, tuple) else hidden
+    if tiles is not None:  # of each tile CLS, the patches, perhaps empty positions; some tiles are empty as a whole
+        places, used = tiles
+        mine = hidden.reshape(places, -1, hidden.shape[-1])[used.to(hidden.device)]
+        return mine[:, 1 : 1 + count // len(used)].flatten(0, 1), mine[:, 0]
     hidden = hidden[None] if hidden.ndim == 2 else hidden
     each = count // len(hidden)
     before = hidden.shape[1] - each
@@ -95,11 +113,12 @@ def _patches_and_prefix(hidden: Tensor | tuple, count: int, order: Int[Tensor, "
     return patches if order is None else patches[order], hidden[:, :before].flatten(0, 1)
 
 
-def _projections(output: Tensor, places: Int[Tensor, "N 3"]) -> Float[Tensor, "N width"]:
+def _projections(output: Tensor, places: Int[Tensor, "N 3"], tiles: tuple[int, Int[Tensor, " tiles"]] | None) -> Float[Tensor, "N width"]:
     """A convolution's output, patch by patch: either one row a patch already, or a grid a picture."""
     if output.ndim != 4:
         return output.flatten(1)
     picture, row, column = places.to(output.device).unbind(1)
+    picture = picture if tiles is None else tiles[1].to(output.device)[picture]
     return output[picture, :, row, column]
 
 
@@ -147,13 +166,12 @@ class EncoderAttention:
 
     Attributes:
         layers: the calls of each layer.
-        prefix: how many positions of each picture are not patches (CLS, registers); they come first.
-        order: where each patch stands among the encoder's patches.
+        positions: where each patch stands among the positions of the encoder: those of one picture or window after those of another, CLS
+            and registers included.
     """
 
     layers: tuple[tuple[Attended, ...], ...]
-    prefix: int
-    order: Int[np.ndarray, " N"]
+    positions: Int[np.ndarray, " N"]
     _starts: dict = field(default_factory=dict, compare=False, repr=False)
 
     def check(self, layer: int) -> None:
@@ -180,14 +198,16 @@ class EncoderAttention:
             ModelError: there is no such layer.
         """
         read, start = self._read(layer, patch)
-        row = np.zeros((len(read), len(self.order)), np.float32)
-        row[:, start : start + read.shape[1] - self.prefix] = read[:, self.prefix :]
-        return row[:, self.order]
+        row, here = np.zeros((len(read), len(self.positions)), np.float32), self._within(start, read.shape[1])
+        row[:, here] = read[:, self.positions[here] - start]
+        return row
 
     def elsewhere(self, layer: int, patch: int) -> float:
         """The share that goes to positions that are no patches, mean of the heads."""
-        read, _ = self._read(layer, patch)
-        return float(read[:, : self.prefix].sum(1).mean())
+        read, start = self._read(layer, patch)
+        read = read.copy()
+        read[:, self.positions[self._within(start, read.shape[1])] - start] = 0
+        return float(read.sum(1).mean())
 
     def rollout(self, layer: int, patch: int) -> Float[np.ndarray, " N"]:
         """What one patch has read of every other by way of layers 1 to `layer`: its row of the product of (mean of the heads + identity) / 2.
@@ -197,47 +217,45 @@ class EncoderAttention:
         Source: Abnar and Zuidema, "Quantifying Attention Flow in Transformers", 2020.
         """
         self.check(layer)
-        place = int(self.order[patch])
-        row, prefixes = torch.zeros(len(self.order)), {}
-        row[place] = 1
+        _, _, last = self._items(layer)[-1]
+        row = torch.zeros(last + self._items(layer)[-1][0].key.shape[-2])
+        row[int(self.positions[patch])] = 1
         for number in range(layer, 0, -1):
-            after, later = row / 2, {}
+            after = row / 2
             for call, inside, start in self._items(number):
-                size = call.key.shape[-2] - self.prefix
-                before = prefixes.get(start, torch.zeros(self.prefix))
-                here = torch.cat([before, row[start : start + size]])
-                if not here.any():
-                    continue
-                mixed = here @ call.weights(inside).mean(0).cpu() / 2
-                later[start] = before / 2 + mixed[: self.prefix]
-                after[start : start + size] += mixed[self.prefix :]
-            row, prefixes = after, later
-        return to_numpy(row)[self.order]
+                here = row[start : start + call.key.shape[-2]]
+                if here.any():
+                    after[start : start + len(here)] += here @ call.weights(inside).mean(0).cpu() / 2
+            row = after
+        return to_numpy(row)[self.positions]
 
     def _items(self, layer: int) -> list[tuple[Attended, int, int]]:
-        """(call, item of its batch, the first of its patches) in the encoder's order."""
+        """(call, item of its batch, the first of its positions) in the encoder's order."""
         if layer not in self._starts:
             items, start = [], 0
             for call in self.layers[layer - 1]:
                 for inside in range(len(call.query)):
                     items.append((call, inside, start))
-                    start += call.key.shape[-2] - self.prefix
+                    start += call.key.shape[-2]
             self._starts[layer] = items
         return self._starts[layer]
 
+    def _within(self, start: int, count: int) -> Bool[np.ndarray, " N"]:
+        """Which patches stand at one of `count` positions from `start` on."""
+        return (self.positions >= start) & (self.positions < start + count)
+
     def _read(self, layer: int, patch: int) -> tuple[Float[np.ndarray, "heads keys"], int]:
         self.check(layer)
-        place = int(self.order[patch])
+        place = int(self.positions[patch])
         call, inside, start = [item for item in self._items(layer) if item[2] <= place][-1]
-        return to_numpy(call.weights(inside, [self.prefix + place - start])[:, 0]), start
+        return to_numpy(call.weights(inside, [place - start])[:, 0]), start
 
 
-def encoder_attention(model: PreTrainedModel, inputs: Mapping[str, Tensor], count: int, prefix: int) -> EncoderAttention:
+def encoder_attention(model: PreTrainedModel, inputs: Mapping[str, Tensor], count: int) -> EncoderAttention:
     """Run the encoder once more and keep its queries and keys.
 
     Args:
         count: patches in all.
-        prefix: positions of each picture that are not patches.
 
     Raises:
         ModelError: the encoder has no attention between patches.
@@ -254,9 +272,22 @@ def encoder_attention(model: PreTrainedModel, inputs: Mapping[str, Tensor], coun
         return as_always(module, query, key, value, mask, **named)
 
     with replacing(attend):
-        model.get_image_features(**inputs, return_dict=True)
-    order = architecture.window_order(model, inputs)
-    return EncoderAttention(tuple(map(tuple, calls)), prefix, np.arange(count) if order is None else to_numpy(order))
+        _run(model, inputs)
+    return EncoderAttention(tuple(map(tuple, calls)), _positions(calls[0], count, architecture.window_order(model, inputs), architecture.tile_places(inputs)))
+
+
+def _positions(calls: Sequence[Attended], count: int, order: Int[Tensor, " N"] | None, tiles: tuple[int, Int[Tensor, " tiles"]] | None) -> Int[np.ndarray, " N"]:
+    """Where each patch stands among the positions of one layer's calls: see `_patches_and_prefix`."""
+    if order is not None:
+        return to_numpy(order)
+    every = sum(len(call.query) * call.key.shape[-2] for call in calls)
+    if every == count:
+        return np.arange(count)
+    if tiles is not None:
+        places, used = tiles
+        return (to_numpy(used)[:, None] * (every // places) + 1 + np.arange(count // len(used))).ravel()
+    pictures = sum(len(call.query) for call in calls)
+    return (np.arange(pictures)[:, None] * (every // pictures) + (every - count) // pictures + np.arange(count // pictures)).ravel()
 
 
 def _now(model: PreTrainedModel) -> float:

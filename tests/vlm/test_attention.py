@@ -57,20 +57,21 @@ def test_the_language_models_weights_are_those_of_eager_attention(eager, wide_ph
 
 def test_rollout_is_the_product_of_the_layers(model, sight):
     recorded = model.encoder_attention(sight)
-    assert recorded.prefix == sight.prefix_features.shape[1]
-    product = np.eye(recorded.prefix + len(sight.projections))
+    prefix = sight.prefix_features.shape[1]
+    assert recorded.positions.tolist() == list(range(prefix, prefix + len(sight.projections)))
+    product = np.eye(prefix + len(sight.projections))
     for layer in range(1, len(sight.patch_features)):
         product = (recorded.weights(layer).mean(0) + np.eye(len(product))) / 2 @ product
         for patch in (0, 7):
-            np.testing.assert_allclose(recorded.rollout(layer, patch), product[recorded.prefix + patch, recorded.prefix :], atol=1e-5)
+            np.testing.assert_allclose(recorded.rollout(layer, patch), product[prefix + patch, prefix:], atol=1e-5)
 
 
 def test_a_patchs_row_is_its_row_of_the_weights(model, sight):
-    recorded = model.encoder_attention(sight)
+    recorded, prefix = model.encoder_attention(sight), sight.prefix_features.shape[1]
     for layer in (1, 3):
-        whole = recorded.weights(layer)[:, recorded.prefix + 5]
-        np.testing.assert_allclose(recorded.row(layer, 5), whole[:, recorded.prefix :], atol=1e-6)
-        assert recorded.elsewhere(layer, 5) == pytest.approx(whole[:, : recorded.prefix].sum(1).mean(), abs=1e-6)
+        whole = recorded.weights(layer)[:, prefix + 5]
+        np.testing.assert_allclose(recorded.row(layer, 5), whole[:, prefix:], atol=1e-6)
+        assert recorded.elsewhere(layer, 5) == pytest.approx(whole[:, :prefix].sum(1).mean(), abs=1e-6)
 
 
 def test_nobody_else_is_recorded(model):

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 import vlm
-from tests.families import FAMILIES, tiny_family
+from tests.families import CROSSED, FAMILIES, tiny_family
 from tests.tiny import photo
 from vlm import architecture, attention
+from vlm.listening import entering
 
 QUESTION = "What is in this image?"
 SHAPES = {"square": (112, 112), "wide": (60, 170), "tall": (170, 60), "tiny": (9, 14), "huge": (700, 900)}
@@ -27,7 +28,7 @@ def folders(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(scope="module", params=[*FAMILIES, *CROSSED])
 def model(request, folders):
     """A tiny model of every family, saved and loaded again."""
     return vlm.load(folders(request.param))
@@ -61,7 +62,10 @@ def test_a_greedy_answer_is_that_of_generate(model, trace, inputs):
 def test_every_word_is_as_probable_as_the_whole_forward_says(model, trace, inputs):
     said = torch.tensor([[step.token_id for step in trace.steps]])
     given = dict(inputs) | {"input_ids": torch.cat([inputs["input_ids"], said[:, :-1]], 1)}
-    for name in ("attention_mask", "token_type_ids", "mm_token_type_ids"):
+    if "cross_attention_mask" in given:  # what the last position may look at, the words after it may
+        mask = given["cross_attention_mask"]
+        given["cross_attention_mask"] = torch.cat([mask, mask[:, -1:].expand(-1, said.shape[1] - 1, -1, -1)], 1)
+    for name in ("attention_mask", "token_type_ids", "mm_token_type_ids", "image_embeds_position_mask"):
         if name in given:
             is_one = name == "attention_mask" or architecture.family(model.network).name == "PaliGemma"  # whose answers are of type 1: read causally
             given[name] = torch.cat([given[name], torch.full((1, said.shape[1] - 1), int(is_one))], 1)
@@ -87,7 +91,10 @@ def test_as_many_visual_tokens_are_counted_as_are_made(model, shape):
         return
     trace = model.encode(image, QUESTION)
     visual, patches = trace.visual_tokens, trace.patches
-    assert len(visual.embeddings) == len(visual.boxes) == len(visual.sources) == len(visual.kinds) == len(visual.photos) == len(visual.positions)
+    assert len(visual.embeddings) == len(visual.boxes) == len(visual.sources) == len(visual.kinds) == len(visual.photos)
+    crossed = architecture.family(model.network).crossed
+    assert visual.positions is None if crossed else len(visual.positions) == len(visual.embeddings)
+    assert trace.roles.count("visual") == (0 if crossed else len(visual.embeddings))
     assert len(patches.places) == sum(picture.rows * picture.columns for picture in patches.pictures) == len(trace.encoder_output)
     placed = [kind == "patch" for kind in visual.kinds]
     assert np.isfinite(visual.boxes).all(1).tolist() == placed == (visual.sources >= 0).any(1).tolist()
@@ -193,35 +200,29 @@ def test_the_encoders_attention_is_that_of_its_own_queries_and_keys(model, trace
 
 
 def explicit_attention(model, sight) -> list[np.ndarray]:
-    """For every layer heads x N x N, by transformers' own explicit attention function."""
+    """For every layer heads x N x N, by transformers' own explicit attention function.
+
+    The patches are where the encoder's positions are: found by what the first layer reads there.
+    """
     from transformers.models.siglip.modeling_siglip import eager_attention_forward
 
     layers = architecture.encoder_layers(model.network)
     of = {module: number for number, layer in enumerate(layers) for module in layer.modules()}
-    count, prefix = len(sight.patches.places), sight.prefix_features.shape[1] // len(sight.patches.pictures)
-    order = architecture.window_order(model.network, sight.inputs)
-    found, starts = [None] * len(layers), [0] * len(layers)
+    maps = [[] for _ in layers]
 
     def attend(module, query, key, value, mask, **named):
         if module in of:
-            number = of[module]
             if mask is not None and mask.dtype == torch.bool:
                 mask = torch.zeros(mask.shape).masked_fill(~mask, float("-inf"))
             scaling = named.get("scaling") or query.shape[-1] ** -0.5
-            _, weights = eager_attention_forward(module, query, key, value, mask, scaling=scaling)
-            if found[number] is None:
-                found[number] = np.zeros((query.shape[1], count, count), np.float32)
-            for item in weights:
-                size = item.shape[-1] - prefix
-                place = slice(starts[number], starts[number] + size)
-                found[number][:, place, place] = item[:, prefix:, prefix:].numpy()
-                starts[number] += size
+            maps[of[module]] += eager_attention_forward(module, query, key, value, mask, scaling=scaling)[1]
         return attention.as_always(module, query, key, value, mask, **named)
 
-    with attention.replacing(attend), torch.inference_mode():
-        model.network.get_image_features(**sight.inputs)
-    order = np.arange(count) if order is None else order.numpy()
-    return [weights[:, order][:, :, order] for weights in found]
+    with attention.replacing(attend), torch.inference_mode(), entering(layers[0]) as entered:
+        getattr(model.network, "get_image_features", model.network)(**sight.inputs)
+    read = entered[0][0].flatten(0, -2).numpy()
+    order = [int(np.flatnonzero((read == patch).all(1))[0]) for patch in sight.patch_features[0]]
+    return [np.stack([torch.block_diag(*[each[head] for each in layer]).numpy() for head in range(len(layer[0]))])[:, order][:, :, order] for layer in maps]
 
 
 def test_the_language_models_attention_is_that_of_eager_attention(model, trace, inputs):
@@ -233,6 +234,8 @@ def test_the_language_models_attention_is_that_of_eager_attention(model, trace, 
     finally:
         model.network.set_attn_implementation(attention.IMPLEMENTATION)
     explicit = whole.attentions if "attentions" in whole else whole.language_model_outputs.attentions
+    crossing = getattr(model.network.config.get_text_config(), "cross_attention_layers", ())  # they look beside the sequence
+    explicit = [weights for layer, weights in enumerate(explicit) if layer not in crossing]
     recorded = trace.steps[0].attention
     assert len(recorded) == len(explicit)
     for row, weights in zip(recorded, explicit):
