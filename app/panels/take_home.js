@@ -19,6 +19,7 @@ function pack(value) {
 // What each word looked at; null where that is too much for a file, or nobody recorded it.
 async function looked(answer) {
   const said = [];
+  if (!answer.key) return null;
   for (let step = 0; step < answer.steps.length; step++) {
     const word = await store.call('word', [answer.key, step]);
     if (word.error || answer.steps.length * word.visual.length > MOST) return null;
@@ -51,17 +52,18 @@ async function table() {
   saveFile('.csv', new Blob(['\ufeff', [names, ...rows].map(row => row.map(cell).join(',')).join('\r\n'), '\r\n'], { type: 'text/csv' }));
 }
 async function link() {
-  if (!window.VTE.link.address()) throw new Error('Only a run on an example photo has a link; your own photo is not kept here.');
-  await navigator.clipboard.writeText(window.VTE.link.address());
+  const address = window.VTE.link.address();
+  if (!address) throw new Error('Only a run on an example photo has a link; your own photo is not kept here.');
+  try { await navigator.clipboard.writeText(address); } catch { return address; }  // a page that is not served securely may not write there
+  return 'The link is in the clipboard.';
 }
-const KINDS = { page: [page, 'Saved.'], run: [run, 'Saved.'], table: [table, 'Saved.'], link: [link, 'The link is in the clipboard.'] };
+const KINDS = { page, run, table, link };
 for (const button of buttons) button.addEventListener('click', async () => {
-  const [make, done] = KINDS[button.dataset.kind];
   hint.textContent = '…';
-  try { await make(); hint.textContent = done; } catch (error) { hint.textContent = error.message; }
+  try { hint.textContent = (await KINDS[button.dataset.kind]()) || 'Saved.'; } catch (error) { hint.textContent = error.message; }
 });
 store.subscribe(['record', 'answer', 'words', 'busy'], ({ record, answer, words, busy }) => {
-  const there = Boolean(record && answer && answer.finished && answer.key && words && !busy);
-  for (const button of buttons) button.disabled = !there;
+  const there = Boolean(record && answer && answer.finished && words && !busy);
+  for (const button of buttons) button.disabled = !there || (button.dataset.kind === 'run' && !answer.key);  // tensors are with the server
   hint.textContent = there ? '' : 'Run a question first; when the answer is complete it can be taken away.';
 });

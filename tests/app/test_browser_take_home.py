@@ -130,6 +130,10 @@ def test_a_link_brings_example_question_settings_selection_and_view_back(url, vi
         page.wait_for_function("VTE.store.state.selected.join() === '5' && VTE.store.state.open.join() === 'connector'")
         assert page.inner_text("#answer .tokens") == answer
         page.wait_for_function("location.hash.includes('selected=5')")
+        page.get_by_text("Take home: this run").click()
+        page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error()); }")
+        page.click("#take-home [data-kind=link]")
+        expect(page.locator("#take-home .hint")).to_have_text(page.url)  # where it cannot be copied it can be read
 
 
 def test_a_map_and_the_plot_are_saved_as_pictures_with_what_is_selected(url, visit, picture, tmp_path):
