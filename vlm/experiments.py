@@ -1,9 +1,10 @@
 """Changes to VT: take visual tokens away, keep only some, shuffle, rescale or paste them, and let the language model answer again.
 
-A change gives a new trace; nothing else in it changes, and an empty change leaves every number as it was, bit for bit.
+A change gives a new trace; nothing else in it changes, and an empty change leaves every number as it was, bit for bit. What a model with
+DeepStack adds to the tokens at its first layers is changed in the same way.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,8 +30,11 @@ class Intervention:
     after: Float[np.ndarray, " words"]
 
 
-def with_tokens(trace: Trace, embeddings: Float[np.ndarray, "V D"]) -> Trace:
+def with_tokens(trace: Trace, embeddings: Float[np.ndarray, "V D"], deeper: Sequence[Float[np.ndarray, "V D"]] | None = None) -> Trace:
     """The trace with other visual tokens in the same places, before its answer.
+
+    Args:
+        deeper: in the place of `visual_tokens.deeper`; None leaves those.
 
     Raises:
         ModelError: there are not as many of them, or not as wide.
@@ -39,9 +43,17 @@ def with_tokens(trace: Trace, embeddings: Float[np.ndarray, "V D"]) -> Trace:
     if embeddings.shape != visual.embeddings.shape:
         raise ModelError(f"The new visual tokens are {embeddings.shape}; in the places of the old ones {visual.embeddings.shape} fit.")
     fused = trace.inputs_embeds.copy()
-    fused[visual.positions] = embeddings
+    if visual.positions is not None:
+        fused[visual.positions] = embeddings
     stages = tuple(stage for stage in trace.stages if stage.symbol != "answer")
-    return replace(trace, visual_tokens=replace(visual, embeddings=embeddings), inputs_embeds=fused, steps=(), stages=stages)
+    changed = replace(visual, embeddings=embeddings, deeper=visual.deeper if deeper is None else tuple(deeper))
+    return replace(trace, visual_tokens=changed, inputs_embeds=fused, steps=(), stages=stages)
+
+
+def _changed(trace: Trace, change: Callable[[Float[np.ndarray, "V D"]], Float[np.ndarray, "V D"]]) -> Trace:
+    """The same change of the visual tokens and of what is added to them later."""
+    visual = trace.visual_tokens
+    return with_tokens(trace, change(visual.embeddings), [change(rows) for rows in visual.deeper])
 
 
 def remove(trace: Trace, tokens: Sequence[int], how: str = "mean", seed: int = 0) -> Trace:
@@ -51,24 +63,27 @@ def remove(trace: Trace, tokens: Sequence[int], how: str = "mean", seed: int = 0
         how: "mean", the mean visual token of this photo (the usual choice); "zero", which the model has never seen and which
             exaggerates; "noise", drawn with the mean and spread of this photo's tokens; "neighbour", the nearest kept token.
     """
-    rows = trace.visual_tokens.embeddings
-    chosen = np.array(checked(trace, tokens), int)
-    changed = rows.copy()
-    if how == "mean":
-        changed[chosen] = rows.mean(0)
-    elif how == "zero":
-        changed[chosen] = 0
-    elif how == "noise":
-        changed[chosen] = np.random.default_rng(seed).normal(rows.mean(0), rows.std(0), (len(chosen), rows.shape[1]))
-    elif how == "neighbour":
-        kept = np.setdiff1d(np.arange(len(rows)), chosen)
-        if len(chosen) and not len(kept):
-            raise ModelError("All visual tokens are to be removed, so none has a neighbour that is kept; choose another replacement.")
-        for token in chosen.tolist():
-            changed[token] = rows[kept[_distances(trace, kept, token).argmin()]]
-    else:
+    chosen, generator = np.array(checked(trace, tokens), int), np.random.default_rng(seed)
+    kept = np.setdiff1d(np.arange(len(trace.visual_tokens.embeddings)), chosen)
+    if how not in ("mean", "zero", "noise", "neighbour"):
         raise ModelError(f"The replacement is {how!r}; choose mean, zero, noise or neighbour.")
-    return with_tokens(trace, changed)
+    if how == "neighbour" and len(chosen) and not len(kept):
+        raise ModelError("All visual tokens are to be removed, so none has a neighbour that is kept; choose another replacement.")
+    nearest = [int(kept[_distances(trace, kept, token).argmin()]) for token in chosen.tolist()] if how == "neighbour" else []
+
+    def change(rows: Float[np.ndarray, "V D"]) -> Float[np.ndarray, "V D"]:
+        changed = rows.copy()
+        if how == "mean":
+            changed[chosen] = rows.mean(0)
+        elif how == "zero":
+            changed[chosen] = 0
+        elif how == "noise":
+            changed[chosen] = generator.normal(rows.mean(0), rows.std(0), (len(chosen), rows.shape[1]))
+        else:
+            changed[chosen] = rows[nearest]
+        return changed
+
+    return _changed(trace, change)
 
 
 def keep(trace: Trace, tokens: Sequence[int], how: str = "mean", seed: int = 0) -> Trace:
@@ -85,12 +100,12 @@ def shuffle(trace: Trace, seed: int = 0) -> Trace:
         if kind != BREAK:
             [of] = np.nonzero(kinds == kind)
             order[of] = generator.permutation(of)
-    return with_tokens(trace, visual.embeddings[order])
+    return _changed(trace, lambda rows: rows[order])
 
 
 def rescale(trace: Trace, factor: float) -> Trace:
     """Every visual token longer or shorter, its direction kept."""
-    return with_tokens(trace, trace.visual_tokens.embeddings * np.float32(factor))
+    return _changed(trace, lambda rows: rows * np.float32(factor))
 
 
 def paste(trace: Trace, tokens: Sequence[int], other: Trace) -> Trace:
@@ -100,21 +115,25 @@ def paste(trace: Trace, tokens: Sequence[int], other: Trace) -> Trace:
         ModelError: the other photo's tokens are of another model, or there is no such token.
     """
     mine, theirs = trace.visual_tokens, other.visual_tokens
-    if theirs.embeddings.shape[1] != mine.embeddings.shape[1]:
+    if theirs.embeddings.shape[1] != mine.embeddings.shape[1] or len(theirs.deeper) != len(mine.deeper):
         raise ModelError(
             f"The other photo's visual tokens have {theirs.embeddings.shape[1]} numbers and this one's {mine.embeddings.shape[1]}; only photos that one model saw can exchange them."
         )
-    changed, targets, sources = mine.embeddings.copy(), _centres(trace), _centres(other)
-    for token in checked(trace, tokens):
+    chosen, targets, sources, taken = checked(trace, tokens), _centres(trace), _centres(other), []
+    for token in chosen:
         alike = np.array([index for index, kind in enumerate(theirs.kinds) if kind == mine.kinds[token]])
         if not len(alike):
             raise ModelError(f"Token {token} is a {mine.kinds[token]} token; the other photo has none. Choose others.")
         if np.isnan(targets[token]).any():  # a mark or a query has no place but its order
             place = [index for index, kind in enumerate(mine.kinds) if kind == mine.kinds[token]].index(token)
-            changed[token] = theirs.embeddings[alike[min(place, len(alike) - 1)]]
+            taken.append(alike[min(place, len(alike) - 1)])
         else:
-            changed[token] = theirs.embeddings[alike[np.linalg.norm(sources[alike] - targets[token], axis=1).argmin()]]
-    return with_tokens(trace, changed)
+            taken.append(alike[np.linalg.norm(sources[alike] - targets[token], axis=1).argmin()])
+    pasted = []
+    for rows, others in zip((mine.embeddings, *mine.deeper), (theirs.embeddings, *theirs.deeper)):
+        pasted.append(rows.copy())
+        pasted[-1][chosen] = others[taken]
+    return with_tokens(trace, pasted[0], pasted[1:])
 
 
 def checked(trace: Trace, tokens: Sequence[int]) -> list[int]:

@@ -240,3 +240,15 @@ def test_the_language_models_attention_is_that_of_eager_attention(model, trace, 
     assert len(recorded) == len(explicit)
     for row, weights in zip(recorded, explicit):
         np.testing.assert_allclose(row, weights[0, :, -1].mean(0).numpy(), atol=1e-5)
+
+
+def test_an_answer_without_visual_tokens_knows_nothing_of_the_photo(model, trace):
+    """All of them at zero, what is added to them at later layers too: two photos of one size are answered alike, bit for bit."""
+    other = model.encode(photo(90, 150, seed=1), QUESTION)
+    said = [step.token_id for step in trace.steps]
+    with_photo, without = (
+        [model.score(change(each), said) for each in (trace, other)]
+        for change in (lambda each: each, lambda each: vlm.experiments.remove(each, range(len(each.visual_tokens.embeddings)), "zero"))
+    )
+    assert (with_photo[0] != with_photo[1]).any()
+    np.testing.assert_array_equal(*without)
