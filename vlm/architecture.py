@@ -290,7 +290,8 @@ def tokens_beside(given: Mapping[str, object], inputs: Mapping[str, Tensor], tok
     """Those arguments of the language model that hold visual tokens beside `inputs_embeds`, with other tokens in their places.
 
     Args:
-        given, inputs: as for `crossed_tokens`.
+        given, inputs: as for `crossed_tokens`. What stands in places without a tile stays: in transformers' forward positions before the
+            photo's mark read those too.
         deeper: what the language model adds to the tokens at its first layers.
     """
     changed = {}

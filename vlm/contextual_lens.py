@@ -98,6 +98,8 @@ def build(model: Any, texts: Sequence[str], progress: Callable[[float, str], Non
     texts = tuple(dict.fromkeys(text.strip() for text in texts if text.strip()))
     if not texts:
         raise ModelError("There is no phrase to make an index of; give a file with one phrase a line.")
+    if architecture.family(model.network).crossed:
+        raise ModelError("This model reads its visual tokens by cross-attention; none has a state inside the language model that phrases could be compared with.")
     trunk, tokenizer = architecture.language_trunk(model.network), model.processor.tokenizer
     layers = tuple(sorted({min(max(1, round(depth * model.language_layers)), max(1, model.language_layers - 1)) for depth in DEPTHS}))
     rows = []

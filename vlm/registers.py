@@ -53,8 +53,8 @@ def move(model: Any, sight: Sight, outliers: Bool[np.ndarray, " N"], layer: int,
     layers, embeddings, pictures = architecture.encoder_layers(network), architecture.embedding_module(network), len(sight.patches.pictures)
     writers = [_writer(each) for each in layers]
     pixels = sight.inputs.get("pixel_values")
-    if embeddings is None or not layers or None in writers or pixels is None or pixels.ndim < 4 or len(sight.patches.boxes) % pictures:
-        raise ModelError("The encoder of this model takes no extra token: it tells places by turning queries and keys, or its layers are not a transformer's.")
+    if embeddings is None or not layers or None in writers or pixels is None or pixels.ndim < 4 or len(sight.patches.boxes) % pictures or architecture.tile_places(sight.inputs):
+        raise ModelError("The encoder of this model takes no extra token: it tells places by turning queries and keys, reads empty tiles too, or its layers are not a transformer's.")
     pixels = pixels.reshape(-1, *pixels.shape[-3:]).to(network.device, network.dtype)
     patches = len(sight.patches.boxes) // pictures
 

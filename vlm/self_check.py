@@ -16,6 +16,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from vlm import architecture
 from vlm.attention import as_always, replacing
 from vlm.device import to_numpy
 from vlm.records import Trace
@@ -77,10 +78,12 @@ def eager(model: Any, trace: Trace, recorded: Float[np.ndarray, "layers S"] | No
     if recorded is None:
         return Comparison(name, None, 0.0, "this model's language part does not tell what it looks at")
     found: list[Tensor] = []
-    called = 0
+    called, beside = 0, architecture.crossing(model.network)
 
     def attend(module, query, key, value, mask, **named):
         nonlocal called
+        if module in beside:
+            return as_always(module, query, key, value, mask, **named)
         own = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
         if called == layer and own is not None:
             settings = {setting: value for setting, value in named.items() if setting in ("scaling", "softcap", "sliding_window")}
