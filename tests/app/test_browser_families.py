@@ -16,19 +16,6 @@ QUESTION = "What is in this image?"
 SEEDS = {"qwen2_5_vl": 11, "smolvlm": 12, "llava_next": 13, "blip_2": 14, "pixtral": 15, "fast_vlm": 16}  # each its own photo: nothing is known of it yet
 
 
-class Beside:
-    """A model that is shown a second photo beside the visitor's."""
-
-    def __init__(self, model, second: Image.Image) -> None:
-        self.model, self.second = model, second
-
-    def __getattr__(self, name):
-        return getattr(self.model, name)
-
-    def see(self, image, question):
-        return self.model.see([image, self.second], question)
-
-
 @pytest.fixture(scope="module")
 def family(tmp_path_factory):
     """`vlm.load` of a tiny checkpoint of a family, once."""
@@ -48,14 +35,18 @@ def shown(url, visit, family, tmp_path, monkeypatch):
 
     @contextmanager
     def window(name: str, beside: Image.Image | None = None):
-        """`beside`: a second photo, which the model is given too."""
-        model, path = family(name), tmp_path / f"{name}.png"
-        photo(90, 150, seed=SEEDS[name] + 20 * bool(beside)).save(path)
-        model = Beside(model, beside) if beside else model
+        """`beside`: a second photo for the same question."""
+        model, paths = family(name), [tmp_path / "first.png", tmp_path / "second.png"][: 1 + bool(beside)]
+        for path, image in zip(paths, (photo(90, 150, seed=SEEDS[name]), beside)):
+            image.save(path)
         monkeypatch.setattr(models, "language", models.Background("language", lambda progress: model))
         with visit(url) as page:
-            ask(page, path, QUESTION)
-            yield page, model.ask(model.see(vlm.open_image(path), QUESTION), QUESTION)
+            if beside:
+                page.get_by_text("More photos for the same question").click()
+                page.set_input_files("#also input[type=file]", paths[1])
+                expect(page.locator("#also")).to_contain_text("second")
+            ask(page, paths[0], QUESTION)
+            yield page, model.ask(model.see([vlm.open_image(path) for path in paths], QUESTION), QUESTION)
 
     return window
 
