@@ -164,7 +164,7 @@ def rows(trace: vlm.Trace, patch: int, layer: int, attention=None, without: str 
         result |= {
             "among": [int(mine[0]), len(mine)] if np.ptp(mine) + 1 == len(mine) else [0, len(sight.patches.places)],
             "elsewhere": round(float(attention.elsewhere(layer, patch)), 5),
-            "prefix": attention.prefix,
+            "prefix": sight.prefix_features.shape[1] // len(sight.patches.pictures),  # a picture
         }
         first, count = result["among"]
         result |= {"attention": packed(looks[:, first : first + count]), "rollout": packed(rollout[first : first + count])}

@@ -80,7 +80,7 @@ def run(of: vlm.Patches, made: vlm.VisualTokens, images: list[Image.Image], sequ
     """
     chance, n, v = np.random.default_rng(1), len(of.places), len(made.sources)
     features = chance.normal(size=(LAYERS + 1, n, 8)).astype(np.float32)
-    encoder = dict(projections=features[0], position_embeddings=features[1], rotation=None, patch_features=features, prefix_features=features[:, :1], output_layers=(LAYERS,))
+    encoder = dict(projections=features[0], position_embeddings=features[1], rotation=None, patch_features=features, prefix_features=features[:, : len(of.pictures)], output_layers=(LAYERS,))
     kept = dict(inputs={}, kept=None, stand_in_ids=())
     sight = vlm.Sight(**encoder | kept | others, images=tuple(images), patches=of, encoder_output=features[-1], visual_tokens=made, stages=())
     before, after = ("user", ":"), ("What", "?")

@@ -22,7 +22,8 @@ def test_the_numbers_on_the_page_are_those_of_the_record(url, visit, picture, ti
         np.testing.assert_allclose(state["norms"], np.linalg.norm(trace.visual_tokens.embeddings, axis=1), rtol=1e-5)
         np.testing.assert_allclose(state["boxes"], trace.visual_tokens.boxes.ravel(), rtol=1e-5)
         np.testing.assert_allclose(state["layers"], np.linalg.norm(trace.patch_features, axis=2).ravel(), rtol=1e-5)
-        np.testing.assert_allclose(state["attention"], attention.weights(2)[:, attention.prefix + 5, attention.prefix :].ravel(), atol=1e-6)
+        prefix = trace.sight.prefix_features.shape[1]
+        np.testing.assert_allclose(state["attention"], attention.weights(2)[:, prefix + 5, prefix:].ravel(), atol=1e-6)
         shown = page.locator("#view-encoder .map-bar .high").nth(1).inner_text()
         assert float(shown) == pytest.approx(np.linalg.norm(trace.patch_features[2], axis=1).max(), rel=0.01)
         text = page.locator("#inspector .numbers").inner_text()

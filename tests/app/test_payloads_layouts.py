@@ -19,8 +19,6 @@ IMAGE, SECOND = photo(48, 96), photo(60, 40, seed=1)
 class Looks:
     """The attention of an encoder, drawn by chance; nobody looks into another picture."""
 
-    prefix = 1
-
     def __init__(self, patches: vlm.Patches) -> None:
         same = patches.places[:, :1] == patches.places[:, 0]
         self.weights = np.random.default_rng(2).random((2, *same.shape)).astype(np.float32) * same
