@@ -45,8 +45,8 @@ Object.assign(window.VTE, (() => {
   function saveLayers(title, layers, width, height) {
     sheet(title, width, height, pen => { for (const layer of layers) if (layer) pen.drawImage(layer, 0, 0, width, height); });
   }
-  function saveButton(label, save) {
-    const button = element('button', 'save-picture', '⤓');
+  function saveButton(label, save, text = '⤓') {
+    const button = element('button', 'save-picture', text);
     button.type = 'button'; button.title = 'Save this picture (PNG)'; button.setAttribute('aria-label', label);
     button.addEventListener('click', save);
     return button;

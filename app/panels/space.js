@@ -18,7 +18,7 @@ async function save() {
   }
   saveLayers('Token space, VT + TT: ' + find('.caption').textContent, [axes.src ? axes : null, dots], w, h);
 }
-find('.saving').append(saveButton('Save the plot as a picture', save));
+find('.saving').append(saveButton('Save the plot as a picture: PNG', save, '⤓ PNG'));
 const counts = ({ record }) => [record.token_kinds.length, record.text.strings.length];
 const of = token => [token, patchesOf(token).length ? patchesOf(token)[0] : -1];
 function axes({ plane }) {
