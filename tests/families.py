@@ -43,6 +43,15 @@ def _text(**others) -> dict:
     ) | others  # fmt: skip
 
 
+def _vipllava():
+    images = tf.CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size=SQUARE)
+    config = tf.VipLlavaConfig(
+        vision_config=dict(model_type="clip_vision_model", **VISION), text_config=dict(model_type="llama", **_text()), image_token_index=_id("<image>"), vision_feature_layer=[-2, -1, 1],
+        image_seq_length=16,
+    )  # fmt: skip
+    return config, tf.LlavaProcessor(images, _tokenizer(), patch_size=PATCH, vision_feature_select_strategy="default", num_additional_image_tokens=1), "<image>"
+
+
 def _llava_next():
     images = tf.LlavaNextImageProcessor(size={"shortest_edge": SIDE}, crop_size=SQUARE, image_grid_pinpoints=PINPOINTS)
     config = tf.LlavaNextConfig(
@@ -99,10 +108,17 @@ def _qwen3_vl():
     return _qwen(tf.Qwen3VLConfig, tf.Qwen3VLProcessor, 16, vision, dict(head_dim=12, rope_parameters=ROTARY | {"mrope_interleaved": True}))
 
 
-def _qwen3_5():
+def _qwen3_vl_moe():
+    vision = dict(hidden_size=32, intermediate_size=64, out_hidden_size=48, num_position_embeddings=64, deepstack_visual_indexes=[0, 1])
+    text = dict(head_dim=12, rope_parameters=ROTARY | {"mrope_interleaved": True}, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=32)
+    return _qwen(tf.Qwen3VLMoeConfig, tf.Qwen3VLProcessor, 16, vision, text)
+
+
+def _qwen3_5(config_class=tf.Qwen3_5Config, **experts):
     vision = dict(hidden_size=32, intermediate_size=64, out_hidden_size=48, num_position_embeddings=64)
     linear = dict(linear_num_value_heads=4, linear_num_key_heads=2, linear_key_head_dim=8, linear_value_head_dim=8, layer_types=["linear_attention", "full_attention", "full_attention"])
-    return _qwen(tf.Qwen3_5Config, tf.Qwen3VLProcessor, 16, vision, dict(head_dim=12, rope_parameters=ROTARY | {"mrope_interleaved": True, "partial_rotary_factor": 1.0}, **linear))
+    rotary = ROTARY | {"mrope_interleaved": True, "partial_rotary_factor": 1.0}
+    return _qwen(config_class, tf.Qwen3VLProcessor, 16, vision, dict(head_dim=12, rope_parameters=rotary, **linear, **experts))
 
 
 def _internvl():
@@ -149,6 +165,23 @@ def _pixtral():
     )  # fmt: skip
     images = tf.PixtralImageProcessor(size={"longest_edge": 8 * PATCH}, patch_size={"height": PATCH, "width": PATCH})
     return config, tf.PixtralProcessor(images, _tokenizer(), patch_size=PATCH), "[IMG]"
+
+
+def _lighton_ocr():
+    tokenizer = _tokenizer(image_token="[IMG]", image_break_token="[IMG_BREAK]", image_end_token="[IMG_END]")
+    config = tf.LightOnOcrConfig(vision_config=PIXTRAL, text_config=dict(model_type="qwen3", **_text(head_dim=12)), image_token_id=_id("[IMG]"), spatial_merge_size=2)
+    images = tf.PixtralImageProcessor(size={"longest_edge": 8 * PATCH}, patch_size={"height": 2 * PATCH, "width": 2 * PATCH})
+    return config, tf.LightOnOcrProcessor(images, tokenizer, patch_size=PATCH, spatial_merge_size=2), "[IMG]"
+
+
+def _cohere2_vision():
+    tokenizer = _tokenizer(boi_token="<|START_OF_IMG|>", eoi_token="<|END_OF_IMG|>", image_token="<|IMG_PATCH|>", img_line_break_token="<|IMG_LINE_BREAK|>")
+    config = tf.Cohere2VisionConfig(
+        vision_config=SIGLIP, text_config=dict(model_type="cohere2", **_text(head_dim=8, sliding_window=64)), image_token_id=_id("<|IMG_PATCH|>"), downsample_factor=2,
+        alignment_intermediate_size=64,
+    )  # fmt: skip
+    images = tf.Cohere2VisionImageProcessor(size=SQUARE, crop_to_patches=True, min_patches=1, max_patches=6, patch_size=2)
+    return config, tf.Cohere2VisionProcessor(images, tokenizer), "<|IMG_PATCH|>"
 
 
 def _aya_vision():
@@ -200,6 +233,7 @@ def _kosmos2():
 
 
 FAMILIES = {
+    "vipllava": _vipllava,
     "llava_next": _llava_next,
     "llava_onevision": _llava_onevision,
     "llava_onevision_thinned": partial(_llava_onevision, most=1),
@@ -208,13 +242,17 @@ FAMILIES = {
     "qwen2_vl": _qwen2_vl,
     "qwen2_5_vl": _qwen2_5_vl,
     "qwen3_vl": _qwen3_vl,
+    "qwen3_vl_moe": _qwen3_vl_moe,
     "qwen3_5": _qwen3_5,
+    "qwen3_5_moe": partial(_qwen3_5, tf.Qwen3_5MoeConfig, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=32, shared_expert_intermediate_size=32),
     "internvl": _internvl,
     "paligemma": _paligemma,
     "gemma3": _gemma3,
     "mistral3": _mistral3,
     "pixtral": _pixtral,
+    "lighton_ocr": _lighton_ocr,
     "aya_vision": _aya_vision,
+    "cohere2_vision": _cohere2_vision,
     "blip_2": lambda: _blip(tf.Blip2Config, tf.Blip2Processor, _tokenizer()),
     "instructblip": lambda: _blip(tf.InstructBlipConfig, tf.InstructBlipProcessor, _tokenizer(), _tokenizer()),
     "fast_vlm": _fast_vlm,

@@ -109,10 +109,8 @@ def at(module: nn.Module, path: str) -> nn.Module:
 
 def patch_size(model: PreTrainedModel) -> int:
     """P, the side of a patch in received pixels; where the encoder only shrinks a picture, the side of what becomes one vector."""
-    if not tower_row(model).layers:
-        return int(vision_tower(model).timm_model.feature_info[-1]["reduction"])
-    size = model.config.vision_config.patch_size
-    return int(size if isinstance(size, int) else size[0])
+    convolution = patch_convolution(model)
+    return int(convolution.kernel_size[-1] if convolution is not None else vision_tower(model).timm_model.feature_info[-1]["reduction"])
 
 
 def merge_size(model: PreTrainedModel) -> int:

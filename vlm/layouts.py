@@ -21,7 +21,8 @@ ensure_torchvision()
 
 from transformers.image_processing_utils import get_patch_output_size, select_best_resolution  # noqa: E402
 from transformers.image_transforms import get_resize_output_image_size  # noqa: E402
-from transformers.models.got_ocr2.image_processing_got_ocr2 import get_optimal_tiled_canvas  # noqa: E402
+from transformers.models.cohere2_vision import image_processing_cohere2_vision as cohere2_vision  # noqa: E402
+from transformers.models.got_ocr2 import image_processing_got_ocr2 as got_ocr2  # noqa: E402
 from transformers.models.mllama import image_processing_mllama as mllama  # noqa: E402
 from transformers.models.llava_next.modeling_llava_next import unpad_image  # noqa: E402
 
@@ -76,12 +77,16 @@ def split(processor, inputs: Pixels, photos: Sequence[Size], size: int) -> Patch
 
 
 def tiles(processor, inputs: Pixels, photos: Sequence[Size], size: int) -> Patches:
-    """InternVL: tiles in the arrangement nearest to the photo's shape, and last the whole photo squeezed into one if there are several."""
+    """InternVL: tiles in the arrangement nearest to the photo's shape, and last the whole photo squeezed into one if there are several.
+
+    Command A Vision prefers the arrangement that enlarges the photo least.
+    """
     images, named = processor.image_processor, []
+    arrange = (cohere2_vision if kind_of(images).startswith("Cohere2Vision") else got_ocr2).get_optimal_tiled_canvas
     side = inputs["pixel_values"].shape[-1]
     for number, (height, width) in enumerate(photos):
         box = (0.0, 0.0, float(height), float(width))
-        columns, rows = get_optimal_tiled_canvas((height, width), (side, side), images.min_patches, images.max_patches) if images.crop_to_patches else (1, 1)
+        columns, rows = arrange((height, width), (side, side), images.min_patches, images.max_patches) if images.crop_to_patches else (1, 1)
         named += [(name, number, tile) for name, tile in tiles_of(box, rows, columns)] if rows * columns > 1 else []
         named.append(("whole photo", number, box))
     return from_grids(images, inputs["pixel_values"], size, named)
@@ -210,10 +215,16 @@ PICTURES: dict[str, Callable[[object, Pixels, Sequence[Size], int], Patches]] = 
     "Idefics3ImageProcessor": split,
     "SmolVLMImageProcessor": split,
     "GotOcr2ImageProcessor": tiles,
+    "Cohere2VisionImageProcessor": tiles,
     "MllamaImageProcessor": canvas,
     "PixtralImageProcessor": sized,
     "Qwen2VLImageProcessor": native,
 }
+
+
+def kind_of(images) -> str:
+    """What an image processor is called, whatever computes it."""
+    return type(images).__name__.removesuffix("Pil").removesuffix("Fast")
 
 
 def lay_out(processor, inputs: Pixels, photos: Sequence[Size], size: int) -> Patches:
@@ -222,7 +233,7 @@ def lay_out(processor, inputs: Pixels, photos: Sequence[Size], size: int) -> Pat
     Raises:
         ModelError: an image processor that this version does not follow.
     """
-    name = type(processor.image_processor).__name__.removesuffix("Pil").removesuffix("Fast")
+    name = kind_of(processor.image_processor)
     if name not in PICTURES:
         raise ModelError(f"This checkpoint's image processor is a {name}; this version follows {', '.join(PICTURES)}.")
     return PICTURES[name](processor, inputs, photos, size)
