@@ -265,3 +265,19 @@ def test_where_positions_are_needed_a_model_without_them_says_so(model, trace):
     assert trace.inputs_embeds.shape == trace.text_tokens.embeddings.shape
     assert trace.stages[4].axes == ("S: TT alone", "D")
     assert trace.visual_tokens.kinds.count("class") == len(trace.patches.pictures) > 1
+
+
+def test_two_photos_in_one_question_stay_apart_or_are_refused(model):
+    first, second, other = photo(90, 150), photo(120, 80), photo(120, 80, seed=1)
+    if not model.processor.chat_template:
+        with pytest.raises(vlm.ModelError, match="about one photo; 2 were given"):
+            model.encode([first, second], QUESTION)
+        return
+    both = model.encode([first, second], QUESTION)
+    assert [check.difference for check in model.check(both)] == [0, 0]
+    photos, alone = both.visual_tokens.photos, model.see(first).visual_tokens
+    assert (photos == 0).sum() == len(alone.embeddings) and sorted(photos) == list(photos)
+    np.testing.assert_allclose(both.visual_tokens.boxes[photos == 0], alone.boxes)
+    changed = model.see([first, other]).visual_tokens.embeddings != both.sight.visual_tokens.embeddings
+    kinds = np.array(both.visual_tokens.kinds)
+    assert changed.any(1).tolist() == ((photos == 1) & (kinds != "newline")).tolist()
