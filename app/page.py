@@ -15,7 +15,7 @@ Example photos: see `assets/examples/CREDITS.md`."""
 PHOTOS = ("chelsea.jpg", "coffee.jpg", "astronaut.jpg", "china.jpg", "flower.jpg")
 QUESTIONS = ("What is in this image?", "Describe the image.", "What animal is this?", "What colour is it?", "Is there a cat in the image?")
 TEXTS = "a photo of a cat\na cup of coffee\nan astronaut\na temple\na flower"
-VIEWS = ("photo", "patches", "positions", "encoder", "connector", "space", "sequence", "lens")
+VIEWS = ("photo", "patches", "positions", "encoder", "connector", "space", "sequence", "lens", "looked")
 BUSY, IDLE = "() => window.VTE.store.set({ busy: true, awaited: true })", "() => window.VTE.store.set({ busy: false, awaited: false })"
 PRIVATE = {"api_visibility": "private"}
 QUIET = {"show_progress": "hidden"}
@@ -96,7 +96,7 @@ def build() -> gr.Blocks:
         with gr.Row():
             gr.Markdown(INTRODUCTION, elem_classes="introduction")
             status = Panel("status")
-        record, plane, answer, words = feed("record", server_functions=[handlers.layer, handlers.rows, handlers.word, handlers.lens, handlers.lens_rows, handlers.word_maps]), feed("plane"), feed("answer"), feed("words")
+        record, plane, answer, words = feed("record", server_functions=[handlers.layer, handlers.rows, handlers.word, handlers.lens, handlers.lens_rows, handlers.word_maps, handlers.looked, handlers.relevancy, handlers.ablation]), feed("plane"), feed("answer"), feed("words")
         address, link = gr.Textbox(visible=False), feed("link")
         Panel("stage_strip")
         with gr.Row():

@@ -237,6 +237,30 @@ def word(trace: vlm.Trace, index: int) -> dict:
     return {"visual": packed(rows[:, visual]), "mean": packed(of_all), "shares": packed(shares)}
 
 
+def looked(trace: vlm.Trace, attention, step: int, layer: int, sinks) -> dict:
+    """Maps of what one word looked at; `layer` counts the layers that have attention from 1, 0 is their mean."""
+    visual, text = trace.visual_tokens.positions, trace.text_tokens.positions
+    of_all = attention.weights(step)
+    rows = of_all[layer - 1] if layer else of_all.mean(0)  # heads x positions
+    kept = attention.weights(step, sinks.positions)
+    clean = kept[layer - 1] if layer else kept.mean(0)
+    mean = rows.mean(0)
+    others = np.mean([each.attention[layer - 1, visual] if layer else each.attention[:, visual].mean(0) for each in trace.steps], axis=0)
+    shares = [float(part.sum()) for part in (mean[visual], mean[text], mean[len(trace.input_ids) :])]
+    return {
+        "numbers": list(attention.numbers),
+        "heads": packed(rows[:, visual]),
+        "mean": packed(mean[visual]),
+        "clean": packed(clean.mean(0)[visual]),
+        "relative": packed(mean[visual] - others),
+        "rollout": packed(attention.rollout(step)[visual]),
+        "text": packed(mean[text]),
+        "shares": [round(share, 4) for share in shares],
+        "sinks": [[token, sinks.why(token, int(visual[token]))] for token in sorted({*sinks.tokens, *sinks.encoder_tokens})],
+        "first": round(float(mean[0]), 4),
+    }
+
+
 def answer(taken: Sequence[vlm.Step], finished: bool, longest: int, trace: vlm.Trace | None = None, key: str | None = None) -> dict:
     """The answer so far, of at most `longest` tokens; when it is finished, its stages and the key under which its words can be asked about."""
     return {

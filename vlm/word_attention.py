@@ -85,10 +85,14 @@ class WordAttention:
         return self.prompt - 1 + step
 
     @torch.inference_mode()
-    def weights(self, step: int) -> Float[np.ndarray, "layers heads positions"]:
-        """What one word was read from: one row a head, which sums to 1, over the positions before it."""
+    def weights(self, step: int, hidden: tuple[int, ...] = ()) -> Float[np.ndarray, "layers heads positions"]:
+        """What one word was read from: one row a head, which sums to 1, over the positions before it.
+
+        Args:
+            hidden: positions, such as sinks, that are taken out of every row.
+        """
         position = self.position(step)
-        return to_numpy(torch.stack([layer.row(position)[:, : position + 1] for layer in self.layers]))
+        return without(to_numpy(torch.stack([layer.row(position)[:, : position + 1] for layer in self.layers])), hidden)
 
     @torch.inference_mode()
     def rollout(self, step: int) -> Float[np.ndarray, " positions"]:

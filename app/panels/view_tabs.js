@@ -1,6 +1,6 @@
 // Which stage views are in sight: one, or with Shift two.
 const { store, element: make } = window.VTE;
-const VIEWS = { photo: 'photo', patches: 'patches', positions: 'position', encoder: 'encoder', connector: 'connector', space: 'token space', sequence: 'sequence', lens: 'lens' };
+const VIEWS = { photo: 'photo', patches: 'patches', positions: 'position', encoder: 'encoder', connector: 'connector', space: 'token space', sequence: 'sequence', lens: 'lens', looked: 'attention' };
 const tabs = element.querySelector('.tabs');
 const buttons = Object.entries(VIEWS).map(([name, title]) => {
   const button = make('button', 'choice', title);

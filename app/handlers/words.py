@@ -1,0 +1,59 @@
+"""What the words of an answer looked at, what they hang on, and whether that mattered."""
+
+import vlm
+from app import models, payloads
+from app.handlers.answering import answers, model_of
+from app.handlers.errors import asked_by_script, whole_number
+from app.handlers.views import hidden_states, positions
+
+attentions: models.Recent = models.Recent(2, heavy=True)
+sinks_by_run: models.Recent = models.Recent(8)
+relevancies: models.Recent = models.Recent(64)
+
+
+def answered(key: str, step: int):
+    """The answer of this key, the number of one of its words, and the model that said it.
+
+    Raises:
+        vlm.VLMError: it is no longer kept, or there is no such word.
+    """
+    trace = answers.known(str(key))
+    if trace is None:
+        raise vlm.VLMError("This answer is no longer kept on the server; press Run again.")
+    positions(trace)  # is there a place in the sequence to look at?
+    return trace, whole_number(step, "word", len(trace.steps)), model_of(key)
+
+
+def sinks(key: str, trace: vlm.Trace, model):
+    """The sinks of a run: another decoding of the same question changes nothing."""
+    run = str(key).rpartition("-")[0]
+    return sinks_by_run.get(run, lambda: model.sinks(trace, hidden_states(run, trace)))
+
+
+@asked_by_script
+def looked(key: str, step: int, layer: int) -> dict:
+    """What one word looked at in one layer (0: the mean of all): every head, the mean of the heads, the same without sinks, and the rollout."""
+    trace, step, model = answered(key, step)
+    attention = attentions.get(key, lambda: model.attention(trace))
+    layer = whole_number(layer, "layer", len(attention.layers) + 1)
+    return payloads.looked(trace, attention, step, layer, sinks(key, trace, model))
+
+
+@asked_by_script
+def relevancy(key: str, step: int) -> dict:
+    """What one word hangs on: gradient times attention, of every visual token, and the share of the picture."""
+    trace, step, model = answered(key, step)
+    values = relevancies.get((key, step), lambda: model.relevancy(trace, step))
+    visual = trace.visual_tokens.positions
+    return {"values": payloads.packed(values[visual]), "share": round(float(values[visual].sum() / max(values.sum(), 1e-12)), 4)}
+
+
+@asked_by_script
+def ablation(key: str, step: int, tokens: list) -> dict:
+    """Does the word need these visual tokens more than as many others, drawn by chance?"""
+    trace, step, model = answered(key, step)
+    if not isinstance(tokens, list) or not tokens:
+        raise vlm.VLMError("No visual token is lit, so there is nothing to check; choose a map first.")
+    count = len(trace.visual_tokens.embeddings)
+    checked = model.ablation(trace, step, [whole_number(token, "visual token", count) for token in tokens])
+    return {"lit": checked.lit, "random": [round(float(value), 4) for value in checked.random], "mean": checked.mean, "spread": checked.spread, "mattered": checked.mattered, "count": len(checked.tokens)}
