@@ -57,10 +57,11 @@ function draw(state, changed) {
   const there = seen && !seen.error ? seen : null;
   if (there) { find('.of').max = there.numbers.length; find('.which').textContent = layer ? there.numbers[layer - 1] + ' of ' + record.language_layers : 'all'; }
   shown = there && { mean: there.mean, clean: there.clean, relative: there.relative, rollout: there.rollout, relevancy: hangs && !hangs.error ? hangs.values : null };
+  const unit = name => (name === 'relevancy' ? '' : '%'), scaled = (name, values) => (unit(name) ? values.map(value => 100 * value) : values);
   const flagged = there ? there.sinks.flatMap(([token]) => window.VTE.patchesOf(token).slice(0, 1)) : [];
-  for (const name of Object.keys(maps)) maps[name].show(shown && shown[name] ? { values: shown[name], of: 'token', signed: name === 'relative', flags: name === 'mean' ? flagged : [], label: LABELS[name] + (name === 'mean' && flagged.length ? ' (× sink)' : '') } : null);
+  for (const name of Object.keys(maps)) maps[name].show(shown && shown[name] ? { values: scaled(name, shown[name]), of: 'token', unit: unit(name), signed: name === 'relative', flags: name === 'mean' ? flagged : [], label: LABELS[name] + (name === 'mean' && flagged.length ? ' (× sink)' : '') } : null);
   while (heads.length < (there ? there.heads.shape[0] : 0)) { const map = new GridMap(find('.heads'), 'head'); map.host.classList.add('small'); heads.push(map); }
-  heads.forEach((map, head) => map.show(there && head < there.heads.shape[0] ? { values: layerOf(there.heads, head), of: 'token', label: 'head ' + head } : null));
+  heads.forEach((map, head) => map.show(there && head < there.heads.shape[0] ? { values: scaled('mean', layerOf(there.heads, head)), of: 'token', unit: '%', label: 'head ' + head } : null));
   find('.check-row').hidden = find('.text-row').hidden = !there;
   find('.shares').textContent = !there ? '' : 'Of what “' + word() + '” was read from, ' + percent(there.shares[0]) + ' was the picture, ' + percent(there.shares[1]) + ' the prompt (' + percent(there.first) + ' its first token alone), ' + percent(there.shares[2]) + ' earlier words.' + (hangs && !hangs.error ? ' By relevancy the picture’s share is ' + percent(hangs.share) + '.' : '');
   find('.sinks').replaceChildren(...(there ? there.sinks.slice(0, 5).map(([, why]) => make('li', '', why)) : []), ...(there && !there.sinks.length ? [make('li', '', 'No visual token of this picture is a sink: none has the dimensions of the first token, and none stands out in the encoder.')] : []));
