@@ -131,6 +131,8 @@ class Knockout(Masking):
 class FastV(Masking):
     """After `layer` nobody reads the `share` of the visual tokens that the prompt's last position looked at least in that layer (mean of its heads).
 
+    In a model some of whose layers have no attention, the first one from `layer` on that has is taken.
+
     Attributes:
         dropped: their positions, known once the prompt was read.
     """
@@ -141,7 +143,8 @@ class FastV(Masking):
         self.dropped: Tensor | None = None
 
     def look(self, layer: int, module, query: Tensor, key: Tensor, mask: Tensor | None, named: dict) -> None:
-        if layer == self._layer and self.dropped is None:
+        if layer >= self._layer and self.dropped is None:
+            self._layer = layer
             mask = mask if mask is None or mask.shape[-2] == 1 else mask[..., -1:, :]
             looked = weights(module, query[:, :, -1:], key, mask, named.get("scaling"), False)[:, 0].mean(0)
             least = looked[self._positions.to(looked.device)].argsort()[: int(self._share * len(self._positions))]

@@ -1,0 +1,47 @@
+"""Attention, relevancy, cuts and FastV hold for every family: one pass says what the decoder says, and a cut of nothing changes nothing."""
+
+import numpy as np
+import pytest
+
+import vlm
+from tests.families import FAMILIES, tiny_family
+from tests.tiny import photo
+from vlm.attention import replacing
+from vlm.knockout import Cut, FastV, Knockout, under
+
+SHORT = vlm.Decoding(max_new_tokens=3)
+
+
+@pytest.fixture(params=FAMILIES)
+def answered(request, tmp_path):
+    model = vlm.load(tiny_family(tmp_path, request.param))
+    return model, model.trace(photo(90, 150), "What is in this image?", SHORT)
+
+
+def test_what_looks_inside_the_language_model_holds(answered):
+    model, trace = answered
+    said, ids = [(step.token_id, step.log_probability) for step in trace.steps], [step.token_id for step in trace.steps]
+    last, positions = len(trace.steps) - 1, trace.visual_tokens.positions.tolist()
+
+    looked = model.attention(trace)
+    for step in trace.steps:
+        mean = looked.weights(step.index).mean(1)
+        seen = step.attention.shape[1]  # a sliding cache has forgotten the first positions
+        np.testing.assert_allclose(mean[:, -seen:] if seen < mean.shape[1] else mean, step.attention, atol=1e-5)
+    np.testing.assert_allclose(looked.rollout(last).sum(), 1, atol=1e-5)
+
+    relevant = model.relevancy(trace, last)
+    assert relevant.shape == (len(trace.input_ids) + last,) and (relevant >= 0).all() and relevant[:-1].any()
+
+    swept = model.sweep(trace, last, windows=((1, 3), (2, 2)))
+    np.testing.assert_allclose(swept.log_probability, trace.steps[last].log_probability, atol=1e-4)
+    for row, path in enumerate(swept.paths):
+        for column, window in enumerate(swept.windows):
+            with replacing(Knockout([Cut.path(trace, path, *window)])):
+                np.testing.assert_allclose(swept.change[row, column], model.score(trace, ids)[-1] - swept.log_probability, atol=1e-4)
+
+    for nothing in (Knockout([Cut.path(trace, "picture → all after it", 2, 1)]), FastV(positions, 1, 0.0)):
+        assert [(step.token_id, step.log_probability) for step in under(nothing, model.decode(trace, SHORT))] == said
+    half = FastV(positions, 1)
+    assert [(step.token_id, step.log_probability) for step in under(half, model.decode(trace, SHORT))] != said
+    assert len(half.dropped) == len(positions) // 2
