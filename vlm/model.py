@@ -98,7 +98,7 @@ class VisionLanguageModel:
         """
         start = time.perf_counter()
         images = tuple(to_rgb(each) for each in ([image] if isinstance(image, Image.Image) else image))
-        given = self._inputs(images, question)
+        given = self.inputs(images, question)
         ready = time.perf_counter()
         inputs = architecture.vision_inputs(self.network, given)
         sizes = [(each.height, each.width) for each in images]
@@ -108,7 +108,7 @@ class VisionLanguageModel:
         if len(tokens.kinds) < architecture.family(self.network).least * len(images):
             raise ModelError(f"A photo of {sizes[0][1]} x {sizes[0][0]} pixels becomes too few visual tokens for this model; give a larger one.")
         cut = time.perf_counter()
-        encoded = encode_image(self.network, self._on_device(inputs), torch.from_numpy(patches.places))
+        encoded = encode_image(self.network, self.on_device(inputs), torch.from_numpy(patches.places))
         if len(encoded.visual_tokens) != len(tokens.kinds):
             raise ModelError(f"The connector gives {len(encoded.visual_tokens)} visual tokens where {len(tokens.kinds)} are expected; this version does not follow it.")
         visual_tokens = VisualTokens(
@@ -154,10 +154,10 @@ class VisionLanguageModel:
         tokenizer = self.processor.tokenizer
         question = self.check_question(question)
         stand_in = next(mark for mark in STAND_INS if mark.encode()[0] != question.encode()[0] and mark.encode()[-1] != question.encode()[-1])
-        stand_in_ids = sight.stand_in_ids if stand_in == STAND_INS[0] else self._inputs(sight.images, stand_in)["input_ids"][0].tolist()
+        stand_in_ids = sight.stand_in_ids if stand_in == STAND_INS[0] else self.inputs(sight.images, stand_in)["input_ids"][0].tolist()
         if self.reads_question:
             sight = self.see(sight.images, question)
-        given = self._inputs(sight.images, question)
+        given = self.inputs(sight.images, question)
         input_ids = given["input_ids"][0]
         if len(input_ids) >= architecture.context_length(self.network):
             raise QuestionError(
@@ -167,7 +167,7 @@ class VisionLanguageModel:
         if int(is_visual.sum()) != len(sight.visual_tokens.embeddings) and not crossed:
             raise ModelError(f"The prompt has {int(is_visual.sum())} places for {len(sight.visual_tokens.embeddings)} visual tokens; this version does not follow it.")
         # pixel_values are in the encoder's outputs already
-        language_inputs = architecture.language_inputs(self.network, self._on_device({name: value for name, value in given.items() if name != "pixel_values"}), sight.kept)
+        language_inputs = architecture.language_inputs(self.network, self.on_device({name: value for name, value in given.items() if name != "pixel_values"}), sight.kept)
         fused = to_numpy(language_inputs.pop("inputs_embeds")[0])
         text_positions = (~is_visual).nonzero()[:, 0].numpy()
         text_tokens = TextTokens(
@@ -288,7 +288,7 @@ class VisionLanguageModel:
     @torch.inference_mode()
     def check(self, trace: Trace) -> tuple[Check, ...]:
         """Run the model's own forward on the photo and the prompt and compare: stages with stages, logits with logits."""
-        inputs = self._on_device(self._inputs(trace.sight.images, trace.question))
+        inputs = self.on_device(self.inputs(trace.sight.images, trace.question))
         given, positions = architecture.language_inputs(self.network, inputs), trace.visual_tokens.positions
         reached = architecture.crossed_tokens(given, inputs) if positions is None else given["inputs_embeds"][0, torch.from_numpy(positions)]
         last = architecture.last_logits(self.network)
@@ -315,7 +315,7 @@ class VisionLanguageModel:
         Raises:
             ModelError: the encoder has no attention between patches.
         """
-        return encoder_attention(self.network, self._on_device(sight.inputs), len(sight.patches.places))
+        return encoder_attention(self.network, self.on_device(sight.inputs), len(sight.patches.places))
 
     @torch.inference_mode()
     def embedding_lens(self, rows: Float[np.ndarray, "rows D"], count: int = 5) -> tuple[tuple[Reading, ...], ...]:
@@ -420,19 +420,65 @@ class VisionLanguageModel:
         over = knockout.windows(self.language_layers) if windows is None else windows
         return knockout.sweep(self.network, self._going_on(trace, said[:-1]), trace, said[-1] if token_id is None else token_id, over, paths, progress)
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The ways from one part of the sequence to another that `cut` and `sweep` know."""
+        return tuple(knockout.PATHS)
+
+    def cut(self, trace: Trace, path: str, first: int, last: int) -> Callable[[], Masking]:
+        """Attention cut along one of `paths` in layers `first` to `last` (1 is the first layer), for `intervene`.
+
+        Raises:
+            ModelError: there is no such path or window; this model reads its visual tokens beside the sequence.
+        """
+        if not 1 <= first <= last <= self.language_layers:
+            raise ModelError(f"Layers {first} to {last} are no window; give two of the {self.language_layers} layers, counted from 1, the earlier one first.")
+        cut = knockout.Cut.path(trace, path, first, last)
+        return lambda: knockout.Knockout([cut])
+
+    def drop(self, trace: Trace, layer: int, share: float = 0.5) -> Callable[[], Masking]:
+        """FastV for `intervene`: after `layer` nobody reads the `share` of the visual tokens that was looked at least in it.
+
+        Raises:
+            ModelError: there is no such layer or share; this model reads its visual tokens beside the sequence.
+        """
+        if not 1 <= layer <= self.language_layers or not 0 <= share <= 1:
+            raise ModelError(f"Nothing can drop a share of {share} after layer {layer}; give a share from 0 to 1 and one of the {self.language_layers} layers, counted from 1.")
+        picture = knockout.places(trace)["picture"]
+        return lambda: knockout.FastV(picture, layer, share)
+
+    @torch.inference_mode()
+    def begins(self, trace: Trace, word: str, masking: Callable[[], Masking] | None = None) -> float:
+        """The probability that the answer begins with a word: with any vocabulary entry that begins it, after a space or not, with a capital or not.
+
+        Raises:
+            QuestionError: there is no word, or this tokenizer cuts it too small.
+        """
+        ids = lens.word_ids(self.processor.tokenizer, word)
+        with masked(masking):
+            logits = self.prefill(trace).logits
+        return float(logits.float().softmax(-1)[list(ids)].sum())
+
+    def again(
+        self, trace: Trace, changed: Trace | None = None, masking: Callable[[], Masking] | None = None, decoding: Decoding = Decoding()
+    ) -> tuple[Float[np.ndarray, " words"], Iterator[Step]]:
+        """`intervene` as it comes: the log-probability that each word of the old answer has now, and the new answer, streamed."""
+        changed = changed or replace(trace, steps=())
+        with masked(masking):
+            after = self.score(changed, [step.token_id for step in trace.steps])
+        steps = self.decode(changed, decoding)
+        return after, under(masking(), steps) if masking else steps
+
     def intervene(self, trace: Trace, changed: Trace | None = None, masking: Callable[[], Masking] | None = None, decoding: Decoding = Decoding()) -> Intervention:
         """Change the visual tokens of an answered trace, or what may be looked at, and answer again.
 
         Args:
             changed: from `vlm.experiments`, for example `experiments.remove(trace, tokens)`; None leaves the tokens as they are.
-            masking: makes a cut, for example `lambda: Knockout([Cut.path(trace, "picture → answer", 10, 15)])`; None cuts nothing.
+            masking: makes a cut, for example `model.cut(trace, "picture → answer", 10, 15)`; None cuts nothing.
         """
         changed = changed or replace(trace, steps=())
-        steps = self.decode(changed, decoding)
-        with masked(masking):
-            after = self.score(changed, [step.token_id for step in trace.steps])
-        answered = changed.with_steps(under(masking(), steps) if masking else steps)
-        return Intervention(answered, np.array([step.log_probability for step in trace.steps], np.float32), after)
+        after, steps = self.again(trace, changed, masking, decoding)
+        return Intervention(changed.with_steps(steps), np.array([step.log_probability for step in trace.steps], np.float32), after)
 
     def _said(self, trace: Trace, step: int) -> list[int]:
         """The words of the answer up to one of them."""
@@ -447,7 +493,7 @@ class VisionLanguageModel:
         embed = self.network.get_input_embeddings()
         return continued(self.language_inputs(trace), embed(torch.tensor([list(said)], dtype=torch.long, device=self.network.device)))
 
-    def _inputs(self, images: Sequence[Image.Image], question: str) -> dict[str, Tensor]:
+    def inputs(self, images: Sequence[Image.Image], question: str) -> dict[str, Tensor]:
         """All that the model's own forward takes, by the processor and the chat template."""
         if len(images) > 1 and not self.processor.chat_template:
             raise ModelError(f"{architecture.family(self.network).name} models answer questions about one photo; {len(images)} were given.")
@@ -457,7 +503,8 @@ class VisionLanguageModel:
         given = self.processor(images=list(images), text=prompt, return_tensors="pt", **once)
         return {name: value for name, value in given.items() if name != "labels"}
 
-    def _on_device(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def on_device(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The same where the network is, in its number format."""
         where = self.network
         return {name: value.to(where.device, where.dtype) if value.is_floating_point() else value.to(where.device) for name, value in inputs.items()}
 

@@ -1,46 +1,113 @@
-"""Change the visual tokens of a run and let the model answer again."""
+"""Change the visual tokens of a run, or who may look at them, and let the model answer again; and the sweep: way by way cut, window by window of layers."""
 
+import math
 from collections.abc import Iterator
 
 import gradio as gr
 
 import vlm
 from app import payloads
-from app.handlers.answering import answers, model_of
-from app.handlers.errors import shows_errors, whole_number
+from app.handlers.answering import answers, model_of, remembered
+from app.handlers.errors import MAX_TEXT, shows_errors, whole_number
+
+
+def number(asked: dict, name: str, least: float, most: float, whole: bool = True) -> float:
+    """A number that a browser sent.
+
+    Raises:
+        vlm.VLMError: it is none, or out of its range.
+    """
+    value = asked.get(name)
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not least <= value <= most:
+        raise vlm.VLMError(f"The {name} is {value!r:.40}; give a {'whole ' if whole else ''}number from {least} to {most}.")
+    return value
+
+
+def seed(asked: dict) -> int:
+    return number(asked, "seed", 0, 2**31 - 1)
+
+
+def selected(asked: dict, trace: vlm.Trace) -> list[int]:
+    """The visual tokens that were selected.
+
+    Raises:
+        vlm.VLMError: none, or one that is not there.
+    """
+    tokens, count = asked.get("tokens"), len(trace.visual_tokens.embeddings)
+    if not isinstance(tokens, list) or not tokens:
+        raise vlm.VLMError("No token is selected; click some patches in the picture first.")
+    return [whole_number(token, "visual token", count) for token in tokens]
+
+
+def other(asked: dict) -> vlm.Trace:
+    """The run whose tokens are pasted.
+
+    Raises:
+        vlm.VLMError: none was chosen, it is no longer kept, or another model made it.
+    """
+    run = asked.get("other")
+    if not run:
+        raise vlm.VLMError("There is no other photo to take tokens from; ask this model about another one first, then come back to this run.")
+    model = lambda key: str(key).partition("-")[0].partition(".")[2]  # noqa: E731
+    if model(run) != model(asked["answer"]):
+        raise vlm.VLMError("The other run is another model's; only photos that one model saw can exchange tokens.")
+    return remembered(run)
+
 
 CHANGES = {
-    "remove": lambda trace, tokens, how, factor, seed: vlm.experiments.remove(trace, tokens, how, seed),
-    "keep": lambda trace, tokens, how, factor, seed: vlm.experiments.keep(trace, tokens, how, seed),
-    "shuffle": lambda trace, tokens, how, factor, seed: vlm.experiments.shuffle(trace, seed),
-    "rescale": lambda trace, tokens, how, factor, seed: vlm.experiments.rescale(trace, factor),
+    "remove": lambda asked, trace: vlm.experiments.remove(trace, selected(asked, trace), asked.get("how"), seed(asked)),
+    "keep": lambda asked, trace: vlm.experiments.keep(trace, selected(asked, trace), asked.get("how"), seed(asked)),
+    "paste": lambda asked, trace: vlm.experiments.paste(trace, selected(asked, trace), other(asked)),
+    "shuffle": lambda asked, trace: vlm.experiments.shuffle(trace, seed(asked)),
+    "rescale": lambda asked, trace: vlm.experiments.rescale(trace, number(asked, "factor", 0, 10, whole=False)),
 }
+CUTS = {
+    "knockout": lambda asked, trace, model: model.cut(trace, str(asked.get("path")), *(number(asked, name, 1, model.language_layers) for name in ("first", "last"))),
+    "fastv": lambda asked, trace, model: model.drop(trace, number(asked, "layer", 1, model.language_layers), number(asked, "share", 0, 1, whole=False)),
+}
+
+
+def chosen_word(asked: dict, model, trace: vlm.Trace, changed: vlm.Trace | None, masking) -> dict | None:
+    """How probable a word is as the first one of the answer, before and after; None if none was typed."""
+    word = asked.get("word") or ""
+    if not isinstance(word, str) or len(word) > MAX_TEXT or len(word.split()) > 1:
+        raise vlm.QuestionError(f"{str(word)[:40]!r} is not one word; type one, or leave the field empty.")
+    if not word.strip():
+        return None
+    return {"word": word.strip(), "before": model.begins(trace, word), "after": model.begins(changed or trace, word, masking)}
 
 
 @shows_errors
 def experiment(event: gr.EventData) -> Iterator[dict]:
-    """Change the visual tokens of an answered run as the panel asked, and answer again: the old answer's words with what became of them, and the new answer as it comes."""
+    """Change an answered run as the panel asked, and answer again: the old answer's words with what became of them, and the new answer as it comes."""
     asked = event._data or {}
-    trace = answers.known(str(asked.get("answer")))
+    trace, kind = answers.known(str(asked.get("answer"))), str(asked.get("kind"))
     if trace is None:
         raise vlm.VLMError("There is no answer to compare with; press Run first, and wait for its end.")
-    kind, how, factor, seed = asked.get("kind"), asked.get("how"), asked.get("factor"), asked.get("seed")
-    tokens, count = asked.get("tokens"), len(trace.visual_tokens.embeddings)
-    if kind not in CHANGES:
-        raise vlm.VLMError(f"There is no experiment {kind!r}; choose one of {', '.join(CHANGES)}.")
-    if not isinstance(factor, (int, float)) or not 0 <= factor <= 10 or not isinstance(seed, int) or not 0 <= seed < 2**31:
-        raise vlm.VLMError(f"The factor is {factor!r} and the seed {seed!r}; give a factor from 0 to 10 and a whole number as seed.")
-    if not isinstance(tokens, list):
-        raise vlm.VLMError("Select some tokens first.")
-    tokens = [whole_number(token, "visual token", count) for token in tokens]
-    if kind in ("remove", "keep") and not tokens:
-        raise vlm.VLMError("No token is selected; click some patches in the picture first.")
-    changed = CHANGES[kind](trace, tokens, how, factor, seed)
-    model, ids = model_of(asked["answer"]), [step.token_id for step in trace.steps]
-    after = model.score(changed, ids)
-    steps: list[vlm.Step] = []
+    model = model_of(asked["answer"])
+    if kind == "sweep":
+        yield from sweep(model, trace, whole_number(asked.get("step"), "word", len(trace.steps)))
+        return
+    if kind not in CHANGES and kind not in CUTS:
+        raise vlm.VLMError(f"There is no experiment {kind!r:.40}; choose one of {', '.join([*CHANGES, *CUTS])}, sweep.")
+    changed = CHANGES[kind](asked, trace) if kind in CHANGES else None
+    masking = CUTS[kind](asked, trace, model) if kind in CUTS else None
+    word = chosen_word(asked, model, trace, changed, masking)
     # the new answer is greedy, whatever the old one was: chance must not look like an effect
-    for step in model.decode(changed, vlm.Decoding(max_new_tokens=max(len(ids), 12))):
+    after, again = model.again(trace, changed, masking, vlm.Decoding(max_new_tokens=max(len(trace.steps), 12)))
+    steps: list[vlm.Step] = []
+    for step in again:
         steps.append(step)
-        yield payloads.experiment(trace, after, steps, False)
-    yield payloads.experiment(trace, after, steps, True)
+        yield payloads.experiment(trace, after, steps, False) | {"word": word}
+    yield payloads.experiment(trace, after, steps, True) | {"word": word}
+
+
+def sweep(model, trace: vlm.Trace, step: int) -> Iterator[dict]:
+    """What becomes of a word when one way after another is cut, window by window of layers."""
+    uncut = model.sweep(trace, step, paths=())
+    told = {"word": trace.steps[step].token_string, "probability": math.exp(uncut.log_probability), "windows": [list(window) for window in uncut.windows]}
+    rows: list = []
+    for path in model.paths:
+        yield {"sweep": told | {"rows": list(rows), "finished": False}}
+        rows.append([path, [round(float(change), 4) for change in model.sweep(trace, step, paths=(path,)).change[0]]])
+    yield {"sweep": told | {"rows": rows, "finished": True}}
