@@ -232,6 +232,21 @@ def _kosmos2():
     return tf.Kosmos2Config(text_config=text, vision_config=VISION, latent_query_num=64), processor, None
 
 
+def _exaone4_5():
+    vision = dict(hidden_size=32, intermediate_size=64, num_key_value_heads=2, window_size=56, out_hidden_size=48, fullatt_block_indexes=[2])
+    return _qwen(tf.Exaone4_5_Config, tf.Exaone4_5_Processor, 14, vision, dict(model_type="exaone4", head_dim=12, sliding_window=64))
+
+
+def _qianfan_ocr():
+    tokenizer = _tokenizer(start_image_token="<img>", end_image_token="</img>", context_image_token="<IMG_CONTEXT>", image_token="<IMG_CONTEXT>")
+    config = tf.QianfanOCRConfig(
+        vision_config=VISION | dict(image_size=[SIDE, SIDE], patch_size=[PATCH, PATCH]), text_config=dict(model_type="qwen3", **_text(head_dim=12)), image_token_id=_id("<IMG_CONTEXT>"),
+        image_seq_length=4, downsample_ratio=0.5,
+    )  # fmt: skip
+    images = tf.GotOcr2ImageProcessor(size=SQUARE, crop_to_patches=True, min_patches=1, max_patches=6)
+    return config, tf.QianfanOCRProcessor(images, tokenizer, image_seq_length=4), "<image>"
+
+
 FAMILIES = {
     "vipllava": _vipllava,
     "llava_next": _llava_next,
@@ -258,20 +273,21 @@ FAMILIES = {
     "fast_vlm": _fast_vlm,
     "kosmos_2": _kosmos2,
 }
+WITHOUT_ROW = {"exaone4_5": _exaone4_5, "qianfan_ocr": _qianfan_ocr}  # in no table of this program
 CROSSED = {"mllama": _mllama}  # no visual tokens in the sequence
 
 
 def tiny_family(folder: Path, name: str, seed: int = 0) -> Path:
-    """Save a tiny checkpoint of this family (a name in `FAMILIES` or `CROSSED`) that `vlm.load(folder)` reads."""
-    config, processor, mark = (FAMILIES | CROSSED)[name]()
+    """Save a tiny checkpoint of this family (a name in `FAMILIES`, `CROSSED` or `WITHOUT_ROW`) that `vlm.load(folder)` reads."""
+    config, processor, mark = (FAMILIES | CROSSED | WITHOUT_ROW)[name]()
     if mark:
-        processor.chat_template = TEMPLATE.replace("MARK" if name in FAMILIES else "MARK\n", mark)  # Llama's photos stand side by side
+        processor.chat_template = TEMPLATE.replace("MARK\n" if name in CROSSED else "MARK", mark)  # Llama's photos stand side by side
     torch.manual_seed(seed)
     model = tf.AutoModelForImageTextToText.from_config(config).eval()
     from vlm.families import FAMILIES as ROWS
 
-    for module in (ROWS[config.model_type].connector, "language_projection"):
-        for parameter in model.get_submodule(module).parameters() if hasattr(model, module.split(".")[0]) else ():
+    for module in (ROWS[config.model_type].connector if config.model_type in ROWS else "", "language_projection"):
+        for parameter in model.get_submodule(module).parameters() if module and hasattr(model, module.split(".")[0]) else ():
             torch.nn.init.normal_(parameter, std=0.3)  # so that the photo changes the answer (Gemma 3's is all zeros at first)
     for name_of, parameter in model.named_parameters():
         if "gate" in name_of and parameter.shape == (1,):

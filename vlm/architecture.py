@@ -77,10 +77,6 @@ def load_checkpoint(folder: Path, plan: Plan | None = None) -> tuple[PreTrainedM
         raise ModelError(f"{str(folder)!r} needs more memory than is free; choose a smaller model, or a machine with more memory.") from error
     except UNREADABLE as error:
         raise ModelError(f"{str(folder)!r} cannot be loaded as an image-and-text checkpoint: {str(error).splitlines()[0]}") from error
-    if model.config.model_type not in FAMILIES:
-        raise ModelError(f"{str(folder)!r} is a {model.config.model_type} model; this version looks into {', '.join(FAMILIES)} models.")
-    if model.config.vision_config.model_type not in TOWERS:
-        raise ModelError(f"{str(folder)!r} has a {model.config.vision_config.model_type} as its vision encoder; this version looks into {', '.join(TOWERS)}.")
     if model.config.get_text_config().is_encoder_decoder:
         raise ModelError(f"{str(folder)!r} has a language model with an encoder of its own; this version looks into decoders (for BLIP-2 the OPT checkpoints).")
     made_up = sorted([*loading["missing_keys"], *(name for name, *_ in loading["mismatched_keys"])])
@@ -93,13 +89,18 @@ def load_checkpoint(folder: Path, plan: Plan | None = None) -> tuple[PreTrainedM
 
 
 def family(model: PreTrainedModel) -> Family:
-    """The row of the table that this model belongs to."""
-    return FAMILIES[model.config.model_type]
+    """The row of the table that this model belongs to, or the one that `working_out` found."""
+    return model.worked_out[0] if hasattr(model, "worked_out") else FAMILIES[model.config.model_type]
 
 
 def tower_row(model: PreTrainedModel) -> Tower:
     """The row of its vision encoder."""
-    return TOWERS[model.config.vision_config.model_type]
+    return model.worked_out[1] if hasattr(model, "worked_out") else TOWERS[model.config.vision_config.model_type]
+
+
+def has_rows(model: PreTrainedModel) -> bool:
+    """Whether the tables know this model and its vision encoder."""
+    return model.config.model_type in FAMILIES and getattr(getattr(model.config, "vision_config", None), "model_type", None) in TOWERS
 
 
 def at(module: nn.Module, path: str) -> nn.Module:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from vlm import architecture, embedded, hub, memory
+from vlm import architecture, embedded, hub, memory, working_out
 from vlm.errors import ModelError
 from vlm.model import VisionLanguageModel
 from vlm.store import Progress
@@ -23,7 +23,11 @@ def load(name: str | os.PathLike, progress: Progress | None, four_bit: bool, mak
         make_room()
     plan = memory.plan(full_name, folder, four_bit)
     told(FETCHED, f"reading {full_name}: {memory.gigabytes(plan.bytes)} of memory")
-    return VisionLanguageModel(full_name, *architecture.load_checkpoint(folder, plan))
+    model = VisionLanguageModel(full_name, *architecture.load_checkpoint(folder, plan))
+    if not architecture.has_rows(model.network):
+        told(1 - (1 - FETCHED) / 4, f"{full_name} is of a kind without a row: working out where its parts are, and proving it")
+        working_out.work_out(model)
+    return model
 
 
 def _folder(name: str | os.PathLike, told: Progress, four_bit: bool) -> tuple[Path, str]:
@@ -69,7 +73,7 @@ def _itemsize(configuration: dict) -> int:
 
 
 def check_kind(name: str, configuration: dict) -> None:
-    """Whether a checkpoint is of a kind this program looks into, by its configuration alone.
+    """Whether a checkpoint is of a kind this program looks into or may work out, by its configuration alone.
 
     Raises:
         ModelError: it is not, and why.
@@ -77,11 +81,9 @@ def check_kind(name: str, configuration: dict) -> None:
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as known
 
     kind = configuration.get("model_type")
-    if kind in architecture.FAMILIES:
+    if kind in architecture.FAMILIES or kind in known:
         return
     allowed = f"this version looks into {', '.join(architecture.FAMILIES)} models"
-    if kind not in known and configuration.get("auto_map"):
+    if configuration.get("auto_map"):
         raise ModelError(f"{name!r} asks for code of its own to be run, which is never done; look for a copy in transformers' own format, often with -hf at the end of its name.")
-    if kind not in known:
-        raise ModelError(f"{name!r} is a {kind!r} model, which does not read images and text in transformers; {allowed}.")
-    raise ModelError(f"{name!r} is a {kind} model; {allowed}.")
+    raise ModelError(f"{name!r} is a {kind!r} model, which does not read images and text in transformers; {allowed}.")

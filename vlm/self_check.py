@@ -142,8 +142,8 @@ def shows_the_same(one: Float[np.ndarray, " 4"], other: Float[np.ndarray, " 4"])
 
 
 def versions(model: Any) -> dict[str, str]:
-    """What is at work: the model, its revision, where and in which number format it runs, and the packages."""
-    found = {"model": str(model.name), "revision": revision(model), "device": str(model.network.device), "number format": str(model.network.dtype).removeprefix("torch.")}
+    """What is at work: the model, its revision and family, where and in which number format it runs, and the packages."""
+    found = {"model": str(model.name), "revision": revision(model), "family": architecture.family(model.network).name, "device": str(model.network.device), "number format": str(model.network.dtype).removeprefix("torch.")}
     for package in PACKAGES:
         try:
             found[package] = metadata.version(package)

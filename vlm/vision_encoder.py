@@ -147,7 +147,7 @@ class Attended:
 
     module: nn.Module
     query: Float[Tensor, "items heads queries size"]
-    key: Float[Tensor, "items heads keys size"]
+    key: Float[Tensor, "items groups keys size"]
     mask: Tensor | None
     scaling: float | None
 

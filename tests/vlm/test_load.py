@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import vlm
-from tests.tiny import SIDE, photo, tiny_llava, tiny_tokenizer
+from tests.tiny import SIDE, photo, tiny_llava
 from vlm import device
 
 
@@ -49,20 +49,6 @@ def test_a_folder_can_be_given_as_text_or_path(checkpoint):
 def test_a_damaged_configuration_is_refused(checkpoint, content):
     (checkpoint / "config.json").write_text(content)
     sentence(checkpoint)
-
-
-def test_a_checkpoint_of_another_family_is_refused_by_name(tmp_path):
-    import transformers as tf
-
-    tokenizer = tiny_tokenizer()
-    text = tf.LlamaConfig(vocab_size=len(tokenizer), hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2)
-    vision = tf.CLIPVisionConfig(hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=SIDE, patch_size=14)
-    config = tf.VipLlavaConfig(vision_config=vision, text_config=text, image_token_index=1, vision_feature_layers=[-2, -1])
-    tf.VipLlavaForConditionalGeneration(config).save_pretrained(tmp_path)
-    image_processor = tf.CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
-    tf.LlavaProcessor(image_processor, tokenizer, patch_size=14, vision_feature_select_strategy="default").save_pretrained(tmp_path)
-    message = sentence(tmp_path)
-    assert "vipllava" in message and "llava, llava_next" in message
 
 
 def test_a_language_model_without_eyes_is_refused(tmp_path):
