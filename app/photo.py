@@ -97,13 +97,15 @@ def merging(patches: vlm.Patches, tokens: vlm.VisualTokens) -> str:
         else:
             told.append(f"{few} to {many} patches merge into one visual token: N = {n:,} patches, V = {v:,} tokens.")
     left_out = n - len(np.unique(tokens.sources[used]))
-    kinds = {kind: tokens.kinds.count(kind) for kind in ("newline", "query")}
+    kinds = {kind: tokens.kinds.count(kind) for kind in ("newline", "query", "class")}
     if kinds["query"]:
         told.append(f"{kinds['query']:,} learned queries each read all {n:,} patches: V = {v:,} tokens, which have no place of their own in the photo.")
     elif left_out:
         told.append(f"{left_out:,} patches become no token.")
     if kinds["newline"]:
         told.append(f"{kinds['newline']:,} of the tokens are newlines, the same learned vector at the end of each row.")
+    if kinds["class"]:
+        told.append(f"{kinds['class']:,} of the tokens {'are' if kinds['class'] > 1 else 'is'} the encoder's own position for a whole picture (CLS).")
     return " ".join(told)
 
 

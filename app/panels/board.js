@@ -85,6 +85,7 @@ Object.assign(window.VTE, (() => {
   const KINDS = {
     newline: 'a newline token: the same learned vector ends every row, so that the language model knows where one begins; it is made of no patch',
     query: 'a query token: a learned question to the whole photo; it has no place of its own',
+    class: 'the encoder’s own position for a whole picture (CLS), which the language model reads too; it is made of no patch',
   };
   const kindWords = token => KINDS[kind(store.state.record, token)] || 'a token that is made of no patch; it has no place of its own';
   const short = value => String(Math.round(value * 10) / 10);

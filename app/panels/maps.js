@@ -125,7 +125,7 @@ Object.assign(window.VTE, (() => {
     });
   }
   const drawPatch = (canvas, patch) => drawCut(canvas, cellRectangle(patch));
-  const SIGNS = { newline: '↵', query: '?' };
+  const SIGNS = { newline: '↵', query: '?', class: 'C' };
   function drawToken(canvas, token, patch) {
     const mine = patchesOf(token), areas = rectangles(token);
     if (mine.length) { drawCut(canvas, areas.length > 1 ? cellRectangle(patch) : areas[0], mine.length > 1 && areas.length === 1 && mine.includes(patch) ? cellRectangle(patch) : null); return; }

@@ -13,7 +13,7 @@ from tests.families import tiny_family
 from tests.tiny import photo
 
 QUESTION = "What is in this image?"
-SEEDS = {"qwen2_5_vl": 11, "smolvlm": 12, "llava_next": 13, "blip_2": 14, "pixtral": 15, "fast_vlm": 16}  # each its own photo: nothing is known of it yet
+SEEDS = {"qwen2_5_vl": 11, "smolvlm": 12, "llava_next": 13, "blip_2": 14, "pixtral": 15, "fast_vlm": 16, "mllama": 17}  # each its own photo: nothing is known of it yet
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_a_pixel_of_the_photo_finds_the_tile_that_shows_it_and_the_arrow_keys_cr
         token, patch = page.evaluate("[VTE.store.focus(), VTE.focusPatch()]")
         (top, left, bottom, right), picture = trace.visual_tokens.boxes[token], trace.patches.pictures[trace.patches.places[patch, 0]]
         assert top <= y < bottom and left <= x < right and picture in tiles and patch in trace.visual_tokens.sources[token]
-        assert picture.name in told(page)
+        expect(page.locator("#received .where")).to_contain_text(picture.name)
         page.locator("#received [data-view=received]").click()
         page.focus("#received .overlay")
         names = []
@@ -174,16 +174,19 @@ def test_two_photos_of_one_question_stand_side_by_side(shown):
         expect(page.locator("#inspector .where")).to_contain_text("of photo 2, tile")
 
 
-def test_tokens_beside_the_sequence_are_shown_beside_it(url, visit, picture):
-    with visit(url) as page:
-        ask(page, picture, QUESTION)
-        page.evaluate("() => { const { record } = VTE.store.state; VTE.store.set({ record: { ...record, positions: null, prompt: ['user: what?'] } }); }")
+def test_tokens_beside_the_sequence_are_shown_beside_it(shown):
+    with shown("mllama") as (page, trace):
+        assert trace.visual_tokens.positions is None
+        count, cls = len(trace.visual_tokens.kinds), trace.visual_tokens.kinds.index("class")
+        expect(page.locator("#answer .prompt")).to_contain_text(f"{count} visual tokens, beside it")
         open_view(page, "sequence")
         expect(page.locator("#view-sequence .ribbon")).to_contain_text("beside it, read by cross-attention")
         expect(page.locator("#view-sequence .told")).to_contain_text("the picture takes no position of the sequence")
-        expect(page.locator("#answer .prompt")).to_contain_text("16 visual tokens, beside it")
-        press_patch(page, 3)
-        expect_selected(page, 3)
+        press_patch(page, cls)
+        expect_selected(page, cls)
+        expect(page.locator("#view-sequence .told")).to_contain_text("the encoder’s own position for a whole picture (CLS)")
+        open_view(page, "lens")
+        expect(page.locator("#view-lens .hint")).to_contain_text("cross-attention")
 
 
 def test_an_encoder_of_convolutions_is_told_no_positions_and_has_no_attention(shown):
