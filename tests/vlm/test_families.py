@@ -1,6 +1,7 @@
 """Every family, exactly: what is shown is what the model's own forward computes, and every token's box is where its pixels are."""
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import vlm
 from tests.families import CROSSED, FAMILIES, tiny_family
 from tests.tiny import photo
 from vlm import architecture, attention
+from vlm.families import FAMILIES as ROWS
 from vlm.listening import entering
 
 QUESTION = "What is in this image?"
@@ -281,3 +283,15 @@ def test_two_photos_in_one_question_stay_apart_or_are_refused(model):
     changed = model.see([first, other]).visual_tokens.embeddings != both.sight.visual_tokens.embeddings
     kinds = np.array(both.visual_tokens.kinds)
     assert changed.any(1).tolist() == ((photos == 1) & (kinds != "newline")).tolist()
+
+
+def test_the_readme_has_every_family_in_its_table():
+    lines = (Path(__file__).parents[2] / "README.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
+    told = {row[1].strip("`"): row for row in rows if len(row) == 6 and row[1].startswith("`")}
+    assert set(told) == set(ROWS)
+    for kind, row in ROWS.items():
+        assert told[kind][5].startswith("tested")
+        assert ("no token has a place" in told[kind][3] or "Q-Former" in told[kind][3]) == (row.tokens == "queries")
+        assert ("cross-attention" in told[kind][3]) == row.crossed
+        assert ("one photo" in told[kind][5]) == (row.prompt is not None)
