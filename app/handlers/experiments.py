@@ -61,8 +61,8 @@ CHANGES = {
     "shuffle": lambda asked, trace: vlm.experiments.shuffle(trace, seed(asked)),
     "rescale": lambda asked, trace: vlm.experiments.rescale(trace, number(asked, "factor", 0, 10, whole=False)),
 }
-CUTS = {
-    "knockout": lambda asked, trace, model: model.cut(trace, str(asked.get("path")), *(number(asked, name, 1, model.language_layers) for name in ("first", "last"))),
+CUTS = {  # "way": Gradio takes anything called a path for a file
+    "knockout": lambda asked, trace, model: model.cut(trace, str(asked.get("way")), *(number(asked, name, 1, model.language_layers) for name in ("first", "last"))),
     "fastv": lambda asked, trace, model: model.drop(trace, number(asked, "layer", 1, model.language_layers), number(asked, "share", 0, 1, whole=False)),
 }
 

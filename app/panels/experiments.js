@@ -1,17 +1,45 @@
-// Change VT and answer again. The old answer's words tell what became of their probability; the new answer stands beside it.
-const { store, element: make, cividis, signed, rgb, ink, percent, visible } = window.VTE;
+// Change VT, or who may look at it, and answer again: the old answer's words tell what became of their probability, the new answer stands beside it.
+// The sweep cuts every way from the picture to a word, window by window of layers.
+const { store, element: make, cividis, signed, rgb, ink, percent, visible, gradient } = window.VTE;
 const find = selector => element.querySelector(selector), kinds = [...element.querySelectorAll('.kind')];
 let kind = 'remove';
 
+// The earlier runs of the same model with other photos, the newest of each.
+const [photoOf, modelOf] = [run => run.split('-')[0], run => run.split('-')[0].split('.')[1]];
+let photos = [];
+function offer({ history, record }) {
+  const seen = new Set(record ? [photoOf(record.run)] : []), select = find('.other'), chosen = select.value;
+  photos = history.map(run => run.record).filter(each => record && modelOf(each.run) === modelOf(record.run) && !seen.has(photoOf(each.run)) && seen.add(photoOf(each.run)));
+  select.replaceChildren(...photos.map(each => { const option = make('option', '', each.question.slice(0, 40)); option.value = each.run; return option; }));
+  if (photos.some(each => each.run === chosen)) select.value = chosen;
+}
+let layers = 0;
+function limit({ record }) {
+  if (!record || layers === record.language_layers) return;
+  layers = record.language_layers;
+  for (const name of ['.first-layer', '.last-layer', '.layer']) find(name).max = layers;
+  find('.last-layer').value = layers; find('.layer').value = Math.min(2, layers);
+}
+const focused = () => { const { answer, step } = store.state, steps = answer ? answer.steps : []; return steps.length ? (step >= 0 && step < steps.length ? step : 0) : -1; };
+
 function describe() {
-  const { selected, record } = store.state, count = record ? record.token_kinds.length : 0, n = selected.length;
-  find('.for-how').hidden = kind !== 'remove' && kind !== 'keep';
-  find('.for-factor').hidden = kind !== 'rescale';
-  find('.for-seed').hidden = kind !== 'shuffle' && find('.how').value !== 'noise';
-  find('.told').textContent = kind === 'shuffle' ? 'All ' + count + ' visual tokens in another order: what is left of the answer needs no places.'
-    : kind === 'rescale' ? 'All ' + count + ' visual tokens longer or shorter, their directions kept.'
-    : (n ? n + ' of ' + count + ' visual tokens are selected. ' : 'Nothing is selected yet: click patches in the picture, or drag a box. ') +
-      (find('.how').value === 'zero' ? 'Zero is nothing the model has ever seen: it exaggerates.' : find('.how').value === 'mean' ? 'The mean token says nothing about its place.' : '');
+  const { selected, record, answer } = store.state, count = record ? record.token_kinds.length : 0, n = selected.length, how = find('.how').value;
+  offer(store.state); limit(store.state);
+  const noise = (kind === 'remove' || kind === 'keep') && how === 'noise', from = photos.find(each => each.run === find('.other').value);
+  for (const label of element.querySelectorAll('[data-for]')) { const kinds = label.dataset.for.split(' '); label.hidden = !kinds.includes(kind) && !(noise && kinds.includes('noise')); }
+  find('.other-photo').hidden = !from;
+  if (from) { find('.other-photo').src = from.received; find('.other-photo').alt = 'The photo the tokens are taken from'; }
+  const chosen = n ? n + ' of ' + count + ' visual tokens are selected. ' : 'Nothing is selected yet: click patches in the picture, or drag a box. ';
+  const words = {
+    shuffle: 'All ' + count + ' visual tokens in another order: what is left of the answer needs no places.',
+    rescale: 'All ' + count + ' visual tokens longer or shorter, their directions kept.',
+    paste: photos.length ? chosen + 'In their places come the other photo’s tokens that lie nearest, both photos stretched over each other.' : 'Ask this model about another photo first, then come back to this run: its tokens can be pasted here.',
+    knockout: 'In these layers (of ' + layers + ') the one can no longer be read by the other; nothing is set to zero. “Answer” is the last position of the prompt and every word after it.',
+    fastv: 'After this layer (of ' + layers + ') nobody reads that share of the ' + count + ' visual tokens: those that the last position of the prompt looked at least.',
+  };
+  find('.told').textContent = words[kind] || chosen + (how === 'zero' ? 'Zero is nothing the model has ever seen: it exaggerates.' : how === 'mean' ? 'The mean token says nothing about its place.' : '');
+  const word = focused();
+  find('.sweep-of').textContent = word < 0 ? 'By which way does a word come from the picture? Run a question first.' : 'By which way does “' + visible(answer.steps[word].string) + '” come from the picture? Every way is cut, window by window of layers. Click another word of the answer to ask about that one.';
 }
 function choose(button) {
   kind = button.dataset.kind;
@@ -23,11 +51,17 @@ find('.kinds').addEventListener('keydown', event => {
   const move = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key], at = kinds.indexOf(event.target);
   if (move && at >= 0) { event.preventDefault(); const next = kinds[(at + move + kinds.length) % kinds.length]; next.focus(); choose(next); }
 });
-find('.how').addEventListener('input', describe);
+for (const name of ['.how', '.other']) find(name).addEventListener('input', describe);
+const number = name => +find(name).value, whole = name => Math.round(number(name));
 find('.go').addEventListener('click', () => {
   const { answer, selected } = store.state;
-  trigger('experiment', { answer: answer ? answer.key : null, kind, how: find('.how').value, factor: +find('.factor').value, seed: Math.round(+find('.seed').value), tokens: [...selected] });
+  trigger('experiment', {
+    answer: answer ? answer.key : null, kind, tokens: [...selected], how: find('.how').value, other: find('.other').value, factor: number('.factor'), seed: whole('.seed'),
+    way: find('.way').value, first: whole('.first-layer'), last: whole('.last-layer'), layer: whole('.layer'), share: number('.share'), word: find('.chosen').value,
+  });
 });
+find('.sweep').addEventListener('click', () => { const { answer } = store.state; trigger('experiment', { answer: answer ? answer.key : null, kind: 'sweep', step: focused() }); });
+const times = change => (change <= 0 ? Math.exp(-change).toPrecision(3) + ' times less' : Math.exp(change).toPrecision(3) + ' times more') + ' probable';
 function token(text, share, colour, title) {
   const node = make('span', 'token');
   node.style.background = rgb(colour); node.style.color = ink(colour); node.title = title || '';
@@ -36,15 +70,43 @@ function token(text, share, colour, title) {
 }
 function draw() {
   const value = props.value;
-  find('.results').hidden = !value || !value.before;
-  if (find('.results').hidden) { find('.sum').textContent = ''; return; }
+  if (value && value.sweep) drawSweep(value.sweep);
+  if (!value || !value.before) return;  // a sweep leaves the answers where they are
+  find('.results').hidden = false;
   find('.first').textContent = value.answer; find('.second').textContent = value.again;
   find('.old').replaceChildren(...value.before.map(([text, before, after]) => token(text, percent(before) + ' → ' + percent(after), signed(Math.max(-1, Math.min(1, Math.log(Math.max(before, 1e-6) / Math.max(after, 1e-6)) / 3))), 'orange: less probable now')));
   find('.new').replaceChildren(...value.steps.map(step => token(step.string, percent(step.probability), cividis(step.probability))));
-  find('.sum').textContent = 'The whole old answer is now ' + (value.change <= 0 ? Math.exp(-value.change).toPrecision(3) + ' times less' : Math.exp(value.change).toPrecision(3) + ' times more') + ' probable. Orange words lost, blue words gained. The new answer is always greedy.';
+  find('.sum').textContent = 'The whole old answer is now ' + times(value.change) + '. Orange words lost, blue words gained. The new answer is always greedy.';
+  find('.chosen-told').textContent = value.word ? 'That the answer begins with “' + value.word.word + '” was ' + percent(value.word.before) + ' probable, and is now ' + percent(value.word.after) + '.' : '';
   element.dataset.finished = String(value.finished);
 }
-store.subscribe(['selected', 'record', 'answer'], describe);
+// Rows are ways, columns windows of layers; orange is where the word needed the way.
+function drawSweep({ word, probability, windows, rows, finished }) {
+  const bound = Math.max(0.01, ...rows.flatMap(([, changes]) => changes.map(Math.abs))), span = ([first, last]) => (first === last ? String(first) : first + '–' + last), layer = window => (window[0] === window[1] ? 'layer ' : 'layers ') + span(window);
+  find('.swept').hidden = false;
+  find('.swept-told').textContent = 'How much less probable “' + visible(word) + '” (' + percent(probability) + ' with nothing cut) becomes when one way (rows) is cut in one window of layers (columns).' + (finished ? '' : ' Cutting …');
+  const head = make('tr'), corner = make('th', '', 'layers');
+  corner.scope = 'col';
+  head.append(corner, ...windows.map(window => { const cell = make('th', '', span(window)); cell.scope = 'col'; return cell; }));
+  find('.heat thead').replaceChildren(head);
+  find('.heat tbody').replaceChildren(...rows.map(([path, changes]) => {
+    const row = make('tr'), name = make('th', '', path);
+    name.scope = 'row';
+    row.append(name, ...changes.map((change, i) => {
+      const colour = signed(-change / bound), says = path + ' cut in ' + layer(windows[i]) + ': “' + visible(word) + '” becomes ' + times(change) + ' (' + percent(probability) + ' → ' + percent(Math.min(1, probability * Math.exp(change))) + ')', cell = make('td', '', change.toFixed(1));
+      cell.style.background = rgb(colour); cell.style.color = ink(colour); cell.title = says; cell.tabIndex = 0; cell.dataset.change = change;
+      const tell = () => { find('.cell-told').textContent = says; };
+      cell.addEventListener('mouseenter', tell); cell.addEventListener('focus', tell);
+      return cell;
+    }));
+    return row;
+  }));
+  find('.swept .low').textContent = times(bound); find('.swept .high').textContent = times(-bound);
+  find('.swept .colours').style.background = gradient(share => signed(2 * share - 1));
+  find('.cell-told').textContent = 'The numbers are changes of the word’s log-probability. Hover or focus one to read it in words.';
+  element.dataset.swept = String(finished);
+}
+store.subscribe(['selected', 'record', 'answer', 'history', 'step'], describe);
 choose(kinds[0]);
 watch('value', draw);
 draw();

@@ -12,7 +12,7 @@ from tests.app.asking import QUESTION, run, sentence
 from tests.tiny import photo
 
 pytestmark = pytest.mark.usefixtures("tiny_page")
-ASKED = {"tokens": [], "how": "mean", "factor": 0.5, "seed": 0, "layer": 1, "share": 0.5, "path": "picture → answer", "first": 1, "last": 2, "other": None, "word": "", "step": 0}
+ASKED = {"tokens": [], "how": "mean", "factor": 0.5, "seed": 0, "layer": 1, "share": 0.5, "way": "picture → answer", "first": 1, "last": 2, "other": None, "word": "", "step": 0}
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_the_least_looked_at_are_dropped_as_the_library_drops_them(answered, tin
 @pytest.mark.parametrize("path", ["picture → question", "picture → answer", "picture → all after it"])
 def test_attention_is_cut_as_the_library_cuts_it(answered, tiny_model, path):
     key, trace = answered
-    said = tried(key, "knockout", path=path, first=1, last=2)[-1]
+    said = tried(key, "knockout", way=path, first=1, last=2)[-1]
     expect_same(said, tiny_model.intervene(trace, masking=tiny_model.cut(trace, path, 1, 2), decoding=TWELVE))
 
 
@@ -88,7 +88,7 @@ def test_a_chosen_word_is_told_before_and_after(answered, tiny_model):
     ("magic", {}, "no experiment 'magic'"), (["remove"], {}, "no experiment"), ("remove", {}, "No token is selected"), ("keep", {"tokens": "all"}, "No token is selected"),
     ("remove", {"tokens": [99]}, "no visual token 99"), ("remove", {"tokens": [1], "how": "magic"}, "'magic'"), ("remove", {"tokens": [1], "seed": 0.5}, "The seed is 0.5"),
     ("rescale", {"factor": None}, "The factor is None"), ("rescale", {"factor": 11}, "from 0 to 10"), ("fastv", {"layer": 0}, "The layer is 0"), ("fastv", {"layer": 99}, "from 1 to"),
-    ("fastv", {"share": 2}, "The share is 2"), ("knockout", {"path": "sky → sea"}, "no path 'sky → sea'"), ("knockout", {"path": []}, "no path"), ("knockout", {"first": 2, "last": 1}, "are no window"),
+    ("fastv", {"share": 2}, "The share is 2"), ("knockout", {"way": "sky → sea"}, "no path 'sky → sea'"), ("knockout", {"way": []}, "no path"), ("knockout", {"first": 2, "last": 1}, "are no window"),
     ("knockout", {"last": True}, "The last is True"), ("sweep", {"step": 99}, "no word 99"), ("sweep", {"step": None}, "no word None"), ("paste", {"tokens": [1]}, "no other photo"),
     ("paste", {"tokens": [1], "other": "ab.cd-ef"}, "another model's"), ("shuffle", {"word": "two words"}, "is not one word"), ("shuffle", {"word": 7}, "is not one word"),
 ])  # fmt: skip
