@@ -61,7 +61,9 @@ find('.go').addEventListener('click', () => {
   });
 });
 find('.sweep').addEventListener('click', () => { const { answer } = store.state; trigger('experiment', { answer: answer ? answer.key : null, kind: 'sweep', step: focused() }); });
-const times = change => (change <= 0 ? Math.exp(-change).toPrecision(3) + ' times less' : Math.exp(change).toPrecision(3) + ' times more') + ' probable';
+const times = change => (Math.abs(change) < 0.005 ? 'as probable as before' : (change <= 0 ? Math.exp(-change).toPrecision(3) + ' times less' : Math.exp(change).toPrecision(3) + ' times more') + ' probable');
+// A chosen word may be far from probable: then its powers of ten tell.
+const chance = p => (p >= 0.001 ? percent(p) : (100 * p).toPrecision(2) + '\u202f%');
 function token(text, share, colour, title) {
   const node = make('span', 'token');
   node.style.background = rgb(colour); node.style.color = ink(colour); node.title = title || '';
@@ -77,7 +79,7 @@ function draw() {
   find('.old').replaceChildren(...value.before.map(([text, before, after]) => token(text, percent(before) + ' → ' + percent(after), signed(Math.max(-1, Math.min(1, Math.log(Math.max(before, 1e-6) / Math.max(after, 1e-6)) / 3))), 'orange: less probable now')));
   find('.new').replaceChildren(...value.steps.map(step => token(step.string, percent(step.probability), cividis(step.probability))));
   find('.sum').textContent = 'The whole old answer is now ' + times(value.change) + '. Orange words lost, blue words gained. The new answer is always greedy.';
-  find('.chosen-told').textContent = value.word ? 'That the answer begins with “' + value.word.word + '” was ' + percent(value.word.before) + ' probable, and is now ' + percent(value.word.after) + '.' : '';
+  find('.chosen-told').textContent = value.word ? 'That the answer begins with “' + value.word.word + '” was ' + chance(value.word.before) + ' probable, and is now ' + chance(value.word.after) + '.' : '';
   element.dataset.finished = String(value.finished);
 }
 // Rows are ways, columns windows of layers; orange is where the word needed the way.
@@ -93,7 +95,7 @@ function drawSweep({ word, probability, windows, rows, finished }) {
     const row = make('tr'), name = make('th', '', path);
     name.scope = 'row';
     row.append(name, ...changes.map((change, i) => {
-      const colour = signed(-change / bound), says = path + ' cut in ' + layer(windows[i]) + ': “' + visible(word) + '” becomes ' + times(change) + ' (' + percent(probability) + ' → ' + percent(Math.min(1, probability * Math.exp(change))) + ')', cell = make('td', '', change.toFixed(1));
+      const colour = signed(-change / bound), says = path + ' cut in ' + layer(windows[i]) + ': “' + visible(word) + '” becomes ' + times(change) + ' (' + percent(probability) + ' → ' + percent(Math.min(1, probability * Math.exp(change))) + ')', cell = make('td', '', change.toFixed(2).replace('-0.00', '0.00'));
       cell.style.background = rgb(colour); cell.style.color = ink(colour); cell.title = says; cell.tabIndex = 0; cell.dataset.change = change;
       const tell = () => { find('.cell-told').textContent = says; };
       cell.addEventListener('mouseenter', tell); cell.addEventListener('focus', tell);

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import vlm
-from vlm import architecture, attention, knockout
+from vlm import architecture, attention, knockout, lens
 from vlm.attention import replacing
 from vlm.knockout import Cut, FastV, Knockout, under
 
@@ -148,3 +148,26 @@ def test_fastv_drops_the_least_looked_at_and_is_the_cut_of_those(tiny_model, tra
     everyone = tuple(range(len(trace.input_ids)))
     same = Knockout([Cut(tuple(fast.dropped.tolist()), everyone, 2, 3, len(trace.input_ids))])
     assert said(steps) == said(under(same, tiny_model.decode(trace, SHORT)))
+
+
+def test_the_models_own_cuts_are_these(tiny_model, trace):
+    picture, long = trace.visual_tokens.positions.tolist(), vlm.Decoding(max_new_tokens=5)
+    for made, expected in (
+        (tiny_model.cut(trace, "picture → answer", 1, 2), lambda: Knockout([Cut.path(trace, "picture → answer", 1, 2)])),
+        (tiny_model.drop(trace, 1, 0.75), lambda: FastV(picture, 1, 0.75)),
+    ):
+        mine, theirs = (tiny_model.intervene(trace, masking=masking, decoding=long) for masking in (made, expected))
+        assert said(mine.trace.steps) == said(theirs.trace.steps)
+        np.testing.assert_array_equal(mine.after, theirs.after)
+    for ask in (lambda: tiny_model.cut(trace, "picture → answer", 2, 1), lambda: tiny_model.drop(trace, 99), lambda: tiny_model.drop(trace, 1, 1.5)):
+        with pytest.raises(vlm.ModelError, match="counted from 1"):
+            ask()
+
+
+def test_how_probable_a_word_is_as_the_first(tiny_model, trace):
+    ids = lens.word_ids(tiny_model.processor.tokenizer, "cat")
+    assert tiny_model.begins(trace, "cat") == pytest.approx(sum(np.exp(tiny_model.score(trace, [each])[0]) for each in ids), abs=1e-6)
+    cut = tiny_model.cut(trace, "picture → all after it", 1, 3)
+    assert tiny_model.begins(trace, "cat", cut) != tiny_model.begins(trace, "cat")
+    with pytest.raises(vlm.QuestionError):
+        tiny_model.begins(trace, " ")
