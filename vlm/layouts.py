@@ -223,8 +223,8 @@ PICTURES: dict[str, Callable[[object, Pixels, Sequence[Size], int], Patches]] = 
 
 
 def kind_of(images) -> str:
-    """What an image processor is called, whatever computes it."""
-    return type(images).__name__.removesuffix("Pil").removesuffix("Fast")
+    """What an image processor, or a class of them by its name, is called, whatever computes it."""
+    return (images if isinstance(images, str) else type(images).__name__).removesuffix("Pil").removesuffix("Fast")
 
 
 def lay_out(processor, inputs: Pixels, photos: Sequence[Size], size: int) -> Patches:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from vlm import architecture, embedded, hub, memory, working_out
+from vlm import architecture, embedded, hub, layouts, memory, working_out
 from vlm.errors import ModelError
 from vlm.model import VisionLanguageModel
 from vlm.store import Progress
@@ -78,12 +78,18 @@ def check_kind(name: str, configuration: dict) -> None:
     Raises:
         ModelError: it is not, and why.
     """
+    from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES as processors
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as known
 
     kind = configuration.get("model_type")
-    if kind in architecture.FAMILIES or kind in known:
+    if kind in architecture.FAMILIES:
         return
     allowed = f"this version looks into {', '.join(architecture.FAMILIES)} models"
+    if kind in known:
+        followed = [each for each in (processors.get(kind) or {}).values() if each]
+        if followed and not any(layouts.kind_of(each) in layouts.PICTURES for each in followed):
+            raise ModelError(f"{name!r} is a {kind} model, whose {followed[0]} this version does not follow; it can be opened once it has a row, see 'How to add a family' in the README.")
+        return
     if configuration.get("auto_map"):
         raise ModelError(f"{name!r} asks for code of its own to be run, which is never done; look for a copy in transformers' own format, often with -hf at the end of its name.")
     raise ModelError(f"{name!r} is a {kind!r} model, which does not read images and text in transformers; {allowed}.")

@@ -176,6 +176,7 @@ def test_weights_that_are_no_safetensors_are_not_fetched(online, served):
     [
         ({"model_type": "own", "auto_map": {"AutoModel": "modeling.M"}}, "code of its own"),
         ({"model_type": "bert"}, "'bert'"),
+        ({"model_type": "idefics2"}, "Idefics2ImageProcessor"),
         ({"model_type": None}, "None"),
     ],
 )

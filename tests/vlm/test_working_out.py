@@ -41,6 +41,13 @@ def test_what_is_worked_out_is_what_the_tables_say(tmp_path, monkeypatch, name):
     assert {**vars(found), "name": 0, "merge": 0} == {**vars(family), "name": 0, "merge": 0}
 
 
+def test_a_known_family_with_a_vision_encoder_in_no_table_keeps_its_row(tmp_path, monkeypatch):
+    folder = tiny_family(tmp_path, "llava_next")
+    tower = TOWERS["clip_vision_model"]
+    monkeypatch.delitem(TOWERS, "clip_vision_model")
+    assert vlm.load(folder).network.worked_out == (FAMILIES["llava_next"], tower)
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [("kosmos_2", "cannot run its vision encoder by itself"), ("llava_next", "none of its parts gives the visual tokens"), ("fast_vlm", "does not cut the photo by one convolution"), ("paligemma", "no chat template")],
