@@ -41,7 +41,7 @@ window.VTE.store = (() => {
   // An array arrives as {type, shape, data}: its bytes, little-endian, in base64.
   const TYPES = { u1: Uint8Array, i4: Int32Array, f4: Float32Array };
   function unpack(value) {
-    if (!value || typeof value !== 'object') return value;
+    if (!value || typeof value !== 'object' || ArrayBuffer.isView(value)) return value;
     if (Array.isArray(value)) return value.map(unpack);
     if (value.data === undefined || !TYPES[value.type]) return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, unpack(part)]));
     const array = new TYPES[value.type](Uint8Array.from(atob(value.data), letter => letter.charCodeAt(0)).buffer);
@@ -53,9 +53,16 @@ window.VTE.store = (() => {
   const alike = (one, other) => one.photo === other.photo && one.received === other.received && one.positions_kind === other.positions_kind && one.boxes.length === other.boxes.length;
 
   // What Python sent: one slice of the state. A new record begins a new run; the others belong to the record of the same run.
+  // Several may come at once, and in any order, when the browser was busy: the record is taken first, because it begins anew.
+  const ORDER = ['record', 'plane', 'answer', 'words'];
+  let inbox = [];
   function receive(name, value) {
     if (!value) return;
-    value = unpack(value);
+    inbox.push([name, unpack(value)]);
+    if (inbox.length === 1) queueMicrotask(() => { const come = inbox; inbox = []; come.sort(([one], [other]) => ORDER.indexOf(one) - ORDER.indexOf(other)).forEach(([name, value]) => take(name, value)); });
+  }
+  function take(name, value) {
+    if (name === 'words' && state.record && value.run !== state.record.run) return;  // of a run that another one has followed
     if (name === 'record') {
       const layers = value.layers.norms.shape[0] - 1, kept = state.record && state.record.layers.norms.shape[0] - 1 === layers;
       const same = state.record && alike(state.record, value);

@@ -90,3 +90,21 @@ def test_an_experiment_answers_again_beside_the_old_answer(url, visit, picture, 
         assert page.evaluate("document.querySelector('#experiments .second').textContent") == again
         shown = page.locator("#experiments .old .token .p").first.inner_text().split(" → ")[1]
         assert float(shown.removesuffix("\u202f%").replace("<", "")) / 100 == pytest.approx(after[0], abs=0.006)
+
+
+def test_what_comes_at_once_is_taken_in_order(url, visit, picture):
+    """A busy browser hands over record, answer and words together, in any order: nothing of them is lost."""
+    with visit(url) as page:
+        ask(page, picture, "What is in this image?")
+        page.evaluate("""() => {
+            const { record, plane, answer, words } = VTE.store.state, again = { ...record, run: 'another' };
+            VTE.store.receive('words', { ...words, run: 'another' });
+            VTE.store.receive('answer', answer);
+            VTE.store.receive('record', again);
+            VTE.store.receive('plane', { ...plane, run: 'another' });
+        }""")
+        page.wait_for_function("VTE.store.state.record.run === 'another'")
+        assert page.evaluate("['plane', 'answer', 'words'].every(name => VTE.store.state[name])")
+        page.evaluate("VTE.store.receive('words', { ...VTE.store.state.words, run: 'an earlier one' })")
+        page.evaluate("new Promise(resolve => requestAnimationFrame(resolve))")
+        assert page.evaluate("VTE.store.state.words.run") == "another"
