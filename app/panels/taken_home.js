@@ -14,5 +14,7 @@ store.connect({
   word: ([, number]) => Promise.resolve(run.looked ? { ...run.looked[number], mean: run.mean } : { error: 'What the words looked at is too large for this file; the page itself shows it.' }),
 });
 for (const name of ['record', 'plane', 'answer', 'words']) store.receive(name, run[name]);
-store.set({ open: ['connector', 'sequence'], selected: run.selected });
-document.documentElement.dataset.ready = 'true';
+queueMicrotask(() => {  // after what was received is taken
+  store.set({ open: ['connector', 'sequence'], selected: run.selected });
+  document.documentElement.dataset.ready = 'true';
+});
