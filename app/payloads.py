@@ -270,7 +270,18 @@ def answer(taken: Sequence[vlm.Step], finished: bool, longest: int, trace: vlm.T
         "longest": longest,
         "stages": stages(trace) if trace else None,
         "steps": steps(taken),
+        "looked": None if trace is None or key is None else glances(trace),
     }
+
+
+def glances(trace: vlm.Trace) -> dict | None:
+    """What every word of the answer looked at in the mean of all layers, which its hover shows at once; None where that is not recorded."""
+    visual, text = trace.visual_tokens.positions, trace.text_tokens.positions
+    if visual is None or not trace.steps or trace.steps[0].attention is None:
+        return None
+    means = [step.attention.mean(0) for step in trace.steps]
+    shares = [[row[visual].sum(), row[text].sum(), row[len(trace.input_ids) :].sum()] for row in means]
+    return {"visual": packed(np.stack([row[visual] for row in means])), "shares": packed(np.array(shares, np.float32))}
 
 
 def matrices(record: vlm.Similarity, texts: Sequence[str]) -> dict:

@@ -1,6 +1,7 @@
 """Tiny randomly initialised models of the real classes, saved the way real checkpoints are, and photos to show them."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -40,6 +41,18 @@ def tiny_tokenizer(vocabulary: int = 400, special: tuple[str, ...] = SPECIAL, **
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=special[0], eos_token=special[-1], additional_special_tokens=list(special[1:-1]), **named)
 
 
+@dataclass(frozen=True)
+class Size:
+    """How large a random LLaVA is: widths and depths of its encoder and its language model."""
+
+    encoder: int = 32
+    language: int = 48
+    layers: int = 3  # of each
+    hidden: int = 64  # between the two maps of an MLP
+    heads: int = 4
+    spread: float = 0.2  # of the language model's weights: answers that differ from token to token
+
+
 def tiny_llava(
     folder: Path,
     vision: Literal["clip", "siglip", "dinov2"] = "clip",
@@ -47,6 +60,7 @@ def tiny_llava(
     seed: int = 0,
     context: int = 512,
     side: int = SIDE,
+    size: Size = Size(),
 ) -> Path:
     """Save a tiny LLaVA checkpoint with its processor that `vlm.load(folder)` reads: 16 visual tokens, 3 + 3 layers.
 
@@ -55,6 +69,7 @@ def tiny_llava(
             the encoder is usually used with: "crop" for CLIP, "squash" for the others.
         context: the longest sequence of the language model.
         side: of what the encoder receives, in pixels.
+        size: for benchmarks, which want larger ones.
     """
     import torch
 
@@ -64,10 +79,10 @@ def tiny_llava(
     import transformers as tf
 
     tokenizer = tiny_tokenizer()
-    shape = dict(hidden_size=32, num_hidden_layers=3, num_attention_heads=4, image_size=side, patch_size=PATCH)
+    shape = dict(hidden_size=size.encoder, num_hidden_layers=size.layers, num_attention_heads=size.heads, image_size=side, patch_size=PATCH)
     visions = {
-        "clip": tf.CLIPVisionConfig(intermediate_size=64, **shape),
-        "siglip": tf.SiglipVisionConfig(intermediate_size=64, vision_use_head=False, **shape),
+        "clip": tf.CLIPVisionConfig(intermediate_size=size.hidden, **shape),
+        "siglip": tf.SiglipVisionConfig(intermediate_size=size.hidden, vision_use_head=False, **shape),
         "dinov2": tf.Dinov2Config(mlp_ratio=2, **shape),
     }
     has_class = vision != "siglip"
@@ -75,16 +90,16 @@ def tiny_llava(
         vision_config=visions[vision],
         text_config=tf.LlamaConfig(
             vocab_size=len(tokenizer),
-            hidden_size=48,
-            intermediate_size=64,
-            num_hidden_layers=3,
-            num_attention_heads=4,
-            num_key_value_heads=2,
+            hidden_size=size.language,
+            intermediate_size=size.hidden,
+            num_hidden_layers=size.layers,
+            num_attention_heads=size.heads,
+            num_key_value_heads=size.heads // 2,
             max_position_embeddings=context,
             pad_token_id=tokenizer.pad_token_id,
             bos_token_id=None,
             eos_token_id=tokenizer.eos_token_id,
-            initializer_range=0.2,  # answers that differ from token to token
+            initializer_range=size.spread,
         ),
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         image_seq_length=(side // PATCH) ** 2,

@@ -4,7 +4,7 @@ const find = selector => element.querySelector(selector);
 const text = find('.text'), tokens = find('.tokens'), box = find('.alternatives'), prompt = find('.prompt');
 let steps = [];
 
-heading(find('.head'), 'Answer', 'D_d', null, 'Brighter is surer. Hover, click or press an arrow key: what could have come instead?');
+heading(find('.head'), 'Answer', 'D_d', null, 'Brighter is surer. Hover: what could have come instead, and what the word looked at in the photo. Click or press an arrow key to stay.');
 function alternatives(index) {
   for (const token of tokens.children) token.classList.toggle('on', +token.dataset.index === index);
   box.hidden = index < 0 || !steps[index];
@@ -49,26 +49,40 @@ function write({ record, answer, busy, step }, changed) {
   alternatives(step >= 0 ? step : finished && steps.length ? 0 : -1);
   element.dataset.finished = String(finished && steps.length > 0 && !busy);
 }
-// What the word in focus looked at: its attention to the picture, of one layer or of all, over the photo.
+// What a word looked at: its attention to the picture over the photo. The mean of all layers came with the answer and is there at once,
+// for the word under the pointer too; a single layer is asked for.
+let pointed = -1, under = null;  // the word under the pointer; what lay over the photo before it came
 function looked({ record, answer, step, word }) {
-  const host = find('.looked'), told = find('.looked-at'), there = answer && answer.key && step >= 0 && record;
-  host.hidden = !there;
-  if (!there || !word || word.error || word.about[0] !== step) { told.textContent = there && word && word.error ? word.error : ''; if (!there) clear(); return; }
-  const [layers, count] = word.visual.shape, slider = find('.of'), layer = Math.min(+slider.value, layers), values = new Float32Array(count);
-  slider.max = layers;
-  find('.which').textContent = layer ? layer + ' of ' + layers : 'all';
-  const chosen = layer ? [layer - 1] : Array.from({ length: layers }, (_, i) => i), relative = find('.relative').checked;
-  for (const l of chosen) for (let i = 0; i < count; i++) values[i] += (word.visual[l * count + i] - (relative ? word.mean[l * count + i] : 0)) / chosen.length;
-  const share = kind => chosen.reduce((sum, l) => sum + word.shares[kind * layers + l], 0) / chosen.length;
-  told.textContent = 'Of what “' + visible(answer.steps[step].string) + '” was read from, ' + percent(share(0)) + ' was the picture, ' + percent(share(1)) + ' the prompt, ' + percent(share(2)) + ' earlier words. What lights up was read; that alone does not prove that it mattered.';
-  if (find('.look').checked) store.set({ overlay: { values, of: 'token', signed: relative, from: 'answer', label: 'what “' + visible(answer.steps[step].string) + '” looked at, ' + (layer ? 'layer ' + layer : 'mean of all layers') + (relative ? ', less the mean of all words' : '') } });
+  const told = find('.looked-at'), hovering = pointed >= 0 && pointed !== step, index = hovering ? pointed : step, slider = find('.of'), glances = answer && answer.key && answer.looked;
+  find('.looked').hidden = !(answer && answer.key && step >= 0 && record);
+  const layer = hovering ? 0 : Math.min(+slider.value, record ? record.language_layers : 0), asked = word && !word.error && word.about[0] === index ? word : null;
+  slider.max = asked ? asked.visual.shape[0] : slider.max;
+  find('.which').textContent = layer ? layer + ' of ' + slider.max : 'all';
+  told.textContent = '';
+  if (!record || index < 0 || !(layer ? asked : glances)) { if (answer && answer.key && index >= 0 && word && word.error) told.textContent = word.error; clear(); return; }
+  const relative = find('.relative').checked, count = record.token_kinds.length, values = new Float32Array(count), rows = layer ? null : glances.visual;
+  for (let i = 0; i < count; i++) values[i] = layer ? asked.visual[(layer - 1) * count + i] : rows[index * count + i];
+  if (relative && layer) for (let i = 0; i < count; i++) values[i] -= asked.mean[(layer - 1) * count + i];
+  else if (relative) for (let j = 0; j < answer.steps.length; j++) for (let i = 0; i < count; i++) values[i] -= rows[j * count + i] / answer.steps.length;
+  const share = kind => (layer ? asked.shares[kind * asked.visual.shape[0] + layer - 1] : glances.shares[3 * index + kind]), said = '“' + visible(answer.steps[index].string) + '”';
+  told.textContent = 'Of what ' + said + ' was read from, ' + percent(share(0)) + ' was the picture, ' + percent(share(1)) + ' the prompt, ' + percent(share(2)) + ' earlier words. What lights up was read; that alone does not prove that it mattered.';
+  if (hovering || find('.look').checked) store.set({ overlay: { values, of: 'token', signed: relative, from: 'answer', label: 'what ' + said + ' looked at, ' + (layer ? 'layer ' + layer : 'mean of all layers') + (relative ? ', less the mean of all words' : '') } });
   else clear();
 }
 function clear() { if (store.state.overlay && store.state.overlay.from === 'answer') store.set({ overlay: null }); }
+function point(index) {
+  if (index === pointed) return;
+  const { overlay, answer } = store.state;
+  if (pointed < 0 && overlay && overlay.from !== 'answer') under = { of: answer, overlay };
+  pointed = index;
+  looked(store.state);
+  if (index < 0 && under && under.of === answer && !store.state.overlay) store.set({ overlay: under.overlay });
+  if (index < 0) under = null;
+}
 for (const control of ['.look', '.of', '.relative']) find(control).addEventListener('input', () => looked(store.state));
 const indexOf = event => { const node = event.target.closest('.token'); return node ? +node.dataset.index : -1; };
-tokens.addEventListener('mouseover', event => { const index = indexOf(event); if (index >= 0) alternatives(index); });
-tokens.addEventListener('mouseleave', () => alternatives(store.state.step >= 0 ? store.state.step : steps.length && !store.state.busy ? 0 : -1));
+tokens.addEventListener('mouseover', event => { const index = indexOf(event); if (index >= 0) { alternatives(index); point(index); } });
+tokens.addEventListener('mouseleave', () => { point(-1); alternatives(store.state.step >= 0 ? store.state.step : steps.length && !store.state.busy ? 0 : -1); });
 tokens.addEventListener('focusin', event => store.set({ step: indexOf(event) }));
 tokens.addEventListener('click', event => { const index = indexOf(event); if (index >= 0) store.set({ step: index }); });
 tokens.addEventListener('keydown', event => {

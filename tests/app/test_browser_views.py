@@ -37,7 +37,6 @@ def test_a_word_of_the_answer_lights_what_it_looked_at(url, visit, picture, tiny
         ask(page, picture, "What is in this image?")
         page.locator("#answer .token").nth(2).click()
         expect(page.locator("#answer .looked-at")).to_contain_text("was the picture")
-        page.locator("#answer .look").check()
         page.wait_for_function("VTE.store.state.overlay")
         shown = page.evaluate("Array.from(VTE.store.state.overlay.values)")
         np.testing.assert_allclose(shown, trace.steps[2].attention[:, visual].mean(0), atol=1e-5)
@@ -47,6 +46,26 @@ def test_a_word_of_the_answer_lights_what_it_looked_at(url, visit, picture, tiny
         mean = np.mean([step.attention[1, visual] for step in trace.steps], axis=0)
         np.testing.assert_allclose(shown, trace.steps[2].attention[1, visual] - mean, atol=1e-5)
         expect(page.locator("#received .where")).to_contain_text("layer 2, less the mean of all words")
+
+
+def test_hovering_a_word_shows_its_map_without_asking_the_server(url, visit, picture, tiny_model):
+    trace = tiny_model.trace(vlm.open_image(picture), "What is in this image?", vlm.Decoding(max_new_tokens=32))
+    visual = trace.visual_tokens.positions
+    with visit(url) as page:
+        ask(page, picture, "What is in this image?")
+        page.evaluate("VTE.store.set({ overlay: { values: VTE.store.state.record.numbers.VT.norms, of: 'token', label: 'lengths', from: 'test' } })")
+        asked = []
+        page.on("request", lambda request: asked.append(request.url) if "component_server" in request.url else None)
+        for index in (3, 1):
+            page.locator("#answer .token").nth(index).hover()
+            looked = trace.steps[index].attention[:, visual].mean(0)
+            page.wait_for_function("first => Math.abs(VTE.store.state.overlay.values[0] - first) < 1e-6", arg=float(looked[0]))
+            np.testing.assert_allclose(page.evaluate("Array.from(VTE.store.state.overlay.values)"), looked, atol=1e-6)
+            share = f"{100 * looked.sum():.0f}"
+            assert page.locator("#answer .looked-at").inner_text().split("%")[0].split()[-1].startswith(share[:1])
+        page.locator("#answer .text").hover()
+        page.wait_for_function("VTE.store.state.overlay.from === 'test'")
+        assert asked == []
 
 
 def test_a_layer_asks_the_server_once(url, visit, picture):

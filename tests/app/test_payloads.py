@@ -147,7 +147,7 @@ def test_the_answer_carries_probabilities_before_and_after_decoding(trace):
 
 
 def test_an_answer_without_steps_is_empty():
-    assert payloads.answer((), False, 9) == {"key": None, "answer": "", "finished": False, "longest": 9, "stages": None, "steps": []}
+    assert payloads.answer((), False, 9) == {"key": None, "answer": "", "finished": False, "longest": 9, "stages": None, "steps": [], "looked": None}
 
 
 def test_the_shares_of_a_words_attention_sum_to_one(trace):
