@@ -1,7 +1,15 @@
-"""An image file nobody vouches for -> an RGB image. The header is checked before any pixel is decoded."""
+"""An image file nobody vouches for -> an RGB image. The header is checked before any pixel is decoded.
 
+What a file may cost is bounded, however small it is: its pixels, the passes over them, and how much a decoder may read while it looks for
+them. Opening the largest one that is allowed takes about 20 bytes a pixel and some seconds.
+"""
+
+import io
+import re
 import struct
 import warnings
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +20,10 @@ from vlm.errors import ImageError
 MAX_PIXELS = 40_000_000
 MAX_SIDE = 16_000
 MAX_BYTES = 20 * 2**20
+MAX_SCANS = 100  # passes over a JPEG: 1 to 14 are usual, 61 bytes are enough for one, and each costs as much as all pixels do
+MAX_EXIF = 2**16  # bytes, as many as one segment of a JPEG holds: entries that share their bytes are copied apart by their reader
+HEADER_READS, PIXEL_READS = 4_000, 100_000  # pieces of the file that a decoder asks for, one by one
+ROWS = 256  # of a picture of wide numbers that are looked at together
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # phones' MPO files are opened by the JPEG plug-in
 
 UPRIGHT = {  # EXIF orientation -> what turns the stored pixels upright
@@ -25,8 +37,10 @@ UPRIGHT = {  # EXIF orientation -> what turns the stored pixels upright
 }
 
 DAMAGE = (  # what Pillow's decoders raise on damaged bytes
-    ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, NotImplementedError, OSError, SyntaxError, TypeError, ValueError, struct.error,
+    ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, NotImplementedError, OSError, RuntimeError, SyntaxError, TypeError, ValueError, struct.error, zlib.error,
 )  # fmt: skip
+
+MARKER = re.compile(rb"\xff+([\xc0-\xcf\xd9-\xfe])")  # of a segment of a JPEG that says how long it is, or of the end; neither a stuffed byte nor a restart
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
@@ -41,40 +55,103 @@ def open_image(path: str | Path, root: str | Path | None = None) -> Image.Image:
     Raises:
         ImageError: not an image, damaged, too large, a format that is not allowed, or outside `root`.
     """
+    name = _name(path)
     try:
         path = Path(path).resolve()
     except (OSError, ValueError, RuntimeError) as error:  # a null character, links in a circle
-        raise ImageError(f"{str(path)!r} is no path of a file; choose another image.") from error
+        raise ImageError(f"{name} is no file that can be opened; choose another image.") from error
     if root is not None and not path.is_relative_to(Path(root).resolve()):
         raise ImageError("This file was not uploaded here; upload the image itself instead of giving a path on the server.")
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise ImageError(f"{path.name!r} cannot be read ({error.strerror}); choose another image.") from error
-    if not path.is_file():
-        raise ImageError(f"{path.name!r} is a folder or a device and not a file; choose an image.")
-    if size > MAX_BYTES:
-        raise ImageError(f"The file has {size / 2**20:.0f} MB, at most {MAX_BYTES // 2**20} MB are allowed; save the image smaller and try again.")
+    content = _content(path, name)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit, below, is tighter
-            image = Image.open(path, formats=FORMATS)
+            warnings.simplefilter("ignore")  # of a DecompressionBomb: our own limit, below, is tighter; of damaged metadata
+            _check_jpeg(content, name)
+            file = _Patient(content)
+            image = Image.open(file, formats=FORMATS)
             width, height = image.size
             if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
                 raise ImageError(
                     f"The image has {width} x {height} pixels, at most {MAX_PIXELS // 1_000_000} million "
                     f"and {MAX_SIDE:,} on a side are allowed; scale it down and try again."
                 )
+            file.reads, file.bytes = PIXEL_READS, 4 * MAX_PIXELS + len(content)
             image.load()
+            return to_rgb(image)
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError(f"{path.name!r} is not an image this page can read; allowed are {', '.join(FORMATS)}.") from error
+        raise ImageError(f"{name} is not an image this page can read; allowed are {', '.join(FORMATS)}.") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"The image has far more than the {MAX_PIXELS // 1_000_000} million pixels that are allowed; scale it down and try again.") from error
     except DAMAGE as error:
-        raise ImageError(f"{path.name!r} is damaged or cut off and cannot be read; save it again and try once more.") from error
-    return to_rgb(image)
+        raise ImageError(f"{name} is damaged or cut off and cannot be read; save it again and try once more.") from error
+
+
+def _name(path: object) -> str:
+    """What a file is called in a sentence: nothing of where it lies, and no more than fits."""
+    return f"{str(path).rpartition('/')[2][:60]!r}"
+
+
+def _content(path: Path, name: str) -> bytes:
+    """All of a file as it is at one moment.
+
+    Raises:
+        ImageError: it is no file, cannot be read, or is too large.
+    """
+    try:
+        if path.exists() and not path.is_file():  # opening a pipe would wait for a writer for ever
+            raise ImageError(f"{name} is a folder or a device and not a file; choose an image.")
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            content = file.read(MAX_BYTES + 1) if size <= MAX_BYTES else b""
+    except OSError as error:
+        raise ImageError(f"{name} cannot be read ({error.strerror}); choose another image.") from error
+    size = max(size, len(content))
+    if size > MAX_BYTES:
+        raise ImageError(f"The file has {size / 2**20:.0f} MB, at most {MAX_BYTES // 2**20} MB are allowed; save the image smaller and try again.")
+    return content
+
+
+class _Patient(io.BytesIO):
+    """A file that may be asked for so many pieces, and so many bytes in all; a decoder that goes on asking finds it damaged."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.reads, self.bytes = HEADER_READS, 2 * len(content) + 2**20
+
+    def read(self, size: int | None = -1) -> bytes:
+        piece = super().read(size)
+        self.reads, self.bytes = self.reads - 1, self.bytes - len(piece)
+        if self.reads < 0 or self.bytes < 0:
+            raise OSError("more pieces than an image has")
+        return piece
+
+
+def _check_jpeg(content: bytes, name: str) -> None:
+    """
+    Raises:
+        ImageError: it is a JPEG that costs far more than its pixels.
+    """
+    if not content.startswith(b"\xff\xd8"):
+        return
+    scans = exif = 0
+    for count, (marker, place, length) in enumerate(_segments(content)):
+        scans += marker == 0xDA
+        exif += length if marker == 0xE1 and content.startswith(b"Exif", place) else 0
+        for much, most, what in ((scans, MAX_SCANS, "passes over its pixels"), (exif, MAX_EXIF, "bytes of EXIF"), (count, HEADER_READS, "parts")):
+            if much > most:
+                raise ImageError(f"{name} has more than {most:,} {what}, far more than a camera writes; save it again and try once more.")
+
+
+def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, place of the data and length of each segment of a JPEG, up to its end; what lies behind is not the picture's."""
+    place = 2
+    while (found := MARKER.search(content, place)) and found[1] != b"\xd9":
+        place = found.end()
+        length = int.from_bytes(content[place : place + 2])
+        yield found[1][0], place + 2, length
+        place += length
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -85,14 +162,18 @@ def to_rgb(image: Image.Image) -> Image.Image:
         image = _eight_bits(image)
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or transparent:
         image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    result = image.convert("RGB")
+        result = Image.new("RGB", image.size, "white")
+        result.paste(image, mask=image)
+    else:
+        result = image.convert("RGB")
     result.info = {}  # the metadata described the stored pixels: an orientation left there would turn them twice
     return result
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The image turned as its EXIF orientation says; damaged EXIF is ignored, as viewers do."""
+    """The image turned as its EXIF orientation says; EXIF that is damaged, or larger than a camera's, is ignored, as viewers do."""
+    if any(len(image.info.get(name) or "") > most for name, most in (("exif", MAX_EXIF), ("Raw profile type exif", 3 * MAX_EXIF))):
+        return image
     try:
         turn = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
     except DAMAGE:
@@ -102,10 +183,18 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """16-bit integers by their full range, other wide formats by the range they use (Pillow's own conversion would clip)."""
-    values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
-    if image.mode.startswith("I;16") or image.mode == "I" and low >= 0 and 255 < high <= 65535:
-        low, high = 0.0, 65535.0
-    elif image.mode == "I" and low >= 0 and high <= 255:
-        low, high = 0.0, 255.0
-    return Image.fromarray(np.uint8(np.clip((values - low) / max(high - low, 1e-12), 0, 1) * 255 + 0.5), "L")
+    low, high = 0.0, 65535.0
+    if not image.mode.startswith("I;16"):
+        least, most = zip(*((rows.min(), rows.max()) for rows in _rows(image)))
+        low, high = float(min(least)), float(max(most))
+        if image.mode == "I" and low >= 0 and high <= 65535:
+            low, high = 0.0, 255.0 if high <= 255 else 65535.0
+    shades = [np.uint8(np.clip((rows - low) / max(high - low, 1e-12), 0, 1) * 255 + 0.5) for rows in _rows(image)]
+    return Image.fromarray(np.concatenate(shades), "L")
+
+
+def _rows(image: Image.Image) -> Iterator[np.ndarray]:
+    """The numbers of a picture, some rows at a time."""
+    for top in range(0, image.height, ROWS):
+        part = image.crop((0, top, image.width, min(top + ROWS, image.height)))
+        yield np.nan_to_num(np.asarray(part).astype(np.float64), posinf=0.0, neginf=0.0)
