@@ -1,16 +1,16 @@
-"""What the page waits for and keeps: the models, loaded behind the open page, and the last traces."""
+"""What the page waits for: the models, loaded behind the open page."""
 
 import hashlib
 import os
 import sys
 import threading
 import weakref
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import vlm
+from app.recent import Budget, Recent
 
 MODEL = os.environ.get("VISUAL_TOKEN_EXPLORER_MODEL", "embedded")
 CONTRASTIVE = os.environ.get("VISUAL_TOKEN_EXPLORER_CONTRASTIVE", "embedded")
@@ -116,57 +116,6 @@ class Background(Generic[T]):
             self._changed.notify_all()
 
 
-class Recent(Generic[T]):
-    """The last few values by key: what has not changed is not computed again.
-
-    Args:
-        heavy: the values lie where a model computes; they are let go with their model, whose tag is in their keys.
-    """
-
-    _heavy: "weakref.WeakSet[Recent]" = weakref.WeakSet()
-
-    def __init__(self, size: int, heavy: bool = False) -> None:
-        self._size = size
-        self._values: OrderedDict[Hashable, T] = OrderedDict()
-        self._lock = threading.Lock()
-        if heavy:
-            Recent._heavy.add(self)
-
-    @classmethod
-    def forget(cls, tag: str) -> None:
-        """Let go of what a model that is let go made."""
-        for recent in list(cls._heavy):
-            with recent._lock:
-                for key in [key for key in recent._values if tag in str(key)]:
-                    del recent._values[key]
-
-    def known(self, key: Hashable) -> T | None:
-        """The value if it is kept."""
-        with self._lock:
-            return self._values.get(key)
-
-    def many(self, keys: Sequence[Hashable], make: Callable[[list[Hashable]], Sequence[T]]) -> list[T]:
-        """A value for every key; those that are not kept are made together."""
-        with self._lock:
-            found = {key: self._values[key] for key in keys if key in self._values}
-        missing = [key for key in dict.fromkeys(keys) if key not in found]
-        if missing:
-            found |= dict(zip(missing, make(missing), strict=True))
-        return [self.get(key, lambda key=key: found[key]) for key in keys]
-
-    def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        with self._lock:
-            if key in self._values:
-                self._values.move_to_end(key)
-                return self._values[key]
-        value = make()
-        with self._lock:
-            self._values[key] = value
-            while len(self._values) > self._size:
-                self._values.popitem(last=False)
-        return value
-
-
 def _load_language(progress: vlm.Progress):
     with _one_at_a_time:
         model = vlm.load(MODEL, progress, make_room=(lambda: _make_room(START)) if MODEL != "embedded" else None)
@@ -204,7 +153,7 @@ answered = threading.Event()  # the first answer on this page is complete
 PATIENCE = 60.0  # seconds without a question after which UMAP is warmed up all the same
 
 
-_others: Recent[Background] = Recent(2)
+_others: Recent[Background] = Recent(2, budget=Budget(0))  # what a job holds is not known when it is begun
 
 
 def contrastive_model(name: str):

@@ -25,6 +25,7 @@ from vlm.token_ledger import Spending, ledger
 from vlm.patches import Patches, patchify, unpatchify
 from vlm.projection import Colours, Projection, pca_colours, project
 from vlm.records import Alternative, Decoding, ImageEmbedding, PatchScores, Sight, Similarity, Stage, Step, Trace, ZeroShot
+from vlm.storages import storages
 from vlm.store import Progress
 from vlm.text_tokens import TextTokens
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Alternative", "Colours", "Decoding", "DecodingError", "FetchError", "ImageEmbedding", "ImageError", "LISTED", "Listed", "ListedModel", "MODELS", "ModelError", "PatchScores", "Patches", "Progress", "Projection",
     "QuestionError", "RunError", "Sight", "Similarity", "Spending", "Stage", "Step", "TEMPLATES", "TextTokens", "Trace", "VLMError", "VisualTokens", "ZeroShot", "decode_on", "experiments", "facts", "ledger", "load", "load_contrastive", "open_image", "patchify",
-    "pca_colours", "project", "release_memory", "replay", "save_run", "unpatchify",
+    "pca_colours", "project", "release_memory", "replay", "save_run", "storages", "unpatchify",
 ]  # fmt: skip
 
 

@@ -12,9 +12,9 @@ from app.handlers.errors import MAX_TEXT, MAX_TEXTS, asked_by_script, shows_erro
 from app.handlers.permissions import check_contrastive
 from app.handlers.photos import check_count, digest, open_upload, readable
 
-picture_vectors: models.Recent[vlm.ImageEmbedding] = models.Recent(96)
+picture_vectors: models.Recent[vlm.ImageEmbedding] = models.Recent()
 sentence_vectors: models.Recent = models.Recent(2048)
-comparisons: models.Recent = models.Recent(8)
+comparisons: models.Recent = models.Recent()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,10 +25,3 @@ def test_a_model_that_cannot_be_loaded_says_why_and_is_tried_again():
         job.get()
     assert job.status.state == "failed" and job.status.message == "The cable is out; plug it in."
     assert job.get() == "model"
-
-
-def test_only_the_last_few_values_are_kept():
-    recent, made = models.Recent(2), []
-    for key in (1, 2, 1, 3, 1, 2):
-        recent.get(key, lambda key=key: made.append(key))
-    assert made == [1, 2, 3, 2]
