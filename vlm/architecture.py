@@ -350,9 +350,23 @@ def end_ids(model: PreTrainedModel) -> frozenset[int]:
 
 
 def control_tokens(processor: ProcessorMixin) -> tuple[str, ...]:
-    """Strings that the tokenizer reads as one control token wherever they stand, also inside a question."""
+    """Strings that the tokenizer reads as one control token wherever they stand, also inside a question: those it calls special, and those its processor works with."""
     tokenizer = processor.tokenizer
-    return (*tokenizer.all_special_tokens, *(entry.content for entry in tokenizer.added_tokens_decoder.values() if entry.special))
+    entries = {entry.content: entry.special for entry in tokenizer.added_tokens_decoder.values()}
+    named = [value for name, value in vars(processor).items() if name.endswith(("token", "tokens", "tag"))]
+    at_work = [str(each) for value in named for each in (value if isinstance(value, list) else [value])]
+    return tuple(dict.fromkeys([*tokenizer.all_special_tokens, *(text for text, special in entries.items() if special), *(text for text in at_work if text in entries)]))
+
+
+def control_ids(processor: ProcessorMixin) -> frozenset[int]:
+    """Their rows of the vocabulary, without the one that stands for what is unknown, which is text."""
+    tokenizer = processor.tokenizer
+    return frozenset(tokenizer.convert_tokens_to_ids(list(control_tokens(processor)))) - {tokenizer.unk_token_id}
+
+
+def question_room(model: PreTrainedModel) -> int | None:
+    """How many tokens of the question the connector can read; None if it reads none, or any number."""
+    return getattr(getattr(model.config, "qformer_config", None), "max_position_embeddings", None) if family(model).per_question else None
 
 
 def render_prompt(model: PreTrainedModel, processor: ProcessorMixin, question: str, photos: int = 1) -> str:

@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import torch
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ from vlm.images import to_rgb
 from vlm.patches import Box, grid_boxes
 from vlm.records import ImageEmbedding, PatchScores, Similarity, ZeroShot
 from vlm.store import Progress
+from vlm.text_tokens import check_characters
 from vlm.towers import ClassAndPatches, Looked, look
 
 ensure_torchvision()
@@ -81,11 +82,27 @@ class ContrastiveModel:
         """f_t: t'_e, one unit vector a text; a text beyond the tokenizer's length is cut, as open_clip does (`is_cut` tells).
 
         Raises:
-            QuestionError: no text was given, or one is empty.
+            QuestionError: no text was given, one is empty, or one is not only text.
         """
         if not texts or not all(text.strip() for text in texts):
             raise QuestionError("There is an empty text among the texts to compare; give at least one, each with a word in it.")
-        return to_numpy(self.network.encode_text(self.tokenizer(list(texts)).to(placement().device), normalize=True))
+        token_ids = self.tokenizer([check_characters(text, "A text to compare") for text in texts])
+        usual, *found = self._controls(torch.cat([self.tokenizer(["a"]), token_ids]))
+        for text, count in zip(texts, found, strict=True):
+            if count != usual:
+                raise QuestionError(f"{text[:60]!r} holds what this model's tokenizer reads as a control token and not as text; leave what stands in brackets out.")
+        return to_numpy(self.network.encode_text(token_ids.to(placement().device), normalize=True))
+
+    def _controls(self, token_ids: Int[Tensor, "T length"]) -> list[int]:
+        """How many control tokens each text has, what fills it up at its end left out."""
+        entries = getattr(self.tokenizer, "tokenizer", self.tokenizer)  # transformers' own, or open_clip's
+        special, filling = set(entries.all_special_ids) - {getattr(entries, "unk_token_id", None)}, getattr(entries, "pad_token_id", 0)
+        counts = []
+        for row in token_ids.tolist():
+            while row and row[-1] == filling:
+                row.pop()
+            counts.append(sum(number in special for number in row))
+        return counts
 
     def embed_image(self, image: Image.Image) -> Float[np.ndarray, " E"]:
         """The unit vector of one photo."""

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from vlm import architecture
 from vlm.device import has_fast_bfloat16, to_numpy
 from vlm.errors import QuestionError
-from vlm.text_tokens import token_string
+from vlm.text_tokens import check_characters, token_string
 
 Reading = tuple[str, float]  # a vocabulary entry, and how strongly it is said
 SHORTEST = 4  # letters of a piece of a word that says something alone
@@ -60,21 +60,20 @@ def probabilities(model: PreTrainedModel, hidden: Float[np.ndarray, "layers rows
 
 
 def table(model: PreTrainedModel, hidden: Float[np.ndarray, "layers rows D"], count: int) -> LensTable:
-    """See `VisionLanguageModel.lens_table`. Goes layer by layer and, within one, so many rows at a time that their logits take 64 MiB."""
+    """See `VisionLanguageModel.lens_table`. Goes through so many states at a time that their logits take 64 MiB."""
     output = model.get_output_embeddings()
     plain = getattr(output, "bias", None) is None and getattr(model.config.get_text_config(), "final_logit_softcapping", None) is None
     quick = plain and output.weight.device.type == "cpu" and output.weight.dtype == torch.float32 and has_fast_bfloat16()
     coarse = output.weight.bfloat16() if quick else None
-    rows = max(1, AT_ONCE // (4 * len(output.weight)))
+    states = torch.cat([normed(model, hidden, layer) for layer in range(len(hidden))])  # all layers together: the vocabulary's matrix is read as seldom as can be
     ids, chances, sums = [], [], []
-    for layer in range(len(hidden)):
-        for part in normed(model, hidden, layer).split(rows):
-            logits = architecture.head(model, part).float() if coarse is None else _nearly(part, output.weight, coarse, count)
-            values, words = logits.topk(count)
-            total = logits.logsumexp(-1)
-            ids.append(to_numpy(words))
-            chances.append(to_numpy((values - total[:, None]).exp()))
-            sums.append(to_numpy(total))
+    for part in states.split(max(1, AT_ONCE // (4 * len(output.weight)))):
+        logits = architecture.head(model, part).float() if coarse is None else _nearly(part, output.weight, coarse, count)
+        values, words = logits.topk(count)
+        total = logits.logsumexp(-1)
+        ids.append(to_numpy(words))
+        chances.append(to_numpy((values - total[:, None]).exp()))
+        sums.append(to_numpy(total))
     shape = hidden.shape[:2]
     return LensTable(*(np.concatenate(parts).reshape(*shape, *parts[0].shape[1:]) for parts in (ids, chances, sums)))
 
@@ -109,7 +108,7 @@ def word_ids(tokenizer, word: str) -> tuple[int, ...]:
     Raises:
         QuestionError: there is no word, or this tokenizer cuts it into smaller pieces.
     """
-    word = (word.split() or [""])[-1]
+    word = (check_characters(word, "The word").split() or [""])[-1]
     ids = [first_token(tokenizer, word), *(tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in (word, f" {word.capitalize()}", word.capitalize()))]
     pieces = {number: token_string(tokenizer, number).strip() for number in ids}
     telling = tuple(number for number, piece in pieces.items() if piece.lower() == word.lower() or len(piece) >= SHORTEST)
@@ -124,7 +123,7 @@ def first_token(tokenizer, word: str) -> int:
     Raises:
         QuestionError: there is no word.
     """
-    if not word.strip():
+    if not check_characters(word, "The word").strip():
         raise QuestionError("There is no word to look for; type one, for example: cat")
     ids: Sequence[int] = tokenizer(" " + word.strip(), add_special_tokens=False)["input_ids"]
     return ids[0]

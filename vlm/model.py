@@ -84,7 +84,10 @@ class VisionLanguageModel:
         Raises:
             QuestionError: it is empty, or holds a control token of this model.
         """
-        return check_question(question, architecture.control_tokens(self.processor))
+        question = check_question(question, architecture.control_tokens(self.processor))
+        if architecture.control_ids(self.processor) & set(self.processor.tokenizer(question, add_special_tokens=False)["input_ids"]):
+            raise QuestionError("The question holds what this model's tokenizer reads as a control token, in another spelling; leave out what stands in brackets.")
+        return question
 
     @torch.inference_mode()
     def see(self, image: Image.Image | Sequence[Image.Image], question: str = STAND_INS[0]) -> Sight:
@@ -95,10 +98,14 @@ class VisionLanguageModel:
 
         Raises:
             ModelError: the checkpoint's processor or connector is of a kind this version does not follow, or takes fewer photos.
+            QuestionError: the question is longer than such a connector reads.
         """
         start = time.perf_counter()
         images = tuple(to_rgb(each) for each in ([image] if isinstance(image, Image.Image) else image))
         given = self.inputs(images, question)
+        room = architecture.question_room(self.network)
+        if room and given["qformer_input_ids"].shape[1] > room:
+            raise QuestionError(f"The question has {given['qformer_input_ids'].shape[1]:,} tokens, but the connector of this model reads at most {room:,}; shorten it.")
         ready = time.perf_counter()
         inputs = architecture.vision_inputs(self.network, given)
         sizes = [(each.height, each.width) for each in images]
@@ -341,7 +348,7 @@ class VisionLanguageModel:
     def lens_table(self, hidden: Float[np.ndarray, "layers S D"], positions: Int[np.ndarray, " rows"], count: int = 5) -> LensTable:
         """The logit lens of many positions at every layer: the most probable words, and what turns any word's logit into its probability.
 
-        Never holds more than the logits of one layer, and at most 64 MiB of them; what it gives takes layers x rows x (2 count + 1) numbers.
+        Never holds more than 64 MiB of logits; what it gives takes layers x rows x (2 count + 1) numbers.
         """
         return lens.table(self.network, hidden[:, positions], count)
 

@@ -42,13 +42,24 @@ def token_string(tokenizer, token_id: int) -> str:
     return text
 
 
+def check_characters(text: str, what: str) -> str:
+    """The text.
+
+    Raises:
+        QuestionError: it holds a lone surrogate, the half of a character, which cannot be written as UTF-8; a program can send one.
+    """
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise QuestionError(f"{what} holds half a character (a lone surrogate), which is no text; leave it out.")
+    return text
+
+
 def check_question(question: str, control_tokens: Sequence[str]) -> str:
     """The question without surrounding space.
 
     Raises:
-        QuestionError: it is empty, or holds a control token, which the tokenizer would not read as text.
+        QuestionError: it is empty, holds half a character, or a control token, which the tokenizer would not read as text.
     """
-    question = question.strip()
+    question = check_characters(question, "The question").strip()
     if not question:
         raise QuestionError("The question is empty; type one, for example: What is in this image?")
     for token in control_tokens:
