@@ -66,27 +66,35 @@ def table(model: PreTrainedModel, hidden: Float[np.ndarray, "layers rows D"], co
     quick = plain and output.weight.device.type == "cpu" and output.weight.dtype == torch.float32 and has_fast_bfloat16()
     coarse = output.weight.bfloat16() if quick else None
     states = torch.cat([normed(model, hidden, layer) for layer in range(len(hidden))])  # all layers together: the vocabulary's matrix is read as seldom as can be
-    ids, chances, sums = [], [], []
-    for part in states.split(max(1, AT_ONCE // (4 * len(output.weight)))):
-        logits = architecture.head(model, part).float() if coarse is None else _nearly(part, output.weight, coarse, count)
-        values, words = logits.topk(count)
-        total = logits.logsumexp(-1)
-        ids.append(to_numpy(words))
-        chances.append(to_numpy((values - total[:, None]).exp()))
-        sums.append(to_numpy(total))
+    parts = states.split(max(1, AT_ONCE // (4 * len(output.weight))))
+    read = [_exactly(model, part, count) if coarse is None else _nearly(part, output.weight, coarse, count) for part in parts]
+    words, values, totals = (torch.cat(columns) for columns in zip(*read))
     shape = hidden.shape[:2]
-    return LensTable(*(np.concatenate(parts).reshape(*shape, *parts[0].shape[1:]) for parts in (ids, chances, sums)))
+    return LensTable(*(to_numpy(rows).reshape(*shape, *rows.shape[1:]) for rows in (words, (values - totals[:, None]).exp(), totals)))
 
 
-def _nearly(rows: Float[Tensor, "rows D"], weight: Float[Tensor, "vocab D"], coarse: Tensor, count: int) -> Float[Tensor, "rows vocab"]:
-    """Logits in bfloat16, which some CPUs multiply several times faster, with the largest ones computed again in float32.
+Read = tuple[Int[Tensor, "rows count"], Float[Tensor, "rows count"], Float[Tensor, " rows"]]  # words, their logits, the normaliser
 
-    The words that a table names are float32's unless one of them is not among the `count` + 11 largest in bfloat16; the sum over the
-    vocabulary, where the small ones' errors cancel, is right to about a thousandth.
+
+def _exactly(model: PreTrainedModel, rows: Float[Tensor, "rows D"], count: int) -> Read:
+    logits = architecture.head(model, rows).float()
+    values, words = logits.topk(count)
+    return words, values, logits.logsumexp(-1)
+
+
+def _nearly(rows: Float[Tensor, "rows D"], weight: Float[Tensor, "vocab D"], coarse: Tensor, count: int) -> Read:
+    """The same in bfloat16, which some CPUs multiply several times faster, with the largest logits computed again in float32.
+
+    The words that a table names are float32's unless one of them is not among the `count` + 11 largest in bfloat16; the normaliser,
+    where the small ones' errors cancel, is right to about a thousandth.
     """
-    logits = (rows.bfloat16() @ coarse.T).float()
-    words = logits.topk(min(count + SPARE, logits.shape[1])).indices
-    return logits.scatter_(1, words, torch.einsum("rd,rkd->rk", rows, weight[words]))
+    logits = rows.bfloat16() @ coarse.T
+    rough, words = logits.topk(min(count + SPARE, logits.shape[1]))
+    most, exact = rough[:, :1], torch.einsum("rd,rkd->rk", rows, weight[words])
+    sums = torch.cat([(some - top).exp_().sum(-1, dtype=torch.float32) for some, top in zip(logits.split(4), most.split(4))])  # so few rows stay in the cache
+    sums += (exact - most.float()).exp().sum(-1) - (rough - most).exp().sum(-1, dtype=torch.float32)
+    values, order = exact.topk(count)
+    return words.gather(1, order), values, most[:, 0].float() + sums.log()
 
 
 def word_probabilities(model: PreTrainedModel, hidden: Float[np.ndarray, "layers rows D"], table: LensTable, token_ids: Sequence[int]) -> Float[np.ndarray, "layers rows words"]:
