@@ -1,8 +1,7 @@
 """Inputs that trust nobody: what Gradio would open or refuse in its own words is left to our checks and our sentences."""
 
 import gradio as gr
-from gradio.exceptions import ComponentProcessingError, InvalidPathError
-from pydantic import ValidationError
+from gradio.exceptions import InvalidPathError
 
 
 class Photo(gr.Image):
@@ -19,13 +18,30 @@ class Photo(gr.Image):
         return payload.path if payload else None
 
 
+def asks_elsewhere(inputs) -> bool:
+    """Whether a file is given by an address, which Gradio would fetch for whoever asks: from this machine, for a stranger."""
+    waiting = [inputs]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            path = value.get("path")
+            if isinstance(path, str) and "://" in path[:12]:
+                return True
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return False
+
+
 class Page(gr.Blocks):
     """Blocks that answer a malformed request with a sentence; Gradio hides the reason of an error that is not a `gr.Error`."""
 
-    async def preprocess_data(self, *arguments, **named):
+    async def preprocess_data(self, block_fn, inputs, *arguments, **named):
+        if asks_elsewhere(inputs):
+            raise gr.Error("This page fetches nothing from an address; save the photo and upload the file itself.", print_exception=False)
         try:
-            return await super().preprocess_data(*arguments, **named)
+            return await super().preprocess_data(block_fn, inputs, *arguments, **named)
         except InvalidPathError as error:
             raise gr.Error("This file was not uploaded here; upload the file itself instead of giving a path on the server.", print_exception=False) from error
-        except (ValidationError, ComponentProcessingError) as error:
+        except (AttributeError, OSError, RecursionError, TypeError, ValueError) as error:  # of pydantic, and of Gradio's components
             raise gr.Error("An input is not of the kind that is expected; 'Use via API' at the foot of the page lists every input.", print_exception=False) from error

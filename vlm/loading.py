@@ -37,7 +37,7 @@ def _folder(name: str | os.PathLike, told: Progress, four_bit: bool) -> tuple[Pa
     text, path = str(name), Path(name)
     try:
         there = path.exists()
-    except ValueError:  # a null character
+    except (OSError, ValueError):  # too long for a name, a null character
         there = False
     if there and (path / "config.json").is_file():
         return path, text

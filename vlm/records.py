@@ -15,6 +15,9 @@ from vlm.patches import Patches
 from vlm.text_tokens import TextTokens
 
 
+COLDEST = 0.001  # logits divided by less leave the range of their numbers
+
+
 @dataclass(frozen=True)
 class Decoding:
     """D_d, the decoding operator, and its hyper-parameters d. The default is greedy.
@@ -54,7 +57,9 @@ class Decoding:
             value = getattr(self, name)
             whole = isinstance(least, int)
             if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not least <= value <= most:
-                raise DecodingError(f"{name} is {value!r}; give a {'whole ' if whole else ''}number from {least} to {most}.")
+                raise DecodingError(f"{name} is {value!r:.40}; give a {'whole ' if whole else ''}number from {least} to {most}.")
+        if 0 < self.temperature < COLDEST:
+            raise DecodingError(f"temperature is {self.temperature!r}; give 0, which is greedy, or a number from {COLDEST} to 5.0.")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import gradio as gr
 
 import vlm
 from app import gpu, models, payloads
-from app.handlers.errors import MAX_QUESTION, MAX_TOGETHER, shows_errors
+from app.handlers.errors import MAX_QUESTION, MAX_TOGETHER, shows_errors, text, whole
 from app.handlers.photos import digest, example_digests, open_upload
 
 sights: models.Recent[vlm.Sight] = models.Recent(8)
@@ -33,7 +33,7 @@ def encode(path: str | None, question: str, choice: models.Choice = models.START
     if len(also) >= MAX_TOGETHER:
         raise vlm.ImageError(f"There are {len(also) + 1} photos, at most {MAX_TOGETHER} can be asked about at once; take some away.")
     images = [open_upload(each) for each in (path, *also)]
-    if len(question) > MAX_QUESTION:
+    if len(text(question, "The question")) > MAX_QUESTION:
         raise vlm.QuestionError(f"The question has {len(question):,} characters, at most {MAX_QUESTION:,} are allowed; shorten it.")
     model = models.language_model(choice)
     model.check_question(question)
@@ -62,10 +62,10 @@ class Plane:
             vlm.VLMError: one is not to be had.
         """
         for name, value, least, most in (("seed", seed, 0, 2**31 - 1), ("neighbours", neighbours, 2, 200)):
-            if value is None or int(value) != value or not least <= value <= most:
+            if not least <= whole(value, name) <= most:
                 raise vlm.VLMError(f"{name} is {value!r}; give a whole number from {least} to {most}.")
-        if method not in ("pca", "umap", "tsne") or int(dimensions) not in (2, 3) or metric not in ("cosine", "euclidean"):
-            raise vlm.VLMError(f"{method!r} in {dimensions!r} dimensions by {metric!r} distance is not to be had; choose pca, umap or tsne, 2 or 3, cosine or euclidean.")
+        if method not in ("pca", "umap", "tsne") or dimensions not in (2, 3) or metric not in ("cosine", "euclidean"):
+            raise vlm.VLMError(f"{method!r:.40} in {dimensions!r:.40} dimensions by {metric!r:.40} distance is not to be had; choose pca, umap or tsne, 2 or 3, cosine or euclidean.")
         return cls("pca", int(dimensions)) if method == "pca" else cls(method, int(dimensions), int(seed), int(neighbours), metric)
 
     @property
@@ -95,13 +95,8 @@ def decoding(temperature: float, top_k: float, top_p: float, repetition_penalty:
     Raises:
         vlm.DecodingError: a value is outside its range.
     """
-    whole = {"top_k": top_k, "seed": seed, "max_new_tokens": max_new_tokens}
-    for name, value in whole.items():
-        if value is None or value != value or int(value) != value:
-            raise vlm.DecodingError(f"{name} is {value!r}; give a whole number.")
-    return vlm.Decoding(
-        max_new_tokens=int(max_new_tokens), temperature=temperature, top_k=int(top_k), top_p=top_p, repetition_penalty=repetition_penalty, seed=int(seed)
-    )
+    numbers = {"top_k": top_k, "seed": seed, "max_new_tokens": max_new_tokens}
+    return vlm.Decoding(temperature=temperature, top_p=top_p, repetition_penalty=repetition_penalty, **{name: whole(value, name, vlm.DecodingError) for name, value in numbers.items()})
 
 
 def asked(trace: vlm.Trace, choice: models.Choice, operator: vlm.Decoding) -> dict:

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import math
 
 import gradio as gr
 
@@ -58,5 +59,38 @@ def whole_number(value, name: str, count: int) -> int:
         vlm.VLMError: it is none.
     """
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < count:
-        raise vlm.VLMError(f"There is no {name} {value!r}; there are {count}, counted from 0.")
+        raise vlm.VLMError(f"There is no {name} {value!r:.40}; there are {count}, counted from 0.")
     return value
+
+
+def whole(value, name: str, error: type[vlm.VLMError] = vlm.VLMError) -> int:
+    """A whole number that a browser sent, which sends it as a float.
+
+    Raises:
+        vlm.VLMError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or int(value) != value:
+        raise error(f"{name} is {value!r:.40}; give a whole number.")
+    return int(value)
+
+
+def text(value, name: str) -> str:
+    """A text that a browser sent.
+
+    Raises:
+        vlm.QuestionError: it is none.
+    """
+    if not isinstance(value, str):
+        raise vlm.QuestionError(f"{name} is {value!r:.40} and not a text; type one.")
+    return value
+
+
+def said(event: gr.EventData) -> dict:
+    """What a panel asked for.
+
+    Raises:
+        vlm.VLMError: it asked for nothing that has names.
+    """
+    if not isinstance(event._data, dict):
+        raise vlm.VLMError(f"{event._data!r:.40} is nothing that a panel asks; press its button.")
+    return event._data

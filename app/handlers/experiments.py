@@ -8,7 +8,7 @@ import gradio as gr
 import vlm
 from app import payloads
 from app.handlers.answering import answers, model_of, remembered
-from app.handlers.errors import MAX_TEXT, shows_errors, whole_number
+from app.handlers.errors import MAX_TEXT, said, shows_errors, whole_number
 
 
 def number(asked: dict, name: str, least: float, most: float, whole: bool = True) -> float:
@@ -80,7 +80,7 @@ def chosen_word(asked: dict, model, trace: vlm.Trace, changed: vlm.Trace | None,
 @shows_errors
 def experiment(event: gr.EventData) -> Iterator[dict]:
     """Change an answered run as the panel asked, and answer again: the old answer's words with what became of them, and the new answer as it comes."""
-    asked = event._data or {}
+    asked = said(event)
     trace, kind = answers.known(str(asked.get("answer"))), str(asked.get("kind"))
     if trace is None:
         raise vlm.VLMError("There is no answer to compare with; press Run first, and wait for its end.")

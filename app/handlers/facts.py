@@ -8,7 +8,7 @@ import gradio as gr
 import vlm
 from app import models, payloads
 from app.handlers.answering import encode, model_of, remembered
-from app.handlers.errors import MAX_TEXT, shows_errors, whole_number
+from app.handlers.errors import MAX_TEXT, said, shows_errors, whole_number
 from app.handlers.photos import EXAMPLES
 
 # for what is about several photos: the examples, and what they show
@@ -19,7 +19,7 @@ MOST_WORDS = 10
 @shows_errors
 def findings(event: gr.EventData) -> Iterator[dict]:
     """Test every published finding on a run, one by one."""
-    asked = event._data or {}
+    asked = said(event)
     run, tokens = str(asked.get("run")), asked.get("tokens")
     trace, model = remembered(run), model_of(run)
     if not isinstance(tokens, list):

@@ -8,9 +8,9 @@ from PIL import Image
 
 import vlm
 from app import models, payloads
-from app.handlers.errors import MAX_TEXT, MAX_TEXTS, asked_by_script, shows_errors, whole_number
+from app.handlers.errors import MAX_TEXT, MAX_TEXTS, asked_by_script, shows_errors, text, whole_number
 from app.handlers.permissions import check_contrastive
-from app.handlers.photos import check_count, digest, open_upload, readable
+from app.handlers.photos import digest, readable
 
 picture_vectors: models.Recent[vlm.ImageEmbedding] = models.Recent()
 sentence_vectors: models.Recent = models.Recent(2048)
@@ -45,7 +45,9 @@ def contrast(name: str, images: Sequence[Image.Image], texts: Sequence[str], tem
 def compare(path: str | None, more: Sequence[str] | None, lines: str, template: str, ensemble: bool, name: str, beside: str | None) -> tuple[dict, dict | None]:
     """The photo (and more photos) against the lines of text, by one model or by two."""
     images, notes = readable(([path] if path else []) + list(more or []))
-    texts, templates = check_texts(lines), [template.strip()] if template.strip() else []
+    texts, templates = check_texts(lines), [template.strip()] if text(template, "The template").strip() else []
+    if len(template) > MAX_TEXT:
+        raise vlm.QuestionError(f"The template has {len(template):,} characters, at most {MAX_TEXT} are allowed; shorten it.")
     if templates and ensemble:
         templates = list(dict.fromkeys([*templates, *vlm.TEMPLATES]))
     shown = [lab(check_contrastive(each), images, texts, templates, notes) for each in (name, beside) if each]
@@ -92,8 +94,9 @@ def matched(paths: Sequence[str] | None, lines: str) -> tuple[list[Image.Image],
         vlm.VLMError: a photo or a text cannot be used, or there are too many.
     """
     paths, texts = list(paths or []), check_texts(lines)
-    check_count(paths)
-    images = [open_upload(path) for path in paths]
+    images, notes = readable(paths)
+    if unreadable := [note for note in notes if "left out" in note]:
+        raise vlm.ImageError(unreadable[0])
     return images, texts, models.contrastive.get().similarity(images, texts)
 
 
@@ -103,7 +106,7 @@ def check_texts(lines: str) -> list[str]:
     Raises:
         vlm.QuestionError: none, too many, or one too long.
     """
-    texts = [line.strip() for line in lines.splitlines() if line.strip()]
+    texts = [line.strip() for line in text(lines, "What is to be compared").splitlines() if line.strip()]
     if not texts:
         raise vlm.QuestionError("There is no text to compare; type one description a line, for example: a photo of a cat")
     if len(texts) > MAX_TEXTS:

@@ -13,6 +13,7 @@ from app.handlers.permissions import check_model
 from app.handlers.photos import example_photos
 
 MAX_LINK = 8_000  # characters
+MOST = 1_000_000  # of a number in it; JSON's have an end
 
 
 def restored(link: str) -> tuple | None:
@@ -30,7 +31,7 @@ def restored(link: str) -> tuple | None:
         plane = [said["method"], int(said["dimensions"]), int(said["projection_seed"]), int(said["neighbours"]), said["metric"]]
         Plane.of(*plane)
         selected = [int(token) for token in said.get("selected", "").split()]
-        then = {"selected": [token for token in selected if token >= 0], "open": said.get("open", "").split()[:2], "layer": int(said.get("layer", -1))}
+        then = {"selected": [token for token in selected if 0 <= token < MOST], "open": said.get("open", "").split()[:2], "layer": max(-1, min(int(said.get("layer", -1)), MOST))}
         choice = models.Choice(check_model(said.get("model", models.MODEL)))
     except (KeyError, ValueError, OverflowError, vlm.VLMError):
         return None

@@ -32,13 +32,25 @@ def only_this_machine() -> bool:
     return getattr(served, "server_name", None) in LOOPBACK and not getattr(served, "share", False) and not handed_on
 
 
+def lies_here(name: str) -> bool:
+    """Whether there is something of this name on this machine."""
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):  # too long for a name of a file
+        return False
+
+
 def check_folder(name: str) -> str:
     """The folder that a visitor named, in full.
 
     Raises:
         vlm.ModelError: it is not among those that are open to visitors.
     """
-    folder, allowed = Path(name).resolve(), os.environ.get(FOLDER_VARIABLE)
+    allowed = os.environ.get(FOLDER_VARIABLE)
+    try:
+        folder = Path(name).resolve()
+    except (OSError, RuntimeError) as error:  # links in a circle
+        raise vlm.ModelError(f"There is no folder {name[:60]!r}; give another.") from error
     if not allowed or not folder.is_relative_to(Path(allowed).resolve()):
         raise vlm.ModelError(f"Folders of this machine are not open to visitors ({name!r}); whoever serves the page names theirs in {FOLDER_VARIABLE}.")
     return str(folder)
@@ -68,7 +80,7 @@ def check_model(name: str) -> str:
         return name
     if len(name) > 300 or "\0" in name:
         raise vlm.ModelError(f"{name[:60]!r} is no name of a model; choose one of the list, or type OWNER/NAME of a model on the hub.")
-    if name.startswith(("/", ".", "~")) or "\\" in name or Path(name).exists():
+    if name.startswith(("/", ".", "~")) or "\\" in name or lies_here(name):
         return check_folder(name)
     check_hub(name, any(model.name == name for model in vlm.MODELS))
     return name
@@ -82,7 +94,9 @@ def check_contrastive(name: str) -> str:
     """
     if name == models.CONTRASTIVE:
         return name
-    if name.startswith("local-dir:") or Path(name).exists():
+    if not isinstance(name, str) or not name.strip() or len(name) > 300 or "\0" in name:
+        raise vlm.ModelError(f"{name!r:.60} is no name of a contrastive model; choose one of the list, or type NAME/WEIGHTS as open_clip has them.")
+    if name.startswith(("local-dir:", "/", ".", "~")) or "\\" in name or lies_here(name):
         return check_folder(name.removeprefix("local-dir:"))
     check_hub(name, any(f"{model.name}/{model.pretrained}" == name for model in vlm.LISTED))
     return name

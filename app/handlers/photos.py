@@ -12,6 +12,7 @@ from PIL import Image
 import vlm
 from app.handlers.errors import MAX_PHOTOS
 
+MAX_PIXELS, SMALLER = 160_000_000, 1024  # pixels of the photos of one comparison together; the longest side of those beyond
 EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
 
 
@@ -23,8 +24,8 @@ def open_upload(path: str | None) -> Image.Image:
     """
     if not path:
         raise vlm.ImageError("There is no photo yet; upload one, paste one, or click an example.")
-    inside_examples = Path(path).resolve().is_relative_to(EXAMPLES.resolve())
-    return vlm.open_image(path, root=EXAMPLES if inside_examples else get_upload_folder())
+    inside_examples = isinstance(path, str) and "\0" not in path and Path(path).resolve().is_relative_to(EXAMPLES.resolve())
+    return vlm.open_image(str(path), root=EXAMPLES if inside_examples else get_upload_folder())
 
 
 def digest(image: Image.Image) -> str:
@@ -58,12 +59,17 @@ def readable(paths: Sequence[str]) -> tuple[list[Image.Image], list[str]]:
         vlm.ImageError: there are too many, or none can be opened.
     """
     check_count(paths)
-    images, notes = [], []
+    images, notes, pixels = [], [], 0
     for number, path in enumerate(paths, start=1):
         try:
             images.append(open_upload(path))
         except vlm.ImageError as error:
             notes.append(f"Photo {number} was left out. {error}")
+            continue
+        pixels += images[-1].width * images[-1].height
+        if pixels > MAX_PIXELS:
+            images[-1].thumbnail((SMALLER, SMALLER))
+            notes.append(f"Photo {number} was scaled down to {images[-1].width} x {images[-1].height} pixels first: together the photos have too many.")
     if not images:
         raise vlm.ImageError(notes[0] if notes else "There is no photo to compare; upload one, paste one, or click an example.")
     return images, notes

@@ -2,16 +2,13 @@
 
 import vlm
 from app import payloads
-from app.handlers.errors import shows_errors
+from app.handlers.errors import shows_errors, whole
 
 
 @shows_errors
 def ledger(width: float, height: float) -> dict:
     """What every family spends on a photo of this size, and on smaller and larger ones of the same shape."""
-    for name, value in (("width", width), ("height", height)):
-        if value is None or int(value) != value:
-            raise vlm.ImageError(f"The {name} is {value!r}; give a whole number of pixels.")
-    width, height = int(width), int(height)
+    width, height = whole(width, "The width", vlm.ImageError), whole(height, "The height", vlm.ImageError)
     vlm.ledger(height, width)  # is it a size?
     longest = max(width, height)
     sides = [64 * step for step in range(1, 33)]
