@@ -3,21 +3,21 @@
 import gradio as gr
 
 import vlm
-from app import handlers, models
+from app import bounds, examples, handlers, models
 from app.inputs import Page, Photo
-from app.panels import Panel, feed, plotly_head, shared_css, shared_head
+from app.panels import Panel, feed, plotly_head, shared_css, shared_head, shipped_head
 
 TITLE = "Visual Token Explorer"
 INTRODUCTION = """# Visual Token Explorer
 *What is a visual token?* Give a photo and a question."""
 FOOTER = """The notation is that of Matteo Nulli, *De-mystifying Multimodal Learning: Enabling Vision in Language Models*, 2026.
 Example photos: see `assets/examples/CREDITS.md`."""
-PHOTOS = ("chelsea.jpg", "coffee.jpg", "astronaut.jpg", "china.jpg", "flower.jpg")
 QUESTIONS = ("What is in this image?", "Describe the image.", "What animal is this?", "What colour is it?", "Is there a cat in the image?")
 TEXTS = "a photo of a cat\na cup of coffee\nan astronaut\na temple\na flower"
 VIEWS = ("photo", "patches", "positions", "encoder", "connector", "space", "sequence", "lens", "looked")
 BUSY, IDLE = "() => window.VTE.store.set({ busy: true, awaited: true })", "() => window.VTE.store.set({ busy: false, awaited: false })"
 PRIVATE = {"api_visibility": "private"}
+WAITING, VISITORS = 200, 1_000  # questions in line at once, who comes then is asked to try again; visitors whose choice of a model is remembered
 QUIET = {"show_progress": "hidden"}
 
 
@@ -28,7 +28,7 @@ def theme() -> gr.themes.Base:
 
 def launch_options() -> dict:
     """What `demo.launch` needs beside the page itself."""
-    return {"theme": theme(), "head": shared_head(), "css": CSS, "max_file_size": "20mb", "run_history": False, "show_error": False, "ssr_mode": False}
+    return {"theme": theme(), "head": shared_head() + shipped_head(**examples.told()), "css": CSS, "max_file_size": "20mb", "run_history": False, "show_error": False, "ssr_mode": False, "state_session_capacity": VISITORS, "app_kwargs": bounds.middleware()}
 
 
 CSS = (
@@ -43,7 +43,7 @@ CSS = (
 @media (max-width: 900px) { #views, #answer, #inspector { height: auto; } .introduction { flex: 1 1 260px !important; } }
 #labs > .panel { flex: 1 1 320px; min-width: 0; } #labs > .panel:has(.lab[hidden]) { display: none !important; }
 #examples img { width: 100% !important; height: 100% !important; object-fit: cover; }
-#controls .gallery:not(.container) { display: grid; grid-template-columns: repeat(5, 1fr); gap: 4px; } #controls .gallery .container { width: 100% !important; height: 44px !important; }
+#controls .gallery:not(.container) { display: grid; grid-template-columns: repeat(6, 1fr); gap: 4px; } #controls .gallery .container { width: 100% !important; height: 44px !important; }
 #controls textarea { min-height: 34px !important; }
 #models > button span { overflow-wrap: anywhere; text-align: left; min-width: 0; } #bringing, #bringing-second { padding: 0 10px 6px !important; width: auto !important; }
 #views > .panel { display: none !important; flex: 1 1 300px; min-width: 0; width: auto !important; }
@@ -91,22 +91,24 @@ def plane_controls() -> list[gr.components.Component]:
 
 def build() -> gr.Blocks:
     """The whole page."""
-    with Page(title=TITLE, fill_width=True) as demo:
+    with Page(title=TITLE, fill_width=True, delete_cache=(bounds.EVERY, bounds.KEPT)) as demo:
         choice = gr.State(models.START)
         with gr.Row():
             gr.Markdown(INTRODUCTION, elem_classes="introduction")
             status = Panel("status")
-        record, plane, answer, words = feed("record", server_functions=[handlers.layer, handlers.rows, handlers.word, handlers.lens, handlers.lens_rows, handlers.word_maps, handlers.looked, handlers.relevancy, handlers.ablation]), feed("plane"), feed("answer"), feed("words")
+        first = examples.shown()[:1]  # what a visitor sees on arrival
+        record, plane, answer, words, instant = feed("record", server_functions=[handlers.layer, handlers.rows, handlers.word, handlers.lens, handlers.lens_rows, handlers.word_maps, handlers.looked, handlers.relevancy, handlers.ablation]), feed("plane"), feed("answer"), feed("words"), feed("instant")
         address, link = gr.Textbox(visible=False), feed("link")
         Panel("stage_strip")
         with gr.Row():
             with gr.Column(scale=5, min_width=280, elem_id="controls"):
-                image = Photo(type="filepath", image_mode=None, sources=["upload", "clipboard", "webcam"], label="Photo (X)", height=190, elem_id="photo")
-                gr.Examples([str(handlers.EXAMPLES / name) for name in PHOTOS], image, label="Photos to try", elem_id="examples", api_visibility="private")
-                question = gr.Textbox("What is in this image?", label="Question", max_lines=3, elem_id="question")
+                image = Photo(str(handlers.EXAMPLES / first[0].photo) if first else None, type="filepath", image_mode=None, sources=["upload", "clipboard", "webcam"], label="Photo (X)", height=190, elem_id="photo")
+                tried = gr.Examples([str(handlers.EXAMPLES / photo) for photo, _ in examples.ASKED], image, label="Photos to try", elem_id="examples", api_visibility="private")
+                question = gr.Textbox(examples.ASKED[0][1], label="Question", max_lines=3, elem_id="question")
                 with gr.Row():
                     go = gr.Button("Run", variant="primary", elem_id="run", min_width=80)
                     stop = gr.Button("Stop", elem_id="stop", min_width=80)
+                Panel("instant")
                 with gr.Accordion(handlers.in_use(models.MODEL), open=False, elem_id="models") as in_use:
                     wanted = gr.Dropdown([(f"{models.MODEL} (here)", models.MODEL)], value=models.MODEL, allow_custom_value=True, label="Vision-language model", info="parameters · memory in bfloat16, in 4-bit · licence; or type OWNER/NAME of another on the hub, with @REVISION if it should be a certain one, or a folder", elem_id="language-model")
                     with gr.Row():
@@ -153,7 +155,7 @@ def build() -> gr.Blocks:
             with gr.Column(scale=4, min_width=300):
                 texts = gr.Textbox(TEXTS, label="Texts, one a line", lines=5, max_lines=12, elem_id="texts")
                 more = gr.File(file_count="multiple", file_types=["image"], label="More photos (optional)", height=120, elem_id="more")
-                examples = gr.Button("Add the example photos", size="sm", elem_id="more-examples")
+                add = gr.Button("Add the example photos", size="sm", elem_id="more-examples")
                 with gr.Accordion("Zero-shot classifier", open=False):
                     template = gr.Textbox("", label="Template: makes each line a label", placeholder="a photo of a {}", max_lines=1, elem_id="template")
                     ensemble = gr.Checkbox(False, label="prompt ensemble: the mean over several sentences", elem_id="ensemble")
@@ -183,6 +185,7 @@ def build() -> gr.Blocks:
         demo.load(handlers.status, None, status, concurrency_limit=None, **PRIVATE, **QUIET)
         asked = [go.click, question.submit]
         demo.load(handlers.offered, None, wanted, **PRIVATE, **QUIET)
+        tried.dataset.click(handlers.at_once, [tried.dataset, choice], [question, instant], queue=False, **PRIVATE, **QUIET)
         load.click(handlers.choose, [wanted, four_bit], [bringing, choice, in_use], concurrency_id="loading", **PRIVATE, **QUIET)
         gr.on(asked, None, js=BUSY, **PRIVATE)
         running = gr.on(asked, handlers.run, [image, also, question, choice, *layout, *settings], [record, plane, answer, words], concurrency_id="model", **PRIVATE, **QUIET)
@@ -195,7 +198,7 @@ def build() -> gr.Blocks:
         stop.click(None, js=IDLE, cancels=[running], **PRIVATE)
         for control in layout:
             (control.submit if isinstance(control, gr.Number) else control.input)(handlers.reproject, [image, also, question, choice, *layout], plane, **PRIVATE, **QUIET)
-        examples.click(handlers.example_photos, None, more, **PRIVATE, **QUIET)
+        add.click(handlers.example_photos, None, more, **PRIVATE, **QUIET)
         trying = trial.experiment(handlers.experiment, None, trial, concurrency_id="model", **PRIVATE, **QUIET)
         stop.click(None, cancels=[trying], **PRIVATE)
         match.click(handlers.compare, compared, [similarity, second], **PRIVATE)
@@ -208,7 +211,7 @@ def build() -> gr.Blocks:
         check.click(handlers.comparisons, [image, question, choice], differences, concurrency_id="model", **PRIVATE, **QUIET)
         demo.load(handlers.restore, address, [image, question, *settings, *layout, wanted, choice, link], js="() => [window.location.hash]", **PRIVATE, **QUIET)
         endpoints(image, question, settings, more, texts)
-    return demo
+    return demo.queue(max_size=WAITING)
 
 
 def endpoints(image, question, settings, more, texts) -> None:

@@ -16,6 +16,11 @@ def packed(array: np.ndarray) -> dict:
     return {"type": TYPES[array.dtype], "shape": list(array.shape), "data": base64.b64encode(array.tobytes()).decode()}
 
 
+def unpacked(value: dict) -> np.ndarray:
+    """The array again."""
+    return np.frombuffer(base64.b64decode(value["data"]), "<" + value["type"]).reshape(value["shape"])
+
+
 def data_url(image: Image.Image, side: int, quality: int = 85) -> str:
     """A picture of at most `side` pixels for an <img>: a JPEG, or a WebP where parts of it are clear."""
     image, kind = image.copy(), "webp" if image.mode == "RGBA" else "jpeg"

@@ -8,7 +8,7 @@ from app.handlers.facts import comparisons, findings
 from app.handlers.lab import cell, compare
 from app.handlers.links import restore
 from app.handlers.loading import choose, in_use, offered, status
-from app.handlers.photos import EXAMPLES, example_photos, open_upload, photo_size
+from app.handlers.photos import EXAMPLES, at_once, example_photos, open_upload, photo_size
 from app.handlers.take_home import offline, tensors
 from app.handlers.token_ledger import ledger
 from app.handlers.views import layer, lens, lens_rows, rows, word, word_maps

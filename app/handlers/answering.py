@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import gradio as gr
 
 import vlm
-from app import gpu, models, payloads
+from app import examples, gpu, models, payloads
 from app.handlers.errors import MAX_QUESTION, MAX_TOGETHER, shows_errors, text, whole
 from app.handlers.photos import digest, example_digests, open_upload
 
@@ -115,15 +115,15 @@ def run(path: str | None, also: Sequence[str] | None, question: str, choice: mod
     # UMAP and t-SNE take seconds: a run begins with PCA
     first = plane if plane.method == "pca" else Plane(dimensions=plane.dimensions)
     record = payloads.record(key, trace) | {"language_layers": model.language_layers, "model": model.name, "asked": asked(trace, choice, operator)}
-    yield record, project(key, trace, first), payloads.answer((), False, longest), gr.skip()
+    yield record, project(key, trace, first), payloads.answer((), False, longest) | {"run": key}, gr.skip()
     steps: list[vlm.Step] = []
     for step in gpu.answer(model, choice, trace, operator, lambda: prefills.get(key, lambda: model.prefill(trace))):
         steps.append(step)
-        yield gr.skip(), gr.skip(), payloads.answer(steps, False, longest), gr.skip()
+        yield gr.skip(), gr.skip(), payloads.answer(steps, False, longest) | {"run": key}, gr.skip()
     answered = f"{key}-{hashlib.blake2b(repr(operator).encode(), digest_size=8).hexdigest()}"
     trace = answers.get(answered, lambda: trace.with_steps(steps))
     operators.get(answered, lambda: operator)
-    yield gr.skip(), gr.skip(), payloads.answer(steps, True, longest, trace, answered), gr.skip()
+    yield gr.skip(), gr.skip(), payloads.answer(steps, True, longest, trace, answered) | {"run": key}, gr.skip()
     models.answered.set()
     nearest = model.embedding_lens(trace.visual_tokens.embeddings, payloads.WORDS)
     yield gr.skip(), gr.skip() if plane is first else project(key, trace, plane), gr.skip(), payloads.words(key, trace, nearest)
@@ -138,15 +138,44 @@ def reproject(path: str | None, also: Sequence[str] | None, question: str, choic
 
 
 def remembered(run: str) -> vlm.Trace:
-    """The trace of an earlier run.
+    """The trace of an earlier run; that of an instant example is computed anew, as soon as the model is there.
 
     Raises:
         vlm.VLMError: it is no longer kept.
     """
-    trace = traces.known(str(run))
+    instant = examples.known(str(run))
+    trace = traces.get(run, lambda: computed(instant)) if instant else traces.known(str(run))
     if trace is None:
         raise vlm.VLMError("This run is no longer kept on the server; press Run again to look further into it.")
     return trace
+
+
+def remembered_answer(answered: str, gone: str = "This answer is no longer kept on the server; press Run again.") -> tuple[vlm.Trace, vlm.Decoding]:
+    """The trace of an earlier answer, and how it was decoded; those of an instant example are computed anew, as soon as the model is there.
+
+    Raises:
+        vlm.VLMError: it is no longer kept; `gone` is what the visitor then reads.
+    """
+    instant, key = examples.known(str(answered)), str(answered)
+    if instant:
+        operator = operators.get(key, lambda: decoding(*examples.SETTINGS))
+        trace = answers.get(key, lambda: spoken(instant, operator))
+    else:
+        operator, trace = operators.known(key), answers.known(key)
+    if trace is None or operator is None:
+        raise vlm.VLMError(gone)
+    return trace, operator
+
+
+def computed(instant: examples.Instant) -> vlm.Trace:
+    """The trace of an instant example: photo and question once more through the model."""
+    return encode(str(EXAMPLES / instant.photo), instant.question)[1]
+
+
+def spoken(instant: examples.Instant, operator: vlm.Decoding) -> vlm.Trace:
+    """The same with its answer."""
+    trace = remembered(instant.run)
+    return trace.with_steps(gpu.answer(models.language_model(models.START), models.START, trace, operator))
 
 
 def model_of(key: str):
@@ -155,4 +184,6 @@ def model_of(key: str):
     Raises:
         vlm.VLMError: it is no longer in memory.
     """
+    if examples.known(str(key)):
+        return models.language_model(models.START)  # whose run came before it
     return models.made_by(str(key).partition("-")[0].partition(".")[2])

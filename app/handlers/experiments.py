@@ -7,7 +7,7 @@ import gradio as gr
 
 import vlm
 from app import payloads
-from app.handlers.answering import answers, model_of, remembered
+from app.handlers.answering import model_of, remembered, remembered_answer
 from app.handlers.errors import MAX_TEXT, said, shows_errors, whole_number
 
 
@@ -81,12 +81,11 @@ def chosen_word(asked: dict, model, trace: vlm.Trace, changed: vlm.Trace | None,
 def experiment(event: gr.EventData) -> Iterator[dict]:
     """Change an answered run as the panel asked, and answer again: the old answer's words with what became of them, and the new answer as it comes."""
     asked = said(event)
-    trace, kind = answers.known(str(asked.get("answer"))), str(asked.get("kind"))
-    if trace is None:
-        raise vlm.VLMError("There is no answer to compare with; press Run first, and wait for its end.")
+    trace, _ = remembered_answer(asked.get("answer"), "There is no answer to compare with; press Run first, and wait for its end.")
+    kind = str(asked.get("kind"))
     model = model_of(asked["answer"])
     if kind == "sweep":
-        yield from sweep(model, trace, whole_number(asked.get("step"), "word", len(trace.steps)))
+        yield from sweep(model, trace, whole_number(asked.get("step"), "word", len(trace.steps)), str(asked["answer"]))
         return
     if kind not in CHANGES and kind not in CUTS:
         raise vlm.VLMError(f"There is no experiment {kind!r:.40}; choose one of {', '.join([*CHANGES, *CUTS])}, sweep.")
@@ -98,14 +97,14 @@ def experiment(event: gr.EventData) -> Iterator[dict]:
     steps: list[vlm.Step] = []
     for step in again:
         steps.append(step)
-        yield payloads.experiment(trace, after, steps, False) | {"word": word}
-    yield payloads.experiment(trace, after, steps, True) | {"word": word}
+        yield payloads.experiment(trace, after, steps, False) | {"word": word, "of": asked["answer"]}
+    yield payloads.experiment(trace, after, steps, True) | {"word": word, "of": asked["answer"]}
 
 
-def sweep(model, trace: vlm.Trace, step: int) -> Iterator[dict]:
+def sweep(model, trace: vlm.Trace, step: int, answered: str) -> Iterator[dict]:
     """What becomes of a word when one way after another is cut, window by window of layers."""
     uncut = model.sweep(trace, step, paths=())
-    told = {"word": trace.steps[step].token_string, "probability": math.exp(uncut.log_probability), "windows": [list(window) for window in uncut.windows]}
+    told = {"of": answered, "word": trace.steps[step].token_string, "probability": math.exp(uncut.log_probability), "windows": [list(window) for window in uncut.windows]}
     rows: list = []
     for path in model.paths:
         yield {"sweep": told | {"rows": list(rows), "finished": False}}

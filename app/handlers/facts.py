@@ -12,7 +12,7 @@ from app.handlers.errors import MAX_TEXT, said, shows_errors, whole_number
 from app.handlers.photos import EXAMPLES
 
 # for what is about several photos: the examples, and what they show
-SENTENCES = {"chelsea.jpg": "a photo of a cat", "coffee.jpg": "a cup of coffee", "astronaut.jpg": "an astronaut", "china.jpg": "a temple", "flower.jpg": "a flower"}
+SENTENCES = {"chelsea.jpg": "a photo of a cat", "coffee.jpg": "a cup of coffee", "astronaut.jpg": "an astronaut", "china.jpg": "a temple", "flower.jpg": "a flower", "rocket.jpg": "a rocket at its start"}
 MOST_WORDS = 10
 
 

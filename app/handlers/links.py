@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 import gradio as gr
 
 import vlm
-from app import models
+from app import examples, models
 from app.handlers.answering import PLANE, SETTINGS, Plane, decoding
 from app.handlers.errors import MAX_QUESTION
 from app.handlers.permissions import check_model
@@ -35,6 +35,9 @@ def restored(link: str) -> tuple | None:
         choice = models.Choice(check_model(said.get("model", models.MODEL)))
     except (KeyError, ValueError, OverflowError, vlm.VLMError):
         return None
+    same = (choice, tuple(settings), tuple(plane)) == (models.START, examples.SETTINGS, examples.LAYOUT)
+    if same and (said["example"], said["question"]) in [(each.photo, each.question) for each in examples.shown()]:
+        then["instant"] = {"photo": said["example"]}  # it was computed beforehand
     return paths[said["example"]], said["question"], settings, plane, choice, then
 
 

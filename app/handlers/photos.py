@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 import vlm
+from app import examples, models
 from app.handlers.errors import MAX_PHOTOS
 
 MAX_PIXELS, SMALLER = 160_000_000, 1024  # pixels of the photos of one comparison together; the longest side of those beyond
@@ -73,6 +75,14 @@ def readable(paths: Sequence[str]) -> tuple[list[Image.Image], list[str]]:
     if not images:
         raise vlm.ImageError(notes[0] if notes else "There is no photo to compare; upload one, paste one, or click an example.")
     return images, notes
+
+
+def at_once(example: tuple, choice: models.Choice) -> tuple:
+    """An example photo was clicked: its question and the run that is shown at once, if the model in use made one beforehand."""
+    photo, question = examples.ASKED[example[0]]
+    if choice != models.START or photo not in [each.photo for each in examples.shown()]:
+        return gr.skip(), gr.skip()
+    return question, {"photo": photo, "asked": time.time_ns()}  # a second click is news too
 
 
 def photo_size(path: str | None) -> tuple[int, int]:

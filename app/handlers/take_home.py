@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import vlm
-from app.handlers.answering import answers, model_of, operators
+from app.handlers.answering import model_of, remembered_answer
 from app.handlers.errors import asked_by_script
 from app.offline import MARK, offline_page
 
@@ -17,9 +17,7 @@ MAX_BYTES = 100 * 2**20  # that are handed to a browser at once
 @asked_by_script
 def tensors(answered: str) -> dict:
     """A run as a zip in base64: run.json, run.safetensors and the photos."""
-    trace, operator = answers.known(str(answered)), operators.known(str(answered))
-    if trace is None or operator is None:
-        raise vlm.VLMError("This answer is no longer kept on the server; press Run again.")
+    trace, operator = remembered_answer(answered)
     with tempfile.TemporaryDirectory() as folder, io.BytesIO() as buffer:
         vlm.save_run(trace, folder, model_of(answered), operator)
         files = sorted(Path(folder).iterdir())

@@ -2,7 +2,7 @@
 
 import vlm
 from app import models, payloads
-from app.handlers.answering import answers, model_of, remembered
+from app.handlers.answering import model_of, remembered, remembered_answer
 from app.handlers.errors import MAX_TEXT, asked_by_script, whole_number
 
 BLOCK = 16  # visual tokens whose lens is read at a time: about what a screen shows
@@ -92,7 +92,5 @@ def word_maps(run: str, word: str) -> dict:
 @asked_by_script
 def word(answered: str, number: int) -> dict:
     """What one word of an answer looked at."""
-    trace = answers.known(str(answered))
-    if trace is None:
-        raise vlm.VLMError("This answer is no longer kept on the server; press Run again.")
+    trace, _ = remembered_answer(answered)
     return payloads.word(trace, whole_number(number, "word", len(trace.steps)))

@@ -2,7 +2,7 @@
 
 import vlm
 from app import models, payloads
-from app.handlers.answering import answers, model_of
+from app.handlers.answering import model_of, remembered_answer
 from app.handlers.errors import asked_by_script, whole_number
 from app.handlers.views import hidden_states, positions
 
@@ -17,9 +17,7 @@ def answered(key: str, step: int):
     Raises:
         vlm.VLMError: it is no longer kept, or there is no such word.
     """
-    trace = answers.known(str(key))
-    if trace is None:
-        raise vlm.VLMError("This answer is no longer kept on the server; press Run again.")
+    trace, _ = remembered_answer(key)
     positions(trace)  # is there a place in the sequence to look at?
     return trace, whole_number(step, "word", len(trace.steps)), model_of(key)
 

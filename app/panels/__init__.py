@@ -5,6 +5,7 @@ visitor says is ever parsed as a template or as HTML. Panels know nothing of eac
 the page (`store.js`), which the feeds fill with what Python computed.
 """
 
+import json
 from pathlib import Path
 
 import gradio as gr
@@ -47,7 +48,14 @@ def plotly_head() -> str:
 
 def shared_head() -> str:
     """What every panel's script needs, in the page before any of them runs."""
-    return "".join(f"<script>{(HERE / name).read_text()}</script>" for name in (*SHARED, "permalink.js"))
+    return "".join(f"<script>{(HERE / name).read_text()}</script>" for name in (*SHARED, "waiting.js", "permalink.js"))
+
+
+def shipped_head(**told) -> str:
+    """The runs that come with the page (see `shipped.js`), on their way before any panel is there."""
+    gr.set_static_paths([told["folder"].partition("file=")[2]])
+    data = json.dumps(told).replace("<", "\\u003c")  # inside a script element only "<" can end it
+    return f'<script type="application/json" id="shipped">{data}</script><script>{(HERE / "shipped.js").read_text()}</script>'
 
 
 def shared_css() -> str:

@@ -1,6 +1,7 @@
 // The link to what is seen: written into the address as the visitor works, read when the page opens. Only example photos can be in one.
 Object.assign(window.VTE, (() => {
   const { store } = window.VTE, MOST = 200, WAIT = 400;  // tokens that are selected; milliseconds: browsers count how often an address changes
+  const came = location.hash;  // what the visitor came with; soon it is what is seen
   let pending = null, waiting = 0;
 
   function address() {
@@ -28,8 +29,8 @@ Object.assign(window.VTE, (() => {
   store.subscribe(['link'], ({ link }) => {
     if (!link) return;
     pending = link;
-    requestAnimationFrame(() => document.querySelector('#run').click());
+    if (link.instant) store.set({ instant: link.instant }); else requestAnimationFrame(() => document.querySelector('#run').click());
   });
   addEventListener('hashchange', () => location.reload());
-  return { link: { address } };
+  return { link: { address, came } };
 })());

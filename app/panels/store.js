@@ -14,11 +14,13 @@
 //   colours   PCA-RGB of this layer (see `payloads.layer`), or null while they are on their way
 //   overlay   {values or rgb, low, high, label} drawn over the photo, or null
 //   history   earlier runs, the newest first              link      what the address asks for (see `handlers.restore`)
+//   model     {state, message}: how far the vision-language model is      instant   the example that is to be shown at once (see `shipped.js`)
 window.VTE = window.VTE || {};
 window.VTE.store = (() => {
   const state = {
     record: null, plane: null, words: null, answer: null, busy: false, awaited: false, selected: [], hovered: -1, patch: -1, under: -1, text: -1, step: -1,
     layer: 0, open: ['space'], rows: null, colours: null, word: null, overlay: null, history: [],
+    model: { state: 'loading', message: '' }, instant: null,
   };
   const views = [];
   let changed = new Set(), waiting = false, server = null;
@@ -31,7 +33,8 @@ window.VTE.store = (() => {
   function draw() {
     const now = changed;
     waiting = false; changed = new Set();
-    if (['selected', 'patch', 'layer', 'record', 'open', 'step', 'answer', 'sought'].some(name => now.has(name))) ask();
+    if (['selected', 'patch', 'layer', 'record', 'open', 'step', 'answer', 'sought', 'model'].some(name => now.has(name))) ask();
+    if (now.has('model') && state.model.state === 'ready') queue.splice(0).forEach(go => go());
     for (const view of views) if (view.names.some(name => now.has(name))) view.draw(state, now);
     if (now.has('selected')) document.documentElement.dataset.selected = state.selected.join(',');
     if (now.has('open')) document.documentElement.dataset.open = state.open.join(' ');
@@ -62,7 +65,7 @@ window.VTE.store = (() => {
     if (inbox.length === 1) queueMicrotask(() => { const come = inbox; inbox = []; come.sort(([one], [other]) => ORDER.indexOf(one) - ORDER.indexOf(other)).forEach(([name, value]) => take(name, value)); });
   }
   function take(name, value) {
-    if (name === 'words' && state.record && value.run !== state.record.run) return;  // of a run that another one has followed
+    if ((name === 'words' || name === 'answer') && state.record && value.run !== state.record.run) return;  // of a run that another one has followed
     if (name === 'record') {
       const layers = value.layers.norms.shape[0] - 1, kept = state.record && state.record.layers.norms.shape[0] - 1 === layers;
       const same = state.record && alike(state.record, value);
@@ -98,8 +101,10 @@ window.VTE.store = (() => {
   }
   function fetch_(name, asked, call) {
     latest[name] = asked ? [call, ...asked].join(' ') : null;
+    const key = latest[name], here = asked && said(key);
+    if (here) { set({ [name]: here }); return; }
     if (!asked || !server) { set({ [name]: null }); return; }
-    const key = latest[name];
+    if (late(asked[0])) { set({ [name]: { error: late(asked[0]), about: asked.slice(1) } }); return; }
     if (known.has(key)) { set({ [name]: known.get(key) }); return; }
     if (pending.has(key)) return;
     pending.add(key);
@@ -111,11 +116,28 @@ window.VTE.store = (() => {
     });
   }
   const latest = {};
-  // For a view that asks for itself, part by part.
-  const call = (name, asked) => server[name](asked).then(unpack);
+  // For a view that asks for itself, part by part. Of an instant example it is asked as soon as the model is there.
+  const call = (name, asked) => {
+    const here = said([name, ...asked].join(' '));
+    if (here) return Promise.resolve(here);
+    return (late(asked[0]) ? new Promise(go => queue.push(go)) : Promise.resolve()).then(() => server[name](asked)).then(unpack);
+  };
+  // What came with a run that was computed beforehand: replies to what would be asked of the server, as [name, arguments, reply].
+  const shipped = new Map(), instants = new Set(), queue = [];
+  function ship(keys, replies) {
+    keys.forEach(key => instants.add(key));
+    for (const [name, asked, reply] of replies) shipped.set([name, ...asked].join(' '), { reply, about: asked.slice(1) });
+  }
+  function said(key) {
+    const kept = shipped.get(key);
+    if (kept && !kept.value) kept.value = { ...unpack(kept.reply), about: kept.about };
+    return kept && kept.value;
+  }
+  // Why the server is not asked yet about a run that came before its model; '' where it can be asked.
+  const late = key => (!instants.has(key) || state.model.state === 'ready' ? '' : state.model.state === 'failed' ? state.model.message : 'This needs the model, which is still loading; it comes as soon as that is there.');
   document.documentElement.dataset.open = state.open.join(' ');
-  const connect = functions => { server = functions; };
+  const connect = functions => { server = functions; ask(); };
   const focus = () => (state.selected.length ? state.selected[state.selected.length - 1] : -1);
   const shown = () => (state.hovered >= 0 || state.under >= 0 ? state.hovered : focus());  // what an inspector tells about
-  return { state, set, subscribe, receive, recall, connect, call, unpack, focus, shown };
+  return { state, set, subscribe, receive, recall, connect, call, ship, late, unpack, focus, shown };
 })();

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gradio_client import Client
 
-from app import models
+from app import examples, models
 from app.page import build, launch_options
 from tests.tiny import photo
 
@@ -38,6 +38,7 @@ def tiny_page(tiny_model, tiny_contrast):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"language": tiny_model, "contrastive": tiny_contrast, "umap": True}.items():
             patch.setattr(models, name, models.Background(name, lambda progress, value=value: value))
+        patch.setattr(examples, "weights", lambda: "tiny")  # not those that made the examples
         models.start()
         yield models
 

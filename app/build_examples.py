@@ -1,0 +1,76 @@
+"""`python -m app.build_examples`: compute the instant examples anew with the embedded model, two minutes on two cores. After every change of its parts, or of what
+the page is told of a run (raise `FORMAT` in `app/examples.py`), their files have to be made again."""
+
+import datetime
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+
+from app import examples, handlers, models
+from app.handlers.views import BLOCK
+from app.wire import packed, unpacked
+
+TO_EIGHT_BITS = ("word", "looked", "lens_rows")  # many numbers of which nobody reads more than two digits
+MOST_WORDS = 12  # whose maps at every layer are kept: a file stays below 600 kB
+ROUNDING = 2.0**-8  # of a number's own size: the largest error of eight significant bits
+
+
+def shortened(value):
+    """The same with every float32 rounded to eight significant bits; the rest of it, zeros, takes no room in a gzipped file."""
+    if isinstance(value, list):
+        return [shortened(part) for part in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("type") != "f4":
+        return {name: shortened(part) for name, part in value.items()}
+    bits = unpacked(value).view(np.uint32)
+    return packed(((bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)).view(np.float32))
+
+
+def told(path: str, question: str) -> dict:
+    """All that the page is told of a run, asked of the page's own handlers: the four slices of the store, and replies to what it would ask next.
+
+    Replies are [name, arguments, reply]. The mean of all words' attention is the same for each of them: it is kept once.
+    """
+    updates = list(handlers.run(path, None, question, models.START, *examples.LAYOUT, *examples.SETTINGS))
+    record, plane = updates[0][:2]
+    answer, words = updates[-2][2], updates[-1][3]
+    run, answered = record["run"], answer["key"]
+    replies = [["layer", [run, number]] for number in range(record["layers"]["norms"]["shape"][0])]
+    for step in range(min(len(answer["steps"]), MOST_WORDS)):
+        replies += [["word", [answered, step]], ["looked", [answered, step, 0]]]
+    replies += [["lens_rows", [run, first]] for first in range(0, record["boxes"]["shape"][0], BLOCK)]
+    replies = [[name, asked, getattr(handlers, name)(list(asked))] for name, asked in replies]
+    replies = [[name, asked, shortened(reply) if name in TO_EIGHT_BITS else reply] for name, asked, reply in replies]
+    means = [reply.pop("mean") for name, _, reply in replies if name == "word" and "mean" in reply]
+    return {"record": record, "plane": plane, "answer": answer, "words": words, "replies": replies, "mean": means[0] if means else None}
+
+
+def build(asked=examples.ASKED, report=print) -> None:
+    """Compute every example and write it beside its photo, the index last.
+
+    Args:
+        asked: photo and question of each.
+        report: called with a line for each file.
+    """
+    model, runs = models.language_model(models.START), []
+    made = {
+        "format": examples.FORMAT,
+        "weights": examples.weights(),
+        "made": datetime.date.today().isoformat(),
+        "versions": model.versions(),
+    }
+    for number, (photo, question) in enumerate(asked):
+        kept = told(str(handlers.EXAMPLES / photo), question)
+        file = f"{Path(photo).stem}.run.gz"
+        text = json.dumps({"made": made, **kept}, ensure_ascii=False, separators=(",", ":"))
+        (examples.FOLDER / file).write_bytes(gzip.compress(text.encode(), 9, mtime=0))
+        runs.append({"photo": photo, "question": question, "file": file, "run": kept["record"]["run"], "answer": kept["answer"]["key"]})
+        report(f"{number + 1} of {len(asked)}  {file}  {(examples.FOLDER / file).stat().st_size / 1000:.0f} kB  {question}  {kept['answer']['answer']}")
+    (examples.FOLDER / examples.INDEX).write_text(json.dumps({**made, "runs": runs}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    build()

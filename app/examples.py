@@ -1,0 +1,81 @@
+"""Instant examples: photos with questions whose runs were computed beforehand and lie in `assets/examples`, so that the page is alive before any model is.
+
+What is kept of a run is what the page was told about it, word for word: the builder (`python -m app.build_examples`) asks the page's own handlers. An
+index says which weights and library versions made the runs; runs of other weights than those in use are not shown. Whatever the page asks Python about
+such a run beyond what is kept, the model computes anew: see `handlers.answering`.
+"""
+
+import functools
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from app import models
+
+FOLDER = Path(__file__).parents[1] / "assets" / "examples"  # where they lie, beside the photos
+PARTS = Path(__file__).parents[1] / "assets" / "embedded" / "vlm.safetensors"
+INDEX = "instant.json"
+LAYOUT, SETTINGS = ("pca", 2, 0, 15, "cosine"), (0, 0, 1, 1, 0, 32)  # what the page's controls begin with
+FORMAT = 1  # raise it when the page is told of a run in another way: then the runs have to be made anew
+
+# Photo and question, in the order of the page; the first is what a visitor sees on arrival.
+ASKED = (
+    ("chelsea.jpg", "What is in this image?"),
+    ("coffee.jpg", "What is this?"),
+    ("astronaut.jpg", "Describe the image."),
+    ("china.jpg", "What is in this image?"),
+    ("flower.jpg", "What colour is it?"),
+    ("rocket.jpg", "Is there a rocket in the image?"),
+)
+
+
+@dataclass(frozen=True)
+class Instant:
+    """A run that was computed beforehand.
+
+    Attributes:
+        photo, question: what was asked, greedily and with the settings that the page begins with.
+        file: the gzipped JSON beside the photo that holds what the page was told.
+        run, answer: the keys under which the page asks about it.
+    """
+
+    photo: str
+    question: str
+    file: str
+    run: str
+    answer: str
+
+
+def weights() -> str | None:
+    """The SHA-256 of the parts of the model that the page starts with; None if that is not the embedded one."""
+    return sha256_of(PARTS) if models.MODEL == "embedded" else None
+
+
+@functools.cache
+def sha256_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def index() -> dict:
+    """What was kept, and of which weights; empty where nothing was, or in a format of another version."""
+    path = FOLDER / INDEX
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return kept if kept.get("format") == FORMAT else {}
+
+
+def shown() -> tuple[Instant, ...]:
+    """The runs that belong to the model in use."""
+    kept = index()
+    return tuple(Instant(**run) for run in kept["runs"]) if kept and kept["weights"] == weights() else ()
+
+
+def told() -> dict:
+    """What the page is told of them: where they lie, when and by what they were made, and what there is."""
+    kept = index()
+    return {"folder": f"gradio_api/file={FOLDER.as_posix()}/", "made": kept.get("made"), "versions": kept.get("versions"), "runs": [asdict(run) for run in shown()]}
+
+
+def known(key: str) -> Instant | None:
+    """The run with this key, or the one whose answer has it."""
+    return next((each for each in shown() if key in (each.run, each.answer)), None)
