@@ -208,8 +208,8 @@ def build() -> gr.Blocks:
         stop.click(None, cancels=[fetching, pairing], **PRIVATE)
         testing = tested.findings(handlers.findings, None, tested, concurrency_id="model", **PRIVATE, **QUIET)
         stop.click(None, cancels=[testing], **PRIVATE)
-        check.click(handlers.comparisons, [image, question, choice], differences, concurrency_id="model", **PRIVATE, **QUIET)
-        demo.load(handlers.restore, address, [image, question, *settings, *layout, wanted, choice, link], js="() => [window.location.hash]", **PRIVATE, **QUIET)
+        check.click(handlers.comparisons, [image, also, question, choice], differences, concurrency_id="model", **PRIVATE, **QUIET)
+        demo.load(handlers.restore, address, [image, question, *settings, *layout, wanted, choice, link], js="() => [window.VTE.link.came]", **PRIVATE, **QUIET)
         endpoints(image, question, settings, more, texts)
     return demo.queue(max_size=WAITING)
 

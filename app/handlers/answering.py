@@ -9,14 +9,14 @@ import gradio as gr
 import vlm
 from app import examples, gpu, models, payloads
 from app.handlers.errors import MAX_QUESTION, MAX_TOGETHER, shows_errors, text, whole
-from app.handlers.photos import digest, example_digests, open_upload
+from app.handlers.photos import EXAMPLES, digest, example_digests, open_upload
 
-sights: models.Recent[vlm.Sight] = models.Recent(8)
-traces: models.Recent[vlm.Trace] = models.Recent(12)
-prefills: models.Recent = models.Recent(4, heavy=True)
-answers: models.Recent[vlm.Trace] = models.Recent(12)
-operators: models.Recent[vlm.Decoding] = models.Recent(12)  # of these answers
-projections: models.Recent[vlm.Projection] = models.Recent(32)
+sights: models.Recent[vlm.Sight] = models.Recent()
+traces: models.Recent[vlm.Trace] = models.Recent()
+prefills: models.Recent = models.Recent(heavy=True)
+answers: models.Recent[vlm.Trace] = models.Recent()
+operators: models.Recent[vlm.Decoding] = models.Recent()  # of these answers
+projections: models.Recent[vlm.Projection] = models.Recent()
 SETTINGS = ("temperature", "top_k", "top_p", "repetition_penalty", "seed", "max_new_tokens")  # in the order of the controls
 PLANE = ("method", "dimensions", "projection_seed", "neighbours", "metric")
 

@@ -1,7 +1,7 @@
 """Published findings, tested on the visitor's photo; and the page compared with the model itself."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import gradio as gr
 
@@ -49,9 +49,9 @@ def named(text) -> list[str]:
 
 
 @shows_errors
-def comparisons(path: str | None, question: str, choice: models.Choice) -> Iterator[dict]:
+def comparisons(path: str | None, also: Sequence[str] | None, question: str, choice: models.Choice) -> Iterator[dict]:
     """What the page shows against what the model computes by itself, one comparison after the other."""
-    _, trace = encode(path, question, choice)
+    _, trace = encode(path, question, choice, also)
     model, found = models.language_model(choice), []
     for comparison in model.comparisons(trace):
         found.append(comparison)

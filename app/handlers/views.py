@@ -6,9 +6,9 @@ from app.handlers.answering import model_of, remembered, remembered_answer
 from app.handlers.errors import MAX_TEXT, asked_by_script, whole_number
 
 BLOCK = 16  # visual tokens whose lens is read at a time: about what a screen shows
-hidden_by_run: models.Recent = models.Recent(3, heavy=True)
-tables: models.Recent = models.Recent(512)
-attentions: models.Recent = models.Recent(4, heavy=True)
+hidden_by_run: models.Recent = models.Recent(heavy=True)
+tables: models.Recent = models.Recent()
+attentions: models.Recent = models.Recent(heavy=True)
 
 
 @asked_by_script

@@ -6,9 +6,9 @@ from app.handlers.answering import model_of, remembered_answer
 from app.handlers.errors import asked_by_script, whole_number
 from app.handlers.views import hidden_states, positions
 
-attentions: models.Recent = models.Recent(2, heavy=True)
-sinks_by_run: models.Recent = models.Recent(8)
-relevancies: models.Recent = models.Recent(64)
+attentions: models.Recent = models.Recent(heavy=True)
+sinks_by_run: models.Recent = models.Recent()
+relevancies: models.Recent = models.Recent()
 
 
 def answered(key: str, step: int):
