@@ -70,11 +70,14 @@ function token(text, share, colour, title) {
   node.append(make('span', '', visible(text)), make('span', 'p', share));
   return node;
 }
+// What was found about another answer waits until that one is back.
+let found = { results: null, swept: null };
+function mine({ answer }) { for (const name of ['results', 'swept']) find('.' + name).hidden = !(found[name] && answer && answer.key === found[name]); }
 function draw() {
   const value = props.value;
   if (value && value.sweep) drawSweep(value.sweep);
   if (!value || !value.before) return;  // a sweep leaves the answers where they are
-  find('.results').hidden = false;
+  found.results = value.of; mine(store.state);
   find('.first').textContent = value.answer; find('.second').textContent = value.again;
   find('.old').replaceChildren(...value.before.map(([text, before, after]) => token(text, percent(before) + ' → ' + percent(after), signed(Math.max(-1, Math.min(1, Math.log(Math.max(before, 1e-6) / Math.max(after, 1e-6)) / 3))), 'orange: less probable now')));
   find('.new').replaceChildren(...value.steps.map(step => token(step.string, percent(step.probability), cividis(step.probability))));
@@ -83,9 +86,9 @@ function draw() {
   element.dataset.finished = String(value.finished);
 }
 // Rows are ways, columns windows of layers; orange is where the word needed the way.
-function drawSweep({ word, probability, windows, rows, finished }) {
+function drawSweep({ of, word, probability, windows, rows, finished }) {
   const bound = Math.max(0.01, ...rows.flatMap(([, changes]) => changes.map(Math.abs))), span = ([first, last]) => (first === last ? String(first) : first + '–' + last), layer = window => (window[0] === window[1] ? 'layer ' : 'layers ') + span(window);
-  find('.swept').hidden = false;
+  found.swept = of; mine(store.state);
   find('.swept-told').textContent = 'How much less probable “' + visible(word) + '” (' + percent(probability) + ' with nothing cut) becomes when one way (rows) is cut in one window of layers (columns).' + (finished ? '' : ' Cutting …');
   const head = make('tr'), corner = make('th', '', 'layers');
   corner.scope = 'col';
@@ -109,6 +112,7 @@ function drawSweep({ word, probability, windows, rows, finished }) {
   element.dataset.swept = String(finished);
 }
 store.subscribe(['selected', 'record', 'answer', 'history', 'step'], describe);
+store.subscribe(['answer'], mine);
 choose(kinds[0]);
 watch('value', draw);
 draw();

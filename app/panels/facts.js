@@ -24,7 +24,7 @@ function row(finding) {
 }
 function draw() {
   const value = props.value;
-  find('.results').hidden = !value || !value.rows;
+  find('.results').hidden = !value || !value.rows || !store.state.record || value.run !== store.state.record.run;  // of another run: until that is back
   if (find('.results').hidden) return;
   const count = verdict => value.rows.filter(each => each.verdict === verdict).length, list = find('.list'), names = Object.keys(SIGNS);
   if (list.dataset.run !== value.run || list.children.length > value.rows.length) { list.replaceChildren(); list.dataset.run = value.run; }
@@ -34,5 +34,6 @@ function draw() {
   element.dataset.finished = String(done);
 }
 store.subscribe(['selected', 'record'], describe);
+store.subscribe(['record'], draw);
 watch('value', draw);
 draw();

@@ -55,6 +55,10 @@ def test_the_sweep_is_drawn_for_the_word_in_focus(url, visit, picture, tiny_mode
         page.locator("#experiments .heat td").nth(1).hover()
         expect(page.locator("#experiments .cell-told")).to_contain_text(f"{expected.paths[0]} cut in")
         expect(page.locator("#experiments .swept .high")).to_contain_text("times less probable")
+        ask(page, picture, "What is this?")  # what was found about another answer waits until that one is back
+        expect(page.locator("#experiments .swept")).to_be_hidden()
+        page.locator("#history .run").nth(1).click()
+        expect(page.locator("#experiments .swept")).to_be_visible()
 
 
 def test_tokens_of_an_earlier_photo_are_pasted(url, visit, picture, pictures, tiny_model, trace):

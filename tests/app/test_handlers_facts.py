@@ -102,7 +102,7 @@ def test_every_example_has_a_sentence_for_the_findings():
 
 
 def test_the_page_agrees_with_the_model_itself(uploaded, tiny_model):
-    updates = list(handlers.comparisons(uploaded, QUESTION, models.START))
+    updates = list(handlers.comparisons(uploaded, None, QUESTION, models.START))
     assert [update["finished"] for update in updates] == [False] * (len(updates) - 1) + [True]
     rows = updates[-1]["rows"]
     assert [row["name"] for row in rows if row["holds"] is False and "boxes" not in row["name"]] == [] and len(rows) == 5

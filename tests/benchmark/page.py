@@ -1,14 +1,15 @@
-"""How quickly the page answers the hand: `python -m tests.benchmark`.
+"""How quickly the page answers the hand, and how much it is sent.
 
 It serves the real page with random models of 576 and of 2,916 visual tokens, drives it in headless Chromium with two stage views
 open, and measures from the time stamp of a pointer event to the end of the animation frame in which every view was drawn again.
 """
 
-import argparse
 import random
 import shutil
 import statistics
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
@@ -25,6 +26,13 @@ LISTEN = """kind => {
   VTE.store.subscribe(['hovered', 'selected'], () => { if (start) { times.push(performance.now() - start); start = 0; } });
 }"""
 
+OVER_WORDS = """() => {
+  const times = window.times = [];
+  let start = 0;
+  document.querySelector('#answer .tokens').addEventListener('mouseover', event => { start = event.timeStamp; }, true);
+  VTE.store.subscribe(['overlay'], () => { if (start && VTE.store.state.overlay) { times.push(performance.now() - start); start = 0; } });
+}"""
+
 
 def measure(page, kind: str, count: int) -> list[float]:
     """Milliseconds from each of `count` pointer events on patches drawn by chance to the end of the frame that shows it."""
@@ -39,38 +47,78 @@ def measure(page, kind: str, count: int) -> list[float]:
     return page.evaluate("window.times")
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--count", type=int, default=100)
-    count = options.parse_args().count
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+def words(page, count: int) -> list[float]:
+    """Milliseconds from the pointer's coming to a word of the answer to the end of the frame that shows what it looked at."""
+    page.evaluate(OVER_WORDS)
+    tokens, chance, last = page.locator("#answer .token"), random.Random(0), -1
+    for number in range(count):
+        last = chance.choice([each for each in range(tokens.count()) if each != last])
+        tokens.nth(last).hover()
+        page.wait_for_function("count => window.times.length >= count", arg=number + 1, timeout=5_000)
+    return page.evaluate("window.times")
+
+
+def received(page) -> list[int]:
+    """A list to which bytes are added as they come over the wire, compressed as the server sends them."""
+    session, sizes = page.context.new_cdp_session(page), []
+    session.send("Network.enable")
+    session.on("Network.dataReceived", lambda event: sizes.append(event["encodedDataLength"]))
+    return sizes
+
+
+@contextmanager
+def served(model, folder: Path) -> Iterator[str]:
+    """The address of the page with this model, in this process."""
+    contrast = vlm.load_contrastive(tiny_clip(folder / "contrast"))
+    for name, value in {"language": model, "contrastive": contrast, "umap": True}.items():
+        setattr(models, name, models.Background(name, lambda progress, value=value: value))
+    demo = build()
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **launch_options())
+    yield url
+    demo.close()
+
+
+def asked(page, picture: Path) -> None:
+    """A photo and the question that stands there, to the last thing a run brings."""
+    known = page.evaluate("VTE.store.state.record ? VTE.store.state.record.run : ''")
+    page.set_input_files("#photo input[type=file]", picture)
+    page.wait_for_function("document.querySelector('#photo img')")
+    page.press("#question textarea", "Enter")
+    page.wait_for_function("known => VTE.store.state.words && !VTE.store.state.busy && VTE.store.state.words.run !== known", arg=known, timeout=120_000)
+
+
+def quickness(count: int) -> None:
+    """Prints the latency of hover and click, and what a run sends."""
+    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+        folder = Path(name)
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--headless", "--disable-gpu"])
-        contrast = vlm.load_contrastive(tiny_clip(Path(folder) / "contrast"))
         print("| visual tokens | event | median ms | 95th percentile ms | largest ms |\n|---|---|---|---|---|")
+        sent = []
         for side in (24, 54):
-            picture = Path(folder) / f"{side}.png"
+            picture = folder / f"{side}.png"
+            first = folder / f"{side}-first.png"
             photo(500, 500, seed=side).save(picture)  # each its own: what was seen of a photo is kept
-            model = vlm.load(tiny_llava(Path(folder) / str(side), "clip", "squash", side=14 * side, context=4096))
-            for name, value in {"language": model, "contrastive": contrast, "umap": True}.items():
-                setattr(models, name, models.Background(name, lambda progress, value=value: value))
-            demo = build()
-            _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **launch_options())
-            page = browser.new_page(viewport={"width": 1440, "height": 900})
-            page.goto(url)
-            page.set_input_files("#photo input[type=file]", picture)
-            page.press("#question textarea", "Enter")
-            page.wait_for_function("window.VTE && VTE.store.state.words", timeout=60_000)
-            page.locator("#view-tabs [data-view=encoder]").click()
-            page.locator("#view-tabs [data-view=space]").click(modifiers=["Shift"])
-            page.wait_for_function("VTE.store.state.colours", timeout=60_000)
-            for kind in ("pointermove", "pointerup"):
-                times = sorted(measure(page, kind, count))
-                row = (page.evaluate("VTE.store.state.record.token_kinds.length"), {"pointermove": "hover", "pointerup": "click"}[kind], statistics.median(times), times[int(0.95 * len(times))], times[-1])
-                print("| {:,} | {} | {:.1f} | {:.1f} | {:.1f} |".format(*row))
-            page.close()
-            demo.close()
+            photo(500, 500, seed=side + 1).save(first)
+            model = vlm.load(tiny_llava(folder / str(side), "clip", "squash", side=14 * side, context=4096))
+            with served(model, folder) as url:
+                page = browser.new_page(viewport={"width": 1440, "height": 900})
+                page.goto(url)
+                page.wait_for_function("window.VTE && VTE.store")
+                asked(page, first)  # what the page itself is made of comes with it
+                page.wait_for_timeout(2000)
+                sizes = received(page)
+                asked(page, picture)
+                sent.append((side * side, sum(sizes)))
+                page.locator("#view-tabs [data-view=encoder]").click()
+                page.locator("#view-tabs [data-view=space]").click(modifiers=["Shift"])
+                page.wait_for_function("VTE.store.state.colours", timeout=60_000)
+                rows = [("hover", measure(page, "pointermove", count)), ("click", measure(page, "pointerup", count)), ("hover over a word: its map", words(page, count))]
+                for event, times in rows:
+                    times = sorted(times)
+                    numbers = (page.evaluate("VTE.store.state.record.token_kinds.length"), event, statistics.median(times), times[int(0.95 * len(times))], times[-1])
+                    print("| {:,} | {} | {:.1f} | {:.1f} | {:.1f} |".format(*numbers), flush=True)
+                page.close()
+        print("\n| visual tokens | kB to the browser for a run, photo included |\n|---|---|")
+        for tokens, size in sent:
+            print(f"| {tokens:,} | {size / 1000:,.0f} |")
         browser.close()
-
-
-if __name__ == "__main__":
-    main()
