@@ -211,7 +211,7 @@ def build() -> gr.Blocks:
         check.click(handlers.comparisons, [image, also, question, choice], differences, concurrency_id="model", **PRIVATE, **QUIET)
         demo.load(handlers.restore, address, [image, question, *settings, *layout, wanted, choice, link], js="() => [window.VTE.link.came]", **PRIVATE, **QUIET)
         endpoints(image, question, settings, more, texts)
-    return demo.queue(max_size=WAITING)
+    return demo.queue(max_size=WAITING, status_update_rate=1)  # a second: the place in the line and the estimate stay true when somebody leaves it
 
 
 def endpoints(image, question, settings, more, texts) -> None:

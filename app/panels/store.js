@@ -14,13 +14,15 @@
 //   colours   PCA-RGB of this layer (see `payloads.layer`), or null while they are on their way
 //   overlay   {values or rgb, low, high, label} drawn over the photo, or null
 //   history   earlier runs, the newest first              link      what the address asks for (see `handlers.restore`)
+//   waiting   the visitor's place in the line for the model (see `waiting.js`), or null
 //   model     {state, message}: how far the vision-language model is      instant   the example that is to be shown at once (see `shipped.js`)
+//   lesson    the step of the lesson that is open, -1: none               lab     photos against texts, as the lab shows them (see `payloads.similarity`), or null
 window.VTE = window.VTE || {};
 window.VTE.store = (() => {
   const state = {
     record: null, plane: null, words: null, answer: null, busy: false, awaited: false, selected: [], hovered: -1, patch: -1, under: -1, text: -1, step: -1,
     layer: 0, open: ['space'], rows: null, colours: null, word: null, overlay: null, history: [],
-    model: { state: 'loading', message: '' }, instant: null,
+    model: { state: 'loading', message: '' }, waiting: null, instant: null, lesson: -1, lab: null,
   };
   const views = [];
   let changed = new Set(), waiting = false, server = null;

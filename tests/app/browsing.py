@@ -8,6 +8,7 @@ expect.set_options(timeout=20_000)  # on a machine that does other things too
 
 def ask(page, path, question: str) -> None:
     """Upload, type, press Enter; wait for the end of the answer and for what comes after it."""
+    page.wait_for_function("window.VTE && VTE.store")
     if page.evaluate("Boolean(VTE.store.state.record && VTE.store.state.record.instant)"):  # its photo makes room
         page.locator("#photo [aria-label='Clear'], #photo [aria-label='Remove Image']").first.click()
     page.set_input_files("#photo input[type=file]", path)
