@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 
 from app import gpu, models, payloads
 from app.handlers.answering import decoding, encode
-from app.handlers.errors import shows_errors
+from app.handlers.errors import tells_errors
 from app.handlers.lab import matched
 
 
-@shows_errors
+@tells_errors
 def answer_endpoint(
     photo: str | None, question: str, temperature: float, top_k: float, top_p: float, repetition_penalty: float, seed: float, max_new_tokens: float
 ) -> Iterator[str]:
@@ -19,7 +19,7 @@ def answer_endpoint(
         yield step.answer
 
 
-@shows_errors
+@tells_errors
 def trace_endpoint(
     photo: str | None, question: str, temperature: float, top_k: float, top_p: float, repetition_penalty: float, seed: float, max_new_tokens: float
 ) -> dict:
@@ -40,7 +40,7 @@ def trace_endpoint(
     }
 
 
-@shows_errors
+@tells_errors
 def similarity_endpoint(photos: Sequence[str] | None, texts: str) -> dict:
     """`/similarity`: photos against lines of text; the matrices, e^tau and the losses."""
     _, lines, record = matched(photos, texts)

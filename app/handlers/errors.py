@@ -1,6 +1,7 @@
 """What a visitor may ask for, and how a refusal reaches them: a notice on the page, or a sentence in the view that asked."""
 
 import functools
+import html
 import inspect
 import math
 
@@ -12,8 +13,16 @@ MAX_QUESTION, MAX_TEXT, MAX_TEXTS, MAX_PHOTOS = 2_000, 300, 64, 32  # characters
 MAX_TOGETHER = 4  # photos of one question
 
 
-def shows_errors(handler):
-    """The one place where an error the user can mend becomes a notice; everything on the page stays as it was."""
+def shows_errors(handler, to_program: bool = False):
+    """The one place where an error the user can mend becomes a notice; everything on the page stays as it was.
+
+    Gradio's notices are HTML, and a sentence quotes what a visitor or a file said: it is escaped, or `<image>` would not be read, and worse
+    would be obeyed. A program gets the sentence itself.
+    """
+
+    def notice(error: vlm.VLMError) -> gr.Error:
+        return gr.Error(str(error) if to_program else html.escape(str(error), quote=False), print_exception=False)
+
     if inspect.isgeneratorfunction(handler):
 
         @functools.wraps(handler)
@@ -21,7 +30,7 @@ def shows_errors(handler):
             try:
                 yield from handler(*arguments, **named)
             except vlm.VLMError as error:
-                raise gr.Error(str(error), print_exception=False) from error
+                raise notice(error) from error
 
         return stream
 
@@ -30,9 +39,12 @@ def shows_errors(handler):
         try:
             return handler(*arguments, **named)
         except vlm.VLMError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            raise notice(error) from error
 
     return call
+
+
+tells_errors = functools.partial(shows_errors, to_program=True)
 
 
 def asked_by_script(handler):

@@ -1,5 +1,6 @@
 """A link to what is seen: the page writes it (`permalink.js`), here it is read."""
 
+import html
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -48,6 +49,6 @@ def restore(link: str) -> tuple:
         return (gr.skip(),) * (2 + len(SETTINGS) + len(PLANE) + 3)
     path, question, settings, plane, choice, then = found
     if choice != models.START and models.at_hand(choice) is None:
-        gr.Warning(f"This link was made with {choice.name}, which is not in memory here. Load it under Model, then press Run.")
+        gr.Warning(f"This link was made with {html.escape(choice.name)}, which is not in memory here. Load it under Model, then press Run.")
         return (path, question, *settings, *plane, choice.name, gr.skip(), gr.skip())
     return (path, question, *settings, *plane, choice.name, choice, then)

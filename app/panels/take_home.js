@@ -42,8 +42,8 @@ async function run() {
   if (file.error) throw new Error(file.error);
   saveFile('.zip', new Blob([Uint8Array.from(atob(file.data), letter => letter.charCodeAt(0))], { type: 'application/zip' }));
 }
-// Quoted; what a spreadsheet would take for a formula gets an apostrophe.
-const cell = value => '"' + (typeof value === 'number' ? String(value) : String(value).replace(/^[=+\-@\t\r]/, "'$&")).replace(/"/g, '""') + '"';
+// Quoted; what a spreadsheet would take for a formula, in letters of any width, gets an apostrophe.
+const cell = value => '"' + (typeof value === 'number' ? String(value) : String(value).replace(/^(\s*[=+\-@＝＋－＠]|[\t\r\n])/, "'$&")).replace(/"/g, '""') + '"';
 async function table() {
   const { steps } = store.state.answer, most = Math.max(0, ...steps.map(step => step.alternatives.length));
   const names = ['step', 'token', 'probability', 'probability after D_d', 'entropy in bits', 'ends the answer'];
