@@ -4,7 +4,7 @@ The run itself is put there in the browser, which has it all (`take_home.js`): n
 makes may load nothing and talk to nobody, which its content security policy holds the browser to.
 """
 
-from app.panels import HERE, SHARED
+from app.panels import HERE, SHARED, told
 
 MARK = "THE RUN GOES HERE"
 PANELS = ("stage_strip", "received", "scatter", "answer", "inspector", "connector", "sequence")  # those that need no server
@@ -27,7 +27,7 @@ def offline_page() -> str:
     ids = {name: name.replace("_", "-") for name in PANELS}
     css = "".join(f"#{ids[name]} {{ {read(f'{name}.css')} }}\n" for name in PANELS)
     html = "".join(f'<section class="panel" id="{ids[name]}">{read(f"{name}.html")}</section>\n' for name in PANELS)
-    shared = "".join(f"<script>{read(name)}</script>\n" for name in SHARED)
+    shared = told("glossary") + "".join(f"<script>{read(name)}</script>\n" for name in SHARED)
     panels = "".join(f"<script>(element => {{ {read(f'{name}.js')} }})(document.getElementById('{ids[name]}'));</script>\n" for name in PANELS)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">

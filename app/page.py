@@ -13,7 +13,6 @@ INTRODUCTION = """# Visual Token Explorer
 FOOTER = """The notation is that of Matteo Nulli, *De-mystifying Multimodal Learning: Enabling Vision in Language Models*, 2026.
 Example photos: see `assets/examples/CREDITS.md`."""
 QUESTIONS = ("What is in this image?", "Describe the image.", "What animal is this?", "What colour is it?", "Is there a cat in the image?")
-TEXTS = "a photo of a cat\na cup of coffee\nan astronaut\na temple\na flower"
 VIEWS = ("photo", "patches", "positions", "encoder", "connector", "space", "sequence", "lens", "looked")
 BUSY, IDLE = "() => window.VTE.store.set({ busy: true, awaited: true })", "() => window.VTE.store.set({ busy: false, awaited: false })"
 PRIVATE = {"api_visibility": "private"}
@@ -36,7 +35,7 @@ CSS = (
     + """
 .panel-title h3 { margin: 6px 0 0; } .panel-title p { margin: 0 0 4px; font-size: .9rem; }
 .gradio-container { padding: 0 !important; } .gradio-container > .main { max-width: 1600px; padding: 6px 14px !important; }
-.introduction { flex: 1 0 auto !important; width: auto !important; } .introduction h1 { font-size: 1.2rem; margin: 0; display: inline; } .introduction p { display: inline; margin-left: 10px; font-size: .88rem; } #status { flex: 3 1 300px; }
+.introduction { flex: 1 0 auto !important; width: auto !important; } .introduction h1 { font-size: 1.2rem; margin: 0; display: inline; } .introduction p { display: inline; margin-left: 10px; font-size: .88rem; } #status { flex: 3 1 300px; } #lesson { flex: 0 0 auto; width: auto !important; min-width: 0 !important; }
 .gradio-container .contain > .wrap, .gradio-container .contain { gap: 6px !important; } .gradio-container .row { gap: 12px !important; } .gradio-container .column { gap: 6px !important; }
 /* the place of the stage views keeps its size: nothing jumps when another one opens */
 #views { height: 448px; overflow-y: auto; align-content: flex-start; } #answer, #inspector { height: 250px; overflow-y: auto !important; }
@@ -57,8 +56,8 @@ CSS = (
 )
 
 
-def titled(title: str, words: str) -> None:
-    gr.Markdown(f"### {title}\n{words}", elem_classes="panel-title")
+def titled(title: str, words: str, elem_id: str | None = None) -> None:
+    gr.Markdown(f"### {title}\n{words}", elem_id=elem_id, elem_classes="panel-title")
 
 
 def decoding_controls() -> list[gr.components.Component]:
@@ -95,6 +94,7 @@ def build() -> gr.Blocks:
         choice = gr.State(models.START)
         with gr.Row():
             gr.Markdown(INTRODUCTION, elem_classes="introduction")
+            Panel("lesson")
             status = Panel("status")
         first = examples.shown()[:1]  # what a visitor sees on arrival
         record, plane, answer, words, instant = feed("record", server_functions=[handlers.layer, handlers.rows, handlers.word, handlers.lens, handlers.lens_rows, handlers.word_maps, handlers.looked, handlers.relevancy, handlers.ablation]), feed("plane"), feed("answer"), feed("words"), feed("instant")
@@ -150,7 +150,7 @@ def build() -> gr.Blocks:
                 coming = Panel("status", elem_id="bringing-second")
             with gr.Column(scale=9, min_width=320):
                 couple = Panel("beside", elem_id="two-models")
-        titled("Photos against texts", "Contrastive learning, the way a vision encoder comes to be: matching photos and texts point the same way. Click a cell to see which patches, and which words, speak for it.")
+        titled("Photos against texts", "Contrastive learning, the way a vision encoder comes to be: matching photos and texts point the same way. Click a cell to see which patches, and which words, speak for it.", elem_id="contrastive")
         with gr.Row():
             with gr.Column(scale=4, min_width=300):
                 texts = gr.Textbox(TEXTS, label="Texts, one a line", lines=5, max_lines=12, elem_id="texts")

@@ -32,7 +32,7 @@ def restored(link: str) -> tuple | None:
         plane = [said["method"], int(said["dimensions"]), int(said["projection_seed"]), int(said["neighbours"]), said["metric"]]
         Plane.of(*plane)
         selected = [int(token) for token in said.get("selected", "").split()]
-        then = {"selected": [token for token in selected if 0 <= token < MOST], "open": said.get("open", "").split()[:2], "layer": max(-1, min(int(said.get("layer", -1)), MOST))}
+        then = {"selected": [token for token in selected if 0 <= token < MOST], "open": said.get("open", "").split()[:2], "layer": max(-1, min(int(said.get("layer", -1)), MOST)), "lesson": max(0, min(int(said.get("lesson", 0)), MOST)) - 1}
         choice = models.Choice(check_model(said.get("model", models.MODEL)))
     except (KeyError, ValueError, OverflowError, vlm.VLMError):
         return None

@@ -14,7 +14,7 @@ import plotly
 HERE = Path(__file__).parent
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
-SHARED = ("store.js", "shared.js", "pictures.js", "board.js", "selection.js", "maps.js")  # in the page before any panel's script
+SHARED = ("store.js", "shared.js", "pictures.js", "board.js", "live.js", "glossary.js", "selection.js", "maps.js")  # in the page before any panel's script
 
 gr.set_static_paths([PLOTLY_JS])
 
@@ -46,9 +46,14 @@ def plotly_head() -> str:
     return f'<script src="gradio_api/file={PLOTLY_JS.as_posix()}"></script>'
 
 
+def told(*names: str) -> str:
+    """What is told on the page and lies in files of its own, as `VTE.GLOSSARY` and so on."""
+    return "<script>window.VTE = {" + ", ".join(f"{name.upper()}: {json.dumps(json.loads((HERE / f'{name}.json').read_text()))}" for name in names) + "};</script>"
+
+
 def shared_head() -> str:
     """What every panel's script needs, in the page before any of them runs."""
-    return "".join(f"<script>{(HERE / name).read_text()}</script>" for name in (*SHARED, "waiting.js", "permalink.js"))
+    return told("glossary", "lesson") + "".join(f"<script>{(HERE / name).read_text()}</script>" for name in (*SHARED, "waiting.js", "permalink.js"))
 
 
 def shipped_head(**told) -> str:

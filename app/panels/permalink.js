@@ -5,11 +5,12 @@ Object.assign(window.VTE, (() => {
   let pending = null, waiting = 0;
 
   function address() {
-    const { record, selected, open, layer, plane } = store.state;
+    const { record, selected, open, layer, plane, lesson } = store.state;
     if (!record || !record.asked || !record.asked.example) return '';
     const parts = new URLSearchParams({ example: record.asked.example, question: record.question, model: record.asked.model, ...record.asked.settings });
     if (plane && plane.asked) for (const [name, value] of Object.entries(plane.asked)) parts.set(name, value);
     parts.set('open', open.join(' ')); parts.set('layer', layer);
+    if (lesson >= 0) parts.set('lesson', lesson + 1);
     if (selected.length && selected.length <= MOST) parts.set('selected', selected.join(' '));
     return location.origin + location.pathname + location.search + '#' + parts;
   }
@@ -17,11 +18,15 @@ Object.assign(window.VTE, (() => {
     if (!store.state.record || pending) return;
     history.replaceState(history.state, '', address() || location.pathname + location.search);
   }
-  store.subscribe(['record', 'plane', 'selected', 'open', 'layer'], ({ record }) => {
+  store.subscribe(['record', 'plane', 'selected', 'open', 'layer', 'lesson'], ({ record }) => {
     if (record && pending) {  // the run that the link asked for is there: the rest of the link follows
-      const { selected, open, layer } = pending, tokens = record.token_kinds.length, layers = record.layers.norms.shape[0];
+      const { selected, open, layer, lesson } = pending, tokens = record.token_kinds.length, layers = record.layers.norms.shape[0];
       pending = null;
-      store.set({ selected: selected.filter(token => token < tokens), patch: -1, ...(open.length ? { open } : {}), ...(layer >= 0 && layer < layers ? { layer } : {}) });
+      const rest = { selected: selected.filter(token => token < tokens), patch: -1, ...(open.length ? { open } : {}), ...(layer >= 0 && layer < layers ? { layer } : {}) };
+      if (lesson >= 0 && lesson < window.VTE.LESSON.length) {  // its step opens what it is about; then comes what the visitor made of it
+        store.set({ lesson });
+        requestAnimationFrame(() => requestAnimationFrame(() => store.set(rest)));
+      } else store.set(rest);
     }
     clearTimeout(waiting); waiting = setTimeout(write, WAIT);
   });

@@ -24,15 +24,18 @@ Object.assign(window.VTE, (() => {
     if (text !== undefined) node.textContent = text;
     return node;
   }
-  // x_p, X', VT, TT, L_X as a mathematician writes them.
-  function symbol(name) {
+  // x_p, X', VT, TT, L_X as a mathematician writes them; `reachable`: by the keyboard too, for the glossary (not within a button).
+  function term(name, reachable) {
+    const node = element(reachable ? 'button' : 'span', 'term vte-symbol'), [base, sub] = /^[VT]T$/.test(name) ? [name[0], name[1]] : name.split('_');
+    if (reachable) node.type = 'button';
+    node.dataset.term = name;
+    node.append(element('i', '', base));
+    if (sub) node.append(element('sub', '', sub));
+    return node;
+  }
+  function symbol(name, reachable) {
     const node = element('span', 'vte-symbol');
-    name.split(' + ').forEach((part, i) => {
-      if (i) node.append(' + ');
-      const [base, sub] = /^[VT]T$/.test(part) ? [part[0], part[1]] : part.split('_');
-      node.append(element('i', '', base));
-      if (sub) node.append(element('sub', '', sub));
-    });
+    name.split(' + ').forEach((part, i) => node.append(...(i ? [' + '] : []), term(part, reachable)));
     return node;
   }
   const percent = p => (p >= 0.9995 ? '100' : p >= 0.1 ? (100 * p).toFixed(0) : p >= 0.001 ? (100 * p).toFixed(1) : '<0.1') + '\u202f%';
@@ -46,9 +49,13 @@ Object.assign(window.VTE, (() => {
   }
 
   // Words, symbol, shape and "what to look for" at the head of a view.
+  const said = new WeakMap();  // what stands there already stays, with the focus that may be on it
   function heading(host, title, sign, sizes, words) {
+    const says = JSON.stringify([title, sign, sizes, words]);
+    if (said.get(host) === says) return;
+    said.set(host, says);
     const line = element('h3', 'view-title', title + ' ');
-    if (sign) line.append(symbol(sign));
+    if (sign) line.append(symbol(sign, true));
     if (sizes) line.append(element('span', 'view-shape', shape(sizes)));
     host.replaceChildren(line, element('p', 'view-words', words));
   }
@@ -75,5 +82,5 @@ Object.assign(window.VTE, (() => {
     host.append(element('span', 'strip-label', label), canvas, element('span', 'strip-bound', '±' + number(bound)));
     return host;
   }
-  return { cividis, signed, GROUPS, rgb, ink, gradient, element, symbol, percent, visible, number, shape, extremes, heading, stageView, strip };
+  return { cividis, signed, GROUPS, rgb, ink, gradient, element, term, symbol, percent, visible, number, shape, extremes, heading, stageView, strip };
 })());

@@ -1,8 +1,9 @@
 // The contrastive lab: photos against texts. The cosines come from Python; every other reading and the losses are computed here, so that
 // tau and the pairing can be moved without asking again. Value: see `payloads.similarity`.
-const { element: make, cividis, signed, rgb, ink, percent, gradient, number, extremes } = window.VTE;
+const { store, element: make, term, cividis, signed, rgb, ink, percent, gradient, number, extremes } = window.VTE;
 const find = selector => element.querySelector(selector);
 const table = find('.matrix'), slider = find('.tau');
+find('.base').append(term('τ', true));
 const WORDS = {
   cosine: 'How alike the two vectors point: 1 the same way, 0 unrelated, −1 opposite. A perfect match is often only 0.2 to 0.4: photos and texts lie in two cones of their own.',
   logits: 'The cosine times e^τ: learned, so that small differences in angle become decisive.',
@@ -69,11 +70,13 @@ function drawLosses(loss) {
     const row = make('div', 'loss'), track = make('div', 'track'), fill = make('div', 'fill'), mark = make('div', 'chance');
     fill.style.width = 100 * value / top + '%'; mark.style.left = 100 * chance / top + '%'; mark.title = 'guessing: ln ' + n + ' = ' + chance.toFixed(3);
     if (small) fill.style.opacity = 0.6;
-    track.append(fill, mark); row.append(make('span', '', label), track, make('span', '', value.toFixed(3)));
+    const name = make('span');
+    name.append(...label);
+    track.append(fill, mark); row.append(name, track, make('span', '', value.toFixed(3)));
     return row;
   };
-  const rows = [bar('L_X photo → text', loss.image), bar('L_t text → photo', loss.text), bar('L, their mean', loss.both)];
-  if (n <= 8 && n > 1) pairs.forEach((t, i) => rows.push(bar('photo ' + (i + 1) + ' – text ' + (t + 1), (loss.each.image[i] + loss.each.text[i]) / 2, true)));
+  const rows = [bar([term('L_X', true), ' photo → text'], loss.image), bar([term('L_t', true), ' text → photo'], loss.text), bar([term('L', true), ', their mean'], loss.both)];
+  if (n <= 8 && n > 1) pairs.forEach((t, i) => rows.push(bar(['photo ' + (i + 1) + ' – text ' + (t + 1)], (loss.each.image[i] + loss.each.text[i]) / 2, true)));
   if (data.logit_bias !== null) rows.push(make('p', '', 'Sigmoid loss, what this model was trained with: ' + loss.sigmoid.toFixed(3) + '.'));
   host.replaceChildren(...rows, make('p', '', n > 1 ? 'The line marks guessing, ln ' + n + ' = ' + chance.toFixed(3) + '. Framed cells are the pairs' + (pairs.every((t, i) => t === i) ? '' : ', shuffled now') + '.' : 'One pair alone has nothing to be confused with.'));
 }
@@ -163,12 +166,14 @@ find('.corrected').addEventListener('change', drawCell);
 function load() {
   find('.lab').hidden = !props.value || !props.value.key;
   element.dataset.ready = '';
-  if (find('.lab').hidden) { data = null; return; }
+  const first = element.closest('#similarity');
+  if (find('.lab').hidden) { data = null; if (first) store.set({ lab: null }); return; }
   data = window.VTE.store.unpack(props.value);
   chosen = null; about = null; pairs = data.photos.map((_, i) => i); tau = Math.log(data.logit_scale); slider.value = tau;
   find('.model').textContent = 'Model: ' + data.model;
   find('.notes').replaceChildren(...data.notes.map(note => make('li', '', note)));
   draw(); drawSpace(); drawCell();
+  if (first) store.set({ lab: data });  // for the lesson and the glossary
 }
 watch('value', load);
 load();

@@ -2,22 +2,22 @@
 const CARDS = [
   { symbol: 'X', name: 'image', view: 'photo' },
   { symbol: 'x_p', arrow: '', name: 'patches', view: 'patches' },
-  { symbol: "X'", arrow: 'f_v', arrowName: 'vision encoder', name: 'patch features', view: 'encoder' },
-  { symbol: 'VT', arrow: 'm_γ', arrowName: 'connector', name: 'visual tokens', view: 'connector' },
+  { symbol: "X'", arrow: 'f_v', name: 'patch features', view: 'encoder' },
+  { symbol: 'VT', arrow: 'm_γ', name: 'visual tokens', view: 'connector' },
   { symbol: 'VT + TT', arrow: '', name: 'sequence', view: 'sequence' },
-  { symbol: 'answer', arrow: 'g_φ, D_d', arrowName: 'language model, decoding operator', name: 'answer', view: null },
+  { symbol: 'answer', arrow: 'g_φ, D_d', name: 'answer', view: null },
 ];
-const { store, element: make, symbol, shape } = window.VTE;
+const { store, element: make, symbol, term, shape } = window.VTE;
 const strip = element.querySelector('.strip');
 
 for (const card of CARDS) {
   if ('arrow' in card) {
     const arrow = make('li', 'arrow'), label = make('span', 'label');
-    card.arrow.split(', ').filter(Boolean).forEach((name, i) => { if (i) label.append(', '); label.append(symbol(name)); });
+    card.arrow.split(', ').filter(Boolean).forEach((name, i) => { if (i) label.append(', '); label.append(symbol(name, true)); });
     arrow.append(label);
     const change = make('span', 'change');
     arrow.append(change); card.change = change;
-    if (card.arrowName) arrow.title = card.arrowName; else arrow.setAttribute('aria-hidden', 'true');
+    if (!card.arrow) arrow.setAttribute('aria-hidden', 'true');
     strip.append(arrow);
   }
   const item = make('li', 'card empty'), button = make('button', 'open');
@@ -43,7 +43,8 @@ store.subscribe(['record', 'answer', 'open', 'busy', 'awaited'], ({ record, answ
       card.change.title = record ? record.merge : '';
     }
     card.shape.textContent = stage ? shape(stage.shape) : steps ? steps + ' tokens' : '–';
-    card.axes.textContent = stage ? stage.axes.join(' × ') + ' · ' + stage.ms.toLocaleString('en', { maximumFractionDigits: 1 }) + ' ms' : '\u00a0';
+    const axes = stage ? stage.axes.flatMap((name, i) => [i ? ' × ' : '', ...name.split('·').flatMap((part, j) => [j ? '·' : '', /^[NFVDTSP]$/.test(part) ? term(part) : part])]) : [];
+    card.axes.replaceChildren(...axes, stage ? ' · ' + stage.ms.toLocaleString('en', { maximumFractionDigits: 1 }) + ' ms' : '\u00a0');
     card.bar.hidden = !(busy && (awaited || !stage));
     if (steps && answer.longest) card.bar.value = steps / answer.longest; else card.bar.removeAttribute('value');
   }

@@ -7,7 +7,7 @@ document.querySelector('#question').textContent = run.record.question;
 document.querySelector('#facts').append(...run.facts.map(([name, value]) => { const item = make('span', 'fact', name + ' '); item.append(make('b', '', value)); return item; }));
 const notes = document.querySelector('#notes');
 notes.hidden = !run.notes; notes.textContent = run.notes;
-for (const button of document.querySelectorAll('#stage-strip button')) button.disabled = true;  // all views of this page are in sight already
+for (const button of document.querySelectorAll('#stage-strip .open')) button.disabled = true;  // all views of this page are in sight already
 document.querySelector('#stage-strip .strip').tabIndex = 0;  // so that the arrow keys scroll it where it is narrow
 
 store.connect({

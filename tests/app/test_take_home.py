@@ -64,7 +64,7 @@ def test_a_run_tells_how_it_was_asked_for(tiny_page, uploaded):
 def test_a_link_fills_the_controls(tiny_page):
     path, question, *rest = handlers.restore(LINK)
     assert (path, question) == (EXAMPLE, "What is this?")
-    assert rest == [0.5, 3.0, 1.0, 1.0, 4.0, 9.0, "pca", 3, 0, 15, "cosine", "embedded", models.START, {"selected": [5, 6], "open": ["connector", "space"], "layer": 2}]
+    assert rest == [0.5, 3.0, 1.0, 1.0, 4.0, 9.0, "pca", 3, 0, 15, "cosine", "embedded", models.START, {"selected": [5, 6], "open": ["connector", "space"], "layer": 2, "lesson": -1}]
 
 
 @pytest.mark.parametrize(
