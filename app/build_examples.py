@@ -48,8 +48,15 @@ def told(path: str, question: str) -> dict:
     return {"record": record, "plane": plane, "answer": answer, "words": words, "replies": replies, "mean": means[0] if means else None}
 
 
+def opening() -> dict:
+    """What the lab and the ledger show on arrival: the example photos against a line for each, and what the first one costs."""
+    photos = [str(handlers.EXAMPLES / photo) for photo, _ in examples.ASKED]
+    similarity, _ = handlers.compare(photos[0], photos[1:], examples.LINES, "", False, models.CONTRASTIVE, None)
+    return {"weights": examples.sha256_of(examples.CONTRASTIVE_PARTS), "similarity": similarity, "ledger": handlers.ledger(*handlers.photo_size(photos[0]))}
+
+
 def build(asked=examples.ASKED, report=print) -> None:
-    """Compute every example and write it beside its photo, the index last.
+    """Compute every example and write it beside its photo, then what the lab and the ledger begin with, the index last.
 
     Args:
         asked: photo and question of each.
@@ -69,6 +76,8 @@ def build(asked=examples.ASKED, report=print) -> None:
         (examples.FOLDER / file).write_bytes(gzip.compress(text.encode(), 9, mtime=0))
         runs.append({"photo": photo, "question": question, "file": file, "run": kept["record"]["run"], "answer": kept["answer"]["key"]})
         report(f"{number + 1} of {len(asked)}  {file}  {(examples.FOLDER / file).stat().st_size / 1000:.0f} kB  {question}  {kept['answer']['answer']}")
+    if models.CONTRASTIVE == "embedded":
+        (examples.FOLDER / examples.OPENING).write_bytes(gzip.compress(json.dumps(opening(), ensure_ascii=False, separators=(",", ":")).encode(), 9, mtime=0))
     (examples.FOLDER / examples.INDEX).write_text(json.dumps({**made, "runs": runs}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -6,6 +6,7 @@ such a run beyond what is kept, the model computes anew: see `handlers.answering
 """
 
 import functools
+import gzip
 import hashlib
 import json
 from dataclasses import asdict, dataclass
@@ -15,7 +16,8 @@ from app import models
 
 FOLDER = Path(__file__).parents[1] / "assets" / "examples"  # where they lie, beside the photos
 PARTS = Path(__file__).parents[1] / "assets" / "embedded" / "vlm.safetensors"
-INDEX = "instant.json"
+CONTRASTIVE_PARTS = PARTS.with_name("contrastive.safetensors")
+INDEX, OPENING = "instant.json", "opening.gz"
 LAYOUT, SETTINGS = ("pca", 2, 0, 15, "cosine"), (0, 0, 1, 1, 0, 32)  # what the page's controls begin with
 FORMAT = 1  # raise it when the page is told of a run in another way: then the runs have to be made anew
 
@@ -28,6 +30,9 @@ ASKED = (
     ("flower.jpg", "What colour is it?"),
     ("rocket.jpg", "Is there a rocket in the image?"),
 )
+
+# What the photos are compared with on arrival, one line a photo.
+LINES = "a photo of a cat\na cup of coffee\nan astronaut\na temple\na flower\na rocket"
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,16 @@ def shown() -> tuple[Instant, ...]:
     """The runs that belong to the model in use."""
     kept = index()
     return tuple(Instant(**run) for run in kept["runs"]) if kept and kept["weights"] == weights() else ()
+
+
+@functools.cache
+def opening() -> dict:
+    """What the contrastive lab and the token ledger show on arrival: {similarity, ledger}; empty where other weights made it, or are in use."""
+    path = FOLDER / OPENING
+    if models.CONTRASTIVE != "embedded" or not path.exists():
+        return {}
+    kept = json.loads(gzip.decompress(path.read_bytes()))
+    return kept if kept["weights"] == sha256_of(CONTRASTIVE_PARTS) else {}
 
 
 def told() -> dict:

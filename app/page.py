@@ -97,6 +97,8 @@ def build() -> gr.Blocks:
             Panel("lesson")
             status = Panel("status")
         first = examples.shown()[:1]  # what a visitor sees on arrival
+        opening = examples.opening() if first else {}
+        size = opening.get("ledger", {})
         record, plane, answer, words, instant = feed("record", server_functions=[handlers.layer, handlers.rows, handlers.word, handlers.lens, handlers.lens_rows, handlers.word_maps, handlers.looked, handlers.relevancy, handlers.ablation]), feed("plane"), feed("answer"), feed("words"), feed("instant")
         address, link = gr.Textbox(visible=False), feed("link")
         Panel("stage_strip")
@@ -153,7 +155,7 @@ def build() -> gr.Blocks:
         titled("Photos against texts", "Contrastive learning, the way a vision encoder comes to be: matching photos and texts point the same way. Click a cell to see which patches, and which words, speak for it.", elem_id="contrastive")
         with gr.Row():
             with gr.Column(scale=4, min_width=300):
-                texts = gr.Textbox(TEXTS, label="Texts, one a line", lines=5, max_lines=12, elem_id="texts")
+                texts = gr.Textbox(examples.LINES, label="Texts, one a line", lines=5, max_lines=12, elem_id="texts")
                 more = gr.File(file_count="multiple", file_types=["image"], label="More photos (optional)", height=120, elem_id="more")
                 add = gr.Button("Add the example photos", size="sm", elem_id="more-examples")
                 with gr.Accordion("Zero-shot classifier", open=False):
@@ -167,16 +169,16 @@ def build() -> gr.Blocks:
                 match = gr.Button("Compare", elem_id="compare")
             with gr.Column(scale=9, min_width=320):
                 with gr.Row(elem_id="labs"):
-                    similarity = Panel("similarity", server_functions=[handlers.cell])
+                    similarity = Panel("similarity", value=opening.get("similarity"), server_functions=[handlers.cell])
                     second = Panel("similarity", elem_id="similarity-beside", server_functions=[handlers.cell])
         titled("The token ledger", "What a photo costs each family of models before a word is read: how many visual tokens, and why. Counted by the models’ own processors; nothing is run.")
         with gr.Row():
             with gr.Column(scale=2, min_width=200):
-                width = gr.Number(1024, precision=0, minimum=1, maximum=8192, label="Width in pixels", elem_id="ledger-width")
-                height = gr.Number(768, precision=0, minimum=1, maximum=8192, label="Height in pixels", elem_id="ledger-height")
+                width = gr.Number(size.get("width", 1024), precision=0, minimum=1, maximum=8192, label="Width in pixels", elem_id="ledger-width")
+                height = gr.Number(size.get("height", 768), precision=0, minimum=1, maximum=8192, label="Height in pixels", elem_id="ledger-height")
                 count = gr.Button("Count", elem_id="ledger-count")
             with gr.Column(scale=9, min_width=320):
-                tokens = Panel("ledger")
+                tokens = Panel("ledger", value=opening.get("ledger"))
         with gr.Accordion("Is this true? Check the page against the model’s own forward pass", open=False):
             check = gr.Button("Check", elem_id="check")
             differences = Panel("checks")

@@ -209,7 +209,7 @@ FAMILIES = (
     Family("Command A Vision", "cohere2_vision", "CohereLabs/command-a-vision-07-2025", published.cohere2_vision, _tiles, "<|IMG_PATCH|>", "<|IMG_PATCH|>", _around_tiles(256)),
     Family("Idefics3", "idefics3", "HuggingFaceM4/Idefics3-8B-Llama3", lambda: published.idefics(1456, 364, 169), partial(_split, 2), **_SEPARATORS),
     Family("SmolVLM", "smolvlm", "HuggingFaceTB/SmolVLM-256M-Instruct", lambda: published.idefics(2048, 512, 64), partial(_split, 4), **_SEPARATORS),
-    Family("Pixtral", "llava", "mistral-community/pixtral-12b", lambda: published.pixtral(1024, 16), _rotary, **_MARKS),
+    Family("Pixtral", "llava", "mistral-experimental/pixtral-12b", lambda: published.pixtral(1024, 16), _rotary, **_MARKS),
     Family("Mistral 3", "mistral3", "mistralai/Mistral-Small-3.1-24B-Instruct-2503", lambda: published.pixtral(1540, 14, 2), _rotary, **_MARKS),
     Family("LightOnOCR", "lighton_ocr", "lightonai/LightOnOCR-1B-1025", published.lighton_ocr, _rotary, "[IMG]", "[IMG]"),
     Family("Llama 3.2 Vision", "mllama", "meta-llama/Llama-3.2-11B-Vision-Instruct", published.mllama, _crossed, count=lambda processor, height, width: _canvas(processor, height, width) * _tile_tokens(processor)),

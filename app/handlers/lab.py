@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from PIL import Image
 
 import vlm
-from app import models, payloads
+from app import examples, models, payloads
 from app.handlers.errors import MAX_TEXT, MAX_TEXTS, asked_by_script, shows_errors, text, whole_number
 from app.handlers.permissions import check_contrastive
-from app.handlers.photos import digest, readable
+from app.handlers.photos import EXAMPLES, digest, readable
 
 picture_vectors: models.Recent[vlm.ImageEmbedding] = models.Recent()
 sentence_vectors: models.Recent = models.Recent(2048)
@@ -76,7 +76,7 @@ def stacked(vectors: Sequence):
 @asked_by_script
 def cell(key: str, photo: int, text: int) -> dict:
     """Which patches of one photo speak for one text, and which words of it."""
-    comparison = comparisons.known(str(key))
+    comparison = comparisons.known(str(key)) or arrived(str(key))
     if comparison is None:
         raise vlm.VLMError("This comparison is no longer kept on the server; press Compare again.")
     image = comparison.images[whole_number(photo, "photo", len(comparison.images))]
@@ -85,6 +85,15 @@ def cell(key: str, photo: int, text: int) -> dict:
     sentence = comparison.templates[0].replace("{}", comparison.texts[text]) if comparison.templates else comparison.texts[text]
     scores = model.patch_scores(image, comparison.vectors[text]) if image.patches is not None else None
     return payloads.cell(scores, model.leave_one_out(image.vector, sentence))
+
+
+def arrived(key: str) -> Comparison | None:
+    """The comparison that the page shows on arrival, computed anew as soon as something is asked about it; None for every other key."""
+    if key != examples.opening().get("similarity", {}).get("key"):
+        return None
+    photos = [str(EXAMPLES / photo) for photo, _ in examples.ASKED]
+    compare(photos[0], photos[1:], examples.LINES, "", False, models.CONTRASTIVE, None)
+    return comparisons.known(key)
 
 
 def matched(paths: Sequence[str] | None, lines: str) -> tuple[list[Image.Image], list[str], vlm.Similarity]:

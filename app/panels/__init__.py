@@ -27,11 +27,11 @@ def feed(name: str, **properties) -> "Panel":
 class Panel(gr.HTML):
     """The panel whose files are called `name`."""
 
-    def __init__(self, name: str, elem_id: str | None = None, **properties) -> None:
+    def __init__(self, name: str, elem_id: str | None = None, value: dict | None = None, **properties) -> None:
         html, css, js = ((HERE / f"{name}.{kind}").read_text() for kind in ("html", "css", "js"))
         classes = ["panel", "feed"] if name == "feed" else ["panel"]
         super().__init__(
-            value=None, html_template=html, css_template=css, js_on_load=js, apply_default_css=False, elem_id=elem_id or name.replace("_", "-"), elem_classes=classes, **properties
+            value=value, html_template=html, css_template=css, js_on_load=js, apply_default_css=False, elem_id=elem_id or name.replace("_", "-"), elem_classes=classes, **properties
         )
 
     def get_block_name(self) -> str:
