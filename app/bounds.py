@@ -5,6 +5,7 @@ deletes after `KEPT` (`delete_cache`), and all of it when the page ends.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,17 +13,23 @@ from pathlib import Path
 from anyio import to_thread
 from gradio.utils import get_upload_folder
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-REQUEST = 2**20  # bytes of a request that uploads nothing; the page's own stay below a hundredth
+REQUEST = 2**18  # bytes of a request that uploads nothing; the page's own stay below a fifth of it
+WITH_PHOTO = 28 * 2**20  # bytes of one that carries a photo of the largest size in letters, as language models' tools do (MCP)
+HEARD = 32 * 2**20  # bytes of a refused request that are let pass by, so that the refusal arrives
 UPLOADS = 2 * 2**30  # bytes of all uploads together
 SPARE = 500 * 2**20  # bytes of the disk that stay free
 EVERY, KEPT = 600, 6 * 3600  # seconds: how often is looked, and after how long an upload is deleted
 
-TOO_LONG = f"This request is larger than {REQUEST // 2**20} MB, which nothing on this page is; ask for less at once."
+# What Gradio offers and this page has no use for: to fetch any address for whoever asks, to write a page's state on the disk, to tell of other visitors.
+CLOSED = re.compile(r"/(file=https?:|proxy=|deep_link|monitoring|vibe-)", re.IGNORECASE)
+
+TOO_LONG = f"This request is larger than {REQUEST // 2**10} kB, which nothing on this page is; ask for less at once."
 FULL = "There is no room for more photos on this server at the moment; use an example photo, or try again later."
 
 
@@ -33,15 +40,19 @@ class Bounded:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and CLOSED.search(scope["path"]):
+            await PlainTextResponse("There is no such thing on this page.", 404)(scope, receive, send)
+            return
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self.app(scope, receive, send)
             return
         upload = scope["path"].rstrip("/").endswith("/upload")
-        most, sentence = (await to_thread.run_sync(room), FULL) if upload else (REQUEST, TOO_LONG)
-        claimed, come = Headers(scope=scope).get("content-length", "0"), 0
-        refusal = PlainTextResponse(sentence, 507 if upload else 413)
-        if not claimed.isdecimal() or int(claimed) > most:
-            await refusal(scope, receive, send)
+        most, sentence = (await to_thread.run_sync(room), FULL) if upload else (WITH_PHOTO if "/mcp" in scope["path"] else REQUEST, TOO_LONG)
+        claimed, come = int(Headers(scope=scope).get("content-length", "0")), 0  # the server has checked that it is a number
+        if claimed > most:
+            while come < min(claimed, HEARD) and (message := await receive())["type"] == "http.request":  # who still speaks does not hear
+                come += len(message["body"])
+            await PlainTextResponse(sentence, 507 if upload else 413)(scope, receive, send)
             return
 
         async def counted() -> Message:
@@ -49,13 +60,11 @@ class Bounded:
             message = await receive()
             come += len(message.get("body", b""))
             if come > most or (upload and message["type"] == "http.disconnect"):
-                raise MultiPartException(sentence)  # upon which Gradio throws away what it wrote
+                # upon the first of the two Gradio throws away what it wrote
+                raise MultiPartException(sentence) if upload else HTTPException(413, sentence)
             return message
 
-        try:
-            await self.app(scope, counted, send)
-        except MultiPartException:
-            await refusal(scope, receive, send)
+        await self.app(scope, counted, send)
 
 
 def sizes(folder: Path) -> Iterator[int]:

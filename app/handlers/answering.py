@@ -8,7 +8,7 @@ import gradio as gr
 
 import vlm
 from app import examples, gpu, models, payloads
-from app.handlers.errors import MAX_QUESTION, MAX_TOGETHER, shows_errors, text, whole
+from app.handlers.errors import MAX_QUESTION, MAX_TOGETHER, plain, shows_errors, text, whole
 from app.handlers.photos import EXAMPLES, digest, example_digests, open_upload
 
 sights: models.Recent[vlm.Sight] = models.Recent()
@@ -95,8 +95,10 @@ def decoding(temperature: float, top_k: float, top_p: float, repetition_penalty:
     Raises:
         vlm.DecodingError: a value is outside its range.
     """
-    numbers = {"top_k": top_k, "seed": seed, "max_new_tokens": max_new_tokens}
-    return vlm.Decoding(temperature=temperature, top_p=top_p, repetition_penalty=repetition_penalty, **{name: whole(value, name, vlm.DecodingError) for name, value in numbers.items()})
+    counted = {"top_k": top_k, "seed": seed, "max_new_tokens": max_new_tokens}
+    measured = {"temperature": temperature, "top_p": top_p, "repetition_penalty": repetition_penalty}
+    numbers = {name: whole(value, name, vlm.DecodingError) for name, value in counted.items()} | {name: plain(value, name, vlm.DecodingError) for name, value in measured.items()}
+    return vlm.Decoding(**numbers)
 
 
 def asked(trace: vlm.Trace, choice: models.Choice, operator: vlm.Decoding) -> dict:

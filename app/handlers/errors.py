@@ -3,7 +3,6 @@
 import functools
 import html
 import inspect
-import math
 
 import gradio as gr
 
@@ -75,13 +74,24 @@ def whole_number(value, name: str, count: int) -> int:
     return value
 
 
+def plain(value, name: str, error: type[vlm.VLMError] = vlm.VLMError) -> float:
+    """A number that a browser sent.
+
+    Raises:
+        vlm.VLMError: it is none, or one without end.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -(2**63) <= value <= 2**63:
+        raise error(f"{name} is {value!r:.40}; give a number.")
+    return value
+
+
 def whole(value, name: str, error: type[vlm.VLMError] = vlm.VLMError) -> int:
     """A whole number that a browser sent, which sends it as a float.
 
     Raises:
         vlm.VLMError: it is none.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or int(value) != value:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -(2**63) <= value <= 2**63 or int(value) != value:
         raise error(f"{name} is {value!r:.40}; give a whole number.")
     return int(value)
 

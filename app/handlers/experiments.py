@@ -23,6 +23,11 @@ def number(asked: dict, name: str, least: float, most: float, whole: bool = True
     return value
 
 
+def name(asked: dict, what: str) -> str:
+    """One of several, by its name; what is none of them the library says."""
+    return str(asked.get(what))[:40]
+
+
 def seed(asked: dict) -> int:
     return number(asked, "seed", 0, 2**31 - 1)
 
@@ -55,14 +60,14 @@ def other(asked: dict) -> vlm.Trace:
 
 
 CHANGES = {
-    "remove": lambda asked, trace: vlm.experiments.remove(trace, selected(asked, trace), asked.get("how"), seed(asked)),
-    "keep": lambda asked, trace: vlm.experiments.keep(trace, selected(asked, trace), asked.get("how"), seed(asked)),
+    "remove": lambda asked, trace: vlm.experiments.remove(trace, selected(asked, trace), name(asked, "how"), seed(asked)),
+    "keep": lambda asked, trace: vlm.experiments.keep(trace, selected(asked, trace), name(asked, "how"), seed(asked)),
     "paste": lambda asked, trace: vlm.experiments.paste(trace, selected(asked, trace), other(asked)),
     "shuffle": lambda asked, trace: vlm.experiments.shuffle(trace, seed(asked)),
     "rescale": lambda asked, trace: vlm.experiments.rescale(trace, number(asked, "factor", 0, 10, whole=False)),
 }
 CUTS = {  # "way": Gradio takes anything called a path for a file
-    "knockout": lambda asked, trace, model: model.cut(trace, str(asked.get("way")), *(number(asked, name, 1, model.language_layers) for name in ("first", "last"))),
+    "knockout": lambda asked, trace, model: model.cut(trace, name(asked, "way"), *(number(asked, end, 1, model.language_layers) for end in ("first", "last"))),
     "fastv": lambda asked, trace, model: model.drop(trace, number(asked, "layer", 1, model.language_layers), number(asked, "share", 0, 1, whole=False)),
 }
 

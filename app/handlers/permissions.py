@@ -49,10 +49,10 @@ def check_folder(name: str) -> str:
     allowed = os.environ.get(FOLDER_VARIABLE)
     try:
         folder = Path(name).resolve()
-    except (OSError, RuntimeError) as error:  # links in a circle
+    except (OSError, RuntimeError, ValueError) as error:  # links in a circle, half a character
         raise vlm.ModelError(f"There is no folder {name[:60]!r}; give another.") from error
     if not allowed or not folder.is_relative_to(Path(allowed).resolve()):
-        raise vlm.ModelError(f"Folders of this machine are not open to visitors ({name!r}); whoever serves the page names theirs in {FOLDER_VARIABLE}.")
+        raise vlm.ModelError(f"Folders of this machine are not open to visitors ({name!r:.80}); whoever serves the page names theirs in {FOLDER_VARIABLE}.")
     return str(folder)
 
 
@@ -64,7 +64,7 @@ def check_hub(name: str, listed: bool) -> None:
     allowed = hub_is_open_to()
     if allowed == "none" or (allowed == "listed" and not listed):
         others = "models that are not listed" if allowed == "listed" else "models of the hub"
-        raise vlm.ModelError(f"This server does not fetch {others} for visitors ({name!r}); whoever serves it can allow that with {HUB_VARIABLE}.")
+        raise vlm.ModelError(f"This server does not fetch {others} for visitors ({name!r:.80}); whoever serves it can allow that with {HUB_VARIABLE}.")
 
 
 def check_model(name: str) -> str:

@@ -26,7 +26,10 @@ def open_upload(path: str | None) -> Image.Image:
     """
     if not path:
         raise vlm.ImageError("There is no photo yet; upload one, paste one, or click an example.")
-    inside_examples = isinstance(path, str) and "\0" not in path and Path(path).resolve().is_relative_to(EXAMPLES.resolve())
+    try:
+        inside_examples = Path(str(path)).resolve().is_relative_to(EXAMPLES.resolve())
+    except (OSError, RuntimeError, ValueError):  # a null character, links in a circle, half a character
+        inside_examples = False
     return vlm.open_image(str(path), root=EXAMPLES if inside_examples else get_upload_folder())
 
 
