@@ -1,4 +1,4 @@
-"""The named API, for programs."""
+"""The named API, for programs; with GRADIO_MCP_SERVER the same functions are tools of the Model Context Protocol, and what is said of them here is what a language model reads."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,7 +12,18 @@ from app.handlers.lab import matched
 def answer_endpoint(
     photo: str | None, question: str, temperature: float, top_k: float, top_p: float, repetition_penalty: float, seed: float, max_new_tokens: float
 ) -> Iterator[str]:
-    """`/answer`: the text of the answer as it grows."""
+    """`/answer`: what a vision-language model answers to a question about a photo; the text as it grows.
+
+    Args:
+        photo: a JPEG, PNG or WebP as an uploaded file, or inside a data URL; nothing is fetched from an address.
+        question: what is asked about it.
+        temperature: 0 is greedy, above 0 a token is drawn by chance.
+        top_k: only the k most probable tokens; 0 is all.
+        top_p: only the fewest tokens that together reach p.
+        repetition_penalty: above 1 what was said becomes less probable.
+        seed: the same seed gives the same answer.
+        max_new_tokens: the longest answer.
+    """
     operator = decoding(temperature, top_k, top_p, repetition_penalty, seed, max_new_tokens)
     _, trace = encode(photo, question)
     for step in gpu.answer(models.language.get(), models.START, trace, operator):
@@ -23,7 +34,18 @@ def answer_endpoint(
 def trace_endpoint(
     photo: str | None, question: str, temperature: float, top_k: float, top_p: float, repetition_penalty: float, seed: float, max_new_tokens: float
 ) -> dict:
-    """`/trace`: shapes, roles, boxes, tokens and steps as JSON."""
+    """`/trace`: the inside of such an answer as JSON: the shapes of all stages, the role of every position, the box of every visual token in the photo, and each step with its probability and alternatives.
+
+    Args:
+        photo: a JPEG, PNG or WebP as an uploaded file, or inside a data URL; nothing is fetched from an address.
+        question: what is asked about it.
+        temperature: 0 is greedy, above 0 a token is drawn by chance.
+        top_k: only the k most probable tokens; 0 is all.
+        top_p: only the fewest tokens that together reach p.
+        repetition_penalty: above 1 what was said becomes less probable.
+        seed: the same seed gives the same answer.
+        max_new_tokens: the longest answer.
+    """
     operator = decoding(temperature, top_k, top_p, repetition_penalty, seed, max_new_tokens)
     _, trace = encode(photo, question)
     trace = trace.with_steps(gpu.answer(models.language.get(), models.START, trace, operator))
@@ -42,6 +64,11 @@ def trace_endpoint(
 
 @tells_errors
 def similarity_endpoint(photos: Sequence[str] | None, texts: str) -> dict:
-    """`/similarity`: photos against lines of text; the matrices, e^tau and the losses."""
+    """`/similarity`: photos against lines of text by a contrastive model; the matrices (a row a photo, a column a text), e^tau and the losses.
+
+    Args:
+        photos: JPEG, PNG or WebP, as uploaded files or inside data URLs.
+        texts: one text a line.
+    """
     _, lines, record = matched(photos, texts)
     return payloads.matrices(record, lines)

@@ -1,0 +1,83 @@
+"""The named endpoints as tools of the Model Context Protocol, asked by a client of it; `gradio[mcp]` is among what the tests install."""
+
+import ast
+import asyncio
+import base64
+import re
+from pathlib import Path
+
+import pytest
+
+import vlm
+from app.page import build, launch_options
+
+mcp = pytest.importorskip("mcp")
+from mcp.client.streamable_http import streamablehttp_client  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+QUESTION = "What is in this image?"
+TOOLS = ("answer_endpoint", "trace_endpoint", "similarity_endpoint")
+
+
+@pytest.fixture(scope="module")
+def served(tiny_page):
+    """The page with its tools, served."""
+    demo = build()
+    _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", mcp_server=True, **launch_options())
+    yield address
+    demo.close()
+
+
+def asked(address: str, *calls: tuple[str, dict]) -> tuple[list, list]:
+    """The tools there are, and what comes of calling some."""
+
+    async def ask():
+        async with streamablehttp_client(f"{address}gradio_api/mcp/") as (read, write, _), mcp.ClientSession(read, write) as session:
+            await session.initialize()
+            return (await session.list_tools()).tools, [await session.call_tool(*call) for call in calls]
+
+    return asyncio.run(ask())
+
+
+def data_url(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def test_the_tools_are_the_three_endpoints_and_say_what_they_take(served):
+    tools, _ = asked(served)
+    assert [tool.name for tool in tools] == list(TOOLS)
+    for tool in tools:
+        assert tool.description.startswith("`/") and all(each.get("description") for name, each in tool.inputSchema["properties"].items()), tool
+
+
+def test_a_tool_answers_as_the_library_does(served, picture, tiny_model, tiny_contrast):
+    arguments = {"photo": data_url(picture), "question": QUESTION, "max_new_tokens": 5}
+    _, (answer, trace, match) = asked(served, ("answer_endpoint", arguments), ("trace_endpoint", arguments), ("similarity_endpoint", {"photos": [data_url(picture)], "texts": "a cat\na dog"}))
+    expected = tiny_model.trace(vlm.open_image(picture), QUESTION, vlm.Decoding(max_new_tokens=5))
+    assert answer.content[0].text == expected.answer
+    assert [step["string"] for step in ast.literal_eval(trace.content[0].text)["steps"]] == [step.token_string for step in expected.steps]
+    cosines = tiny_contrast.similarity([vlm.open_image(picture)], ["a cat", "a dog"]).cosine
+    assert ast.literal_eval(match.content[0].text)["matrices"]["cosine"] == pytest.approx(cosines, abs=1e-4)
+
+
+def test_a_refusal_reaches_the_model_as_its_sentence(served, picture, tmp_path):
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(picture.read_bytes())
+    _, replies = asked(
+        served,
+        ("answer_endpoint", {"photo": data_url(picture), "question": " "}),
+        ("answer_endpoint", {"photo": str(secret), "question": QUESTION}),
+        ("answer_endpoint", {"photo": "http://127.0.0.1:9/x.png", "question": QUESTION}),
+    )
+    assert all(reply.isError for reply in replies)
+    assert "question is empty" in replies[0].content[0].text
+    assert "Traceback" not in "".join(reply.content[0].text for reply in replies)
+
+
+def test_the_readmes_example_runs_as_printed(served, monkeypatch, capsys):
+    [example] = [block for block in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL) if "ClientSession" in block]
+    assert "http://127.0.0.1:7860/" in example
+    monkeypatch.chdir(ROOT)
+    exec(compile(example.replace("http://127.0.0.1:7860/", served), "README.md", "exec"), {})
+    told = capsys.readouterr().out
+    assert str(list(TOOLS)) in told and "'VT': [16," in told
