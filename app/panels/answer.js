@@ -66,7 +66,7 @@ function looked({ record, answer, step, word }) {
   else if (relative) for (let j = 0; j < answer.steps.length; j++) for (let i = 0; i < count; i++) values[i] -= rows[j * count + i] / answer.steps.length;
   const share = kind => (layer ? asked.shares[kind * asked.visual.shape[0] + layer - 1] : glances.shares[3 * index + kind]), said = '“' + visible(answer.steps[index].string) + '”';
   told.textContent = 'Of what ' + said + ' was read from, ' + percent(share(0)) + ' was the picture, ' + percent(share(1)) + ' the prompt, ' + percent(share(2)) + ' earlier words. What lights up was read; that alone does not prove that it mattered.';
-  if (hovering || find('.look').checked) store.set({ overlay: { values, of: 'token', signed: relative, from: 'answer', label: 'what ' + said + ' looked at, ' + (layer ? 'layer ' + layer : 'mean of all layers') + (relative ? ', less the mean of all words' : '') } });
+  if (hovering || find('.look').checked) store.set({ overlay: { values, of: 'token', signed: relative, from: 'answer', label: 'what ' + said + ' looked at, ' + (layer ? 'layer ' + layer : 'mean of all layers') + (relative ? ', less the mean of all words' : '') + '. It was read from the picture (' + percent(share(0)) + '), the prompt (' + percent(share(1)) + ') and earlier words (' + percent(share(2)) + ')' } });
   else clear();
 }
 function clear() { if (store.state.overlay && store.state.overlay.from === 'answer') store.set({ overlay: null }); }
