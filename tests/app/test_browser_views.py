@@ -118,7 +118,7 @@ def test_what_comes_at_once_is_taken_in_order(url, visit, picture):
         page.evaluate("""() => {
             const { record, plane, answer, words } = VTE.store.state, again = { ...record, run: 'another' };
             VTE.store.receive('words', { ...words, run: 'another' });
-            VTE.store.receive('answer', answer);
+            VTE.store.receive('answer', { ...answer, run: 'another' });
             VTE.store.receive('record', again);
             VTE.store.receive('plane', { ...plane, run: 'another' });
         }""")
