@@ -380,3 +380,19 @@ def test_a_run_of_another_visitor_is_not_found_by_guessing(kept):
     for guess in ("", "-", ".", key[:-1], key[1:], key.upper(), key + "-", key.partition("-")[0], f"*{key[1:]}", "%", "None", key.replace("-", ".")):
         assert set(handlers.layer([guess, 0])) == {"error"} and set(handlers.word([guess, 0])) == {"error"} and set(handlers.tensors([guess])) == {"error"}
     assert len(key.partition(".")[0]) == 32 and "error" not in handlers.layer([key, 0])
+
+
+def test_old_uploads_are_deleted_and_the_examples_stay(uploads, upload):
+    """What Gradio does every ten minutes with what is older than six hours, done here with whatever is older than now."""
+    from gradio.route_utils import delete_files_created_by_app
+
+    from app.page import build
+
+    page = build()
+    assert page.delete_cache == (bounds.EVERY, bounds.KEPT)
+    old = upload(photo(30, 40), "old.png")
+    page.upload_file_set.add(old)
+    delete_files_created_by_app(page, 0)
+    assert not os.path.exists(old)
+    kept = [path for component in page.blocks.values() for path in getattr(component, "keep_in_cache", ())]
+    assert len(kept) >= len(handlers.example_photos()) > 3 and all(map(os.path.exists, kept))
