@@ -13,6 +13,7 @@ from urllib.error import URLError
 import httpx
 import numpy as np
 import torch
+from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 from jaxtyping import Float, Int
 from PIL import Image
@@ -35,6 +36,7 @@ ensure_torchvision()
 import open_clip  # noqa: E402
 
 WEIGHTS, CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
+TOKENIZER_SETTINGS = {"additional_special_tokens", "clean", "context_length", "language", "reduction_mask", "strip_sep_token", "tokenizer_mode"}
 UNREACHABLE = (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, URLError, ConnectionError, TimeoutError, httpx.TransportError)
 UNREADABLE = (AttributeError, KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError)  # raised on damaged checkpoints
 
@@ -237,8 +239,10 @@ def load(name: str | Path, pretrained: str | None, progress: Progress | None) ->
         missing = [file for file in (CONFIG, WEIGHTS) if not (folder / file).is_file()]
         if missing:
             raise ModelError(f"{str(folder)!r} is no open_clip checkpoint: {' and '.join(missing)} is missing in it.")
+        _check_configuration(str(folder), folder / CONFIG)
         return _load_open_clip(f"local-dir:{folder}", None)
     if str(name).startswith("hf-hub:"):
+        _check_configuration(str(name), _configuration_of(str(name)))
         return _load_open_clip(str(name), None)
     given = str(name)
     if pretrained is None and given.count("/") == 1:
@@ -251,6 +255,35 @@ def load(name: str | Path, pretrained: str | None, progress: Progress | None) ->
     if pretrained not in tags:
         raise ModelError(f"For {str(name)!r} say which weights: pretrained is {pretrained!r}, allowed are {', '.join(tags)}.")
     return _load_open_clip(str(name), pretrained)
+
+
+def _configuration_of(name: str) -> Path:
+    """The configuration of a model of the hub, which is fetched before all else.
+
+    Raises:
+        FetchError, ModelError: it cannot be had.
+    """
+    try:
+        return Path(hf_hub_download(name.removeprefix("hf-hub:"), CONFIG))
+    except UNREACHABLE as error:
+        raise FetchError(f"The configuration of {name!r:.80} could not be fetched ({type(error).__name__}); look whether there is a network and such a model, or use 'embedded', which needs none.") from error
+    except ValueError as error:  # no name of a model
+        raise ModelError(f"{name!r:.80} names no model of the hub; give 'hf-hub:OWNER/NAME'.") from error
+
+
+def _check_configuration(name: str, path: Path) -> None:
+    """What a configuration asks of its tokenizer open_clip hands on unread, `trust_remote_code` included, which would run a stranger's code.
+
+    Raises:
+        ModelError: it asks for more than open_clip's own configurations do, or cannot be read.
+    """
+    try:
+        text = json.loads(path.read_text())["model_cfg"]["text_cfg"]
+        asked = set(text.get("tokenizer_kwargs") or {})
+    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"The {CONFIG} of {name!r:.80} cannot be read; copy it again.") from error
+    if more := sorted(map(str, asked - TOKENIZER_SETTINGS)):
+        raise ModelError(f"{name!r:.80} asks its tokenizer for {', '.join(more)[:80]}, with which code of its own could be run; only {', '.join(sorted(TOKENIZER_SETTINGS))} are followed.")
 
 
 def _load_open_clip(name: str, pretrained: str | None) -> ContrastiveModel:

@@ -162,11 +162,20 @@ class Canary:
         return os.mkdir, (self.path,)
 
 
-@pytest.mark.parametrize("kind", ["pickle", "pickle called safetensors", "code beside it", "code in a processor", "open_clip pickle"])
+@pytest.mark.parametrize("kind", ["pickle", "pickle called safetensors", "code beside it", "code in a processor", "open_clip pickle", "open_clip tokenizer"])
 def test_nothing_in_a_model_s_folder_is_run(tmp_path, monkeypatch, uploaded, kind):
     monkeypatch.setenv(permissions.FOLDER_VARIABLE, str(tmp_path))
     folder, canary, evil = tmp_path / "model", tmp_path / "it ran", pickle.dumps(Canary(tmp_path / "it ran"))
-    if kind == "open_clip pickle":
+    if kind == "open_clip tokenizer":
+        configuration = tiny_clip(folder) / "open_clip_config.json"
+        content = json.loads(configuration.read_text())
+        content["model_cfg"]["text_cfg"] |= {"hf_tokenizer_name": "its own", "tokenizer_kwargs": {"trust_remote_code": True}}
+        configuration.write_text(json.dumps(content))
+        (folder / "tokenizer_config.json").write_text(json.dumps({"auto_map": {"AutoTokenizer": ["modeling.M", None]}, "tokenizer_class": "M"}))
+        (folder / "config.json").write_text(json.dumps({"model_type": "bert"}))
+        (folder / "modeling.py").write_text(f"import os\nos.mkdir({str(canary)!r})\nclass M: pass\n")
+        assert refused(lambda: handlers.compare(uploaded, None, "a cat", "", False, str(folder), ""))
+    elif kind == "open_clip pickle":
         tiny_clip(folder)
         (folder / "open_clip_model.safetensors").unlink()
         (folder / "open_clip_pytorch_model.bin").write_bytes(evil)
@@ -394,5 +403,5 @@ def test_old_uploads_are_deleted_and_the_examples_stay(uploads, upload):
     page.upload_file_set.add(old)
     delete_files_created_by_app(page, 0)
     assert not os.path.exists(old)
-    kept = [path for component in page.blocks.values() for path in getattr(component, "keep_in_cache", ())]
-    assert len(kept) >= len(handlers.example_photos()) > 3 and all(map(os.path.exists, kept))
+    shown = [sample[0]["path"] for block in page.blocks.values() if isinstance(block, gr.Dataset) for sample in block.samples if isinstance(sample[0], dict)]
+    assert len(shown) == len(handlers.example_photos()) > 3 and all(map(os.path.exists, shown))
