@@ -45,3 +45,14 @@ class Page(gr.Blocks):
             raise gr.Error("This file was not uploaded here; upload the file itself instead of giving a path on the server.", print_exception=False) from error
         except (AttributeError, OSError, RecursionError, TypeError, ValueError) as error:  # of pydantic, and of Gradio's components
             raise gr.Error("An input is not of the kind that is expected; 'Use via API' at the foot of the page lists every input.", print_exception=False) from error
+
+    async def postprocess_data(self, block_fn, predictions, state):
+        """As Gradio does it; but what it then remembers of a session, so that links to its state can be made, is let go: every run would stay in memory, payload and all."""
+        outputs = await super().postprocess_data(block_fn, predictions, state)
+        if state is not None:
+            for key in [key for key in state.blocks_config.blocks if key not in self.default_config.blocks]:
+                del state.blocks_config.blocks[key]
+                state.config_values.pop(key, None)
+            for output in block_fn.outputs:
+                state.config_values.get(output._id, {}).get("props", {}).pop("value", None)
+        return outputs

@@ -103,9 +103,11 @@ class Background(Generic[T]):
             self._error = error
             self._set(Status("failed", 0.0, str(error)))
         except BaseException as error:  # the waiting requests must not wait for ever; it is raised again in them and here
-            self._error = error
-            self._set(Status("failed", 0.0, f"the {self.name} could not be loaded"))
-            raise
+            little = vlm.is_out_of_memory(error)
+            self._error = vlm.ModelError(f"There was not enough memory to load the {self.name}; choose a smaller one, or try again when others are done.") if little else error
+            self._set(Status("failed", 0.0, str(self._error) if little else f"the {self.name} could not be loaded"))
+            if not little:
+                raise
 
     def _report(self, fraction: float, message: str) -> None:
         self._set(Status("loading", fraction, message))
@@ -164,7 +166,12 @@ def contrastive_model(name: str):
     """
     if name == CONTRASTIVE:
         return contrastive.get()
-    return _others.get(name, lambda: Background("contrastive model", lambda progress: vlm.load_contrastive(name, progress=progress))).get()
+    return _others.get(name, lambda: Background("contrastive model", lambda progress: _load_other(name, progress))).get()
+
+
+def _load_other(name: str, progress: vlm.Progress):
+    with _one_at_a_time:
+        return vlm.load_contrastive(name, progress=progress)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from vlm import experiments, facts
 from vlm.catalogue import LISTED, MODELS, TEMPLATES, Listed, ListedModel
 from vlm.connector import VisualTokens
-from vlm.errors import DecodingError, FetchError, ImageError, ModelError, QuestionError, RunError, VLMError
+from vlm.errors import DecodingError, FetchError, ImageError, ModelError, QuestionError, RunError, VLMError, is_out_of_memory
 from vlm.images import open_image
 from vlm.token_ledger import Spending, ledger
 from vlm.patches import Patches, patchify, unpatchify
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Alternative", "Colours", "Decoding", "DecodingError", "FetchError", "ImageEmbedding", "ImageError", "LISTED", "Listed", "ListedModel", "MODELS", "ModelError", "PatchScores", "Patches", "Progress", "Projection",
-    "QuestionError", "RunError", "Sight", "Similarity", "Spending", "Stage", "Step", "TEMPLATES", "TextTokens", "Trace", "VLMError", "VisualTokens", "ZeroShot", "decode_on", "experiments", "facts", "ledger", "load", "load_contrastive", "open_image", "patchify",
+    "QuestionError", "RunError", "Sight", "Similarity", "Spending", "Stage", "Step", "TEMPLATES", "TextTokens", "Trace", "VLMError", "VisualTokens", "ZeroShot", "decode_on", "experiments", "facts", "is_out_of_memory", "ledger", "load", "load_contrastive", "open_image", "patchify",
     "pca_colours", "project", "release_memory", "replay", "save_run", "storages", "unpatchify",
 ]  # fmt: skip
 

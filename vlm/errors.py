@@ -27,3 +27,10 @@ class FetchError(VLMError):
 
 class RunError(VLMError):
     """A saved run that cannot be written, read or repeated."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether what failed was an allocation: Python's or numpy's, torch's on the CPU, or a GPU's. torch has one class for the last alone."""
+    said = str(error)
+    of_torch = isinstance(error, RuntimeError) and any(words in said for words in ("can't allocate memory", "not enough memory", "out of memory"))
+    return isinstance(error, MemoryError) or of_torch

@@ -7,6 +7,7 @@ import inspect
 import gradio as gr
 
 import vlm
+from app.handlers.machine import enough_memory, for_visitors
 
 MAX_QUESTION, MAX_TEXT, MAX_TEXTS, MAX_PHOTOS = 2_000, 300, 64, 32  # characters, characters, lines, photos
 MAX_TOGETHER = 4  # photos of one question
@@ -20,14 +21,16 @@ def shows_errors(handler, to_program: bool = False):
     """
 
     def notice(error: vlm.VLMError) -> gr.Error:
-        return gr.Error(str(error) if to_program else html.escape(str(error), quote=False), print_exception=False)
+        sentence = for_visitors(str(error))
+        return gr.Error(sentence if to_program else html.escape(sentence, quote=False), print_exception=False)
 
     if inspect.isgeneratorfunction(handler):
 
         @functools.wraps(handler)
         def stream(*arguments, **named):
             try:
-                yield from handler(*arguments, **named)
+                with enough_memory():
+                    yield from handler(*arguments, **named)
             except vlm.VLMError as error:
                 raise notice(error) from error
 
@@ -36,7 +39,8 @@ def shows_errors(handler, to_program: bool = False):
     @functools.wraps(handler)
     def call(*arguments, **named):
         try:
-            return handler(*arguments, **named)
+            with enough_memory():
+                return handler(*arguments, **named)
         except vlm.VLMError as error:
             raise notice(error) from error
 
@@ -55,9 +59,10 @@ def asked_by_script(handler):
         try:
             if not isinstance(arguments, list) or len(arguments) != count:
                 raise vlm.VLMError(f"{handler.__name__} was asked with {arguments!r:.60}; it takes a list of {count}.")
-            return handler(*arguments)
+            with enough_memory():
+                return handler(*arguments)
         except vlm.VLMError as error:
-            return {"error": str(error)}
+            return {"error": for_visitors(str(error))}
 
     call.__signature__ = inspect.Signature([inspect.Parameter("arguments", inspect.Parameter.POSITIONAL_ONLY)])
     return call

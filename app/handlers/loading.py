@@ -7,6 +7,7 @@ import gradio as gr
 import vlm
 from app import models
 from app.handlers.errors import shows_errors
+from app.handlers.machine import for_visitors
 from app.handlers.permissions import check_model, hub_is_open_to
 
 
@@ -15,7 +16,7 @@ def follow(jobs: Sequence[models.Background]) -> Iterator[dict]:
     shown = None
     while True:
         statuses = [(job.name, job.status) for job in jobs]
-        current = [{"name": name, "state": status.state, "fraction": status.fraction, "message": status.message} for name, status in statuses if status.state != "idle"]
+        current = [{"name": name, "state": status.state, "fraction": status.fraction, "message": for_visitors(status.message)} for name, status in statuses if status.state != "idle"]
         if current != shown:
             shown = current
             yield {"jobs": current}
