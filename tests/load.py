@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ class Page:
     """The page as a browser uses it: its own functions, by the number of their components."""
 
     def __init__(self, address: str) -> None:
-        self.client = Client(address, verbose=False)
+        self.client = Client(address, verbose=False, headers={"cookie": f"visitor={uuid.uuid4().hex}"})  # of one's own, as a browser has (see `app.replicas`)
         dependencies = self.client.config["dependencies"]
         names = {each["id"]: each["props"].get("elem_id") for each in self.client.config["components"]}
         found = {tuple(names[output] for output in each["outputs"]): each["id"] for each in dependencies}

@@ -1,0 +1,78 @@
+"""The same page in several processes, behind Ray Serve: `pip install "ray[serve]"`, then `python -m app.replicas --count 2`.
+
+A run and what is kept of it, the line for the model, and a visitor's choice of a model live in one process. So a visitor has to come back to
+the process they began with: a cookie says who they are, and Serve's router sends one cookie always to the same process.
+"""
+
+import argparse
+import os
+import uuid
+from collections.abc import Callable
+
+COOKIE = "visitor"
+os.environ.setdefault("RAY_SERVE_SESSION_ID_HEADER_KEY", "cookie")  # what the router goes by; read when Ray is imported
+ROUTER = "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter"
+AT_ONCE = 1_000  # requests under way in one process; every open page holds one or two all the time
+
+
+class Named:
+    """ASGI middleware that gives who has none a cookie of their own."""
+
+    def __init__(self, app: Callable) -> None:
+        self.app = app
+
+    async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
+        if scope["type"] != "http" or f"{COOKIE}=".encode() in dict(scope["headers"]).get(b"cookie", b""):
+            return await self.app(scope, receive, send)
+
+        async def named(message: dict) -> None:
+            if message["type"] == "http.response.start":
+                cookie = f"{COOKIE}={uuid.uuid4().hex}; Path=/; HttpOnly; SameSite=Lax"
+                message["headers"] = [*message.get("headers", ()), (b"set-cookie", cookie.encode())]
+            await send(message)
+
+        await self.app(scope, receive, named)
+
+
+def page():
+    """One process' page, its models loading behind it, as an ASGI application."""
+    from app import gpu  # noqa: F401  before all else, as in app.py
+    import gradio as gr
+    from fastapi import FastAPI
+
+    from app import models
+    from app.page import build, launch_options
+
+    models.start()
+    options = {name: value for name, value in launch_options().items() if name != "state_session_capacity"}
+    outer = FastAPI()
+    outer.add_middleware(Named)
+    return gr.mount_gradio_app(outer, build(), "/", **options)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(prog="python -m app.replicas", description=__doc__)
+    options.add_argument("--count", type=int, default=2, help="processes")
+    options.add_argument("--cores", type=float, default=1, help="of the processor, for each")
+    options.add_argument("--host", default="127.0.0.1")
+    options.add_argument("--port", type=int, default=7860)
+    given = options.parse_args()
+    from ray import serve
+    from ray.serve.config import HTTPOptions, RequestRouterConfig
+
+    @serve.deployment(
+        num_replicas=given.count,
+        max_ongoing_requests=AT_ONCE,
+        ray_actor_options={"num_cpus": given.cores},
+        request_router_config=RequestRouterConfig(request_router_class=ROUTER, request_router_kwargs={"num_fallback_replicas": 0}),
+    )
+    @serve.ingress(page)
+    class Replica:
+        pass
+
+    serve.start(http_options=HTTPOptions(host=given.host, port=given.port))
+    serve.run(Replica.bind(), name="visual-token-explorer", blocking=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""Many visitors of one process, in small: nobody gets another's answer, and runs leave nothing behind. `python -m tests.load` does the same at full size."""
+
+import gc
+from collections import Counter
+
+import vlm
+from app.page import VISITORS, launch_options
+from app.panels import Panel
+from app.recent import EVERYTHING
+from tests.load import Page, Visitor, alone, at_once
+
+
+def test_eight_visitors_at_once_each_get_the_answer_they_would_get_alone(url, tiny_model, tmp_path):
+    visitors = [Visitor.come(number, tmp_path) for number in range(8)]
+    expected = alone(tiny_model, visitors, 6)
+    assert len(set(expected)) == 8
+    asked = at_once(visitors, lambda: Page(url), 6, 120)
+    assert [each.error for each in asked] == [None] * 8
+    assert [each.answer for each in asked] == expected
+    assert all(0 < each.first <= each.word <= each.end for each in asked)
+
+
+def test_one_run_more_leaves_nothing_more_in_memory(url, tmp_path, monkeypatch):
+    page, numbers = Page(url), iter(range(100, 200))
+
+    def after(runs: int) -> Counter:
+        for _ in range(runs):
+            assert page.ask(Visitor.come(next(numbers), tmp_path), 3).error is None
+        gc.collect()
+        kinds = Counter(type(each) for each in gc.get_objects())
+        return Counter({kind: kinds[kind] for kind in (Panel, vlm.Trace, vlm.Sight, vlm.Step, vlm.Projection)})
+
+    after(1)
+    monkeypatch.setattr(EVERYTHING, "limit", EVERYTHING.held)
+    full = after(6)
+    assert full[vlm.Trace] > 0 and after(12) - full == Counter()  # every kind: no more than before
+    assert EVERYTHING.held <= EVERYTHING.limit
+
+
+def test_visitors_who_are_remembered_have_an_end():
+    assert launch_options()["state_session_capacity"] == VISITORS
