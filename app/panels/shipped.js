@@ -3,6 +3,7 @@
 (() => {
   const { store } = window.VTE, { folder, made, versions, runs } = JSON.parse(document.querySelector('#shipped').textContent);
   const files = new Map();
+  let wanted = null;
   async function read(file) {
     const reply = await fetch(folder + file);
     if (!reply.ok) throw new Error(file + ' cannot be fetched');
@@ -11,10 +12,12 @@
   async function show(photo) {
     const run = runs.find(each => each.photo === photo);
     if (!run) return;
-    if (store.state.busy) document.querySelector('#stop').click();
+    wanted = run;
+    if (store.state.busy) { document.querySelector('#stop').click(); store.set({ busy: false, awaited: false }); }
     if (!files.has(run.file)) files.set(run.file, read(run.file));
     let kept;
     try { kept = await files.get(run.file); } catch (error) { files.delete(run.file); console.warn(error); return; }  // the page is then as it is without examples
+    if (wanted !== run || store.state.busy) return;  // something else was asked for meanwhile
     const earlier = store.state.history.find(each => each.record.run === run.run);
     if (earlier) { store.recall(earlier); return; }
     // what all words have in common lies in the file once

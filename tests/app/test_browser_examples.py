@@ -19,12 +19,20 @@ WHOLE = """() => {
 
 
 @pytest.fixture
+def tiny_examples(tiny_page, tmp_path, monkeypatch):
+    """Two examples that the tiny model made, and a server that has forgotten them."""
+    monkeypatch.setattr(examples, "FOLDER", tmp_path)
+    build_examples.build(examples.ASKED[:2], report=lambda line: None)
+    forget()
+
+
+@pytest.fixture
 def waiting(tiny_page, monkeypatch):
     """Serve the page with models that come when they are let in: (address, let in)."""
     coming, servers = threading.Event(), []
-    model = models.language.get()
     for name, title in {"language": "vision-language model", "contrastive": "contrastive model", "umap": "UMAP view"}.items():
-        monkeypatch.setattr(models, name, models.Background(title, lambda progress: coming.wait(120) and model))
+        model = getattr(models, name).get()
+        monkeypatch.setattr(models, name, models.Background(title, lambda progress, model=model: coming.wait(120) and model))
     models.start()
 
     def serve() -> str:
@@ -33,7 +41,8 @@ def waiting(tiny_page, monkeypatch):
 
     yield serve, coming
     coming.set()
-    servers[0].close()
+    for server in servers:
+        server.close()
 
 
 @pytest.fixture
@@ -82,14 +91,9 @@ def test_every_example_is_there_at_a_click_without_a_model(without_models, visit
         assert page.evaluate("VTE.store.state.history.length") == len(examples.ASKED)  # the first came back from there
 
 
-def test_what_needs_the_model_says_so_and_comes_with_it(waiting, visit, monkeypatch, tmp_path, tiny_model):
+def test_what_needs_the_model_says_so_and_comes_with_it(tiny_examples, waiting, visit):
     """With examples of a tiny model, which is let in when the visitor has clicked about."""
     serve, coming = waiting
-    monkeypatch.setattr(examples, "FOLDER", tmp_path)
-    with monkeypatch.context() as patch:
-        patch.setattr(models, "language", models.Background("language", lambda progress: tiny_model))
-        build_examples.build(examples.ASKED[:2], report=lambda line: None)
-    forget()
     with visit(serve()) as page:
         page.wait_for_function(WHOLE)
         press_patch(page, 5)
@@ -110,11 +114,9 @@ def test_what_needs_the_model_says_so_and_comes_with_it(waiting, visit, monkeypa
         page.wait_for_function("VTE.store.state.plane.points.shape[1] === 3")
 
 
-def test_a_run_follows_an_example_and_the_example_comes_back(waiting, visit, monkeypatch, tmp_path, tiny_model, picture):
+def test_a_run_follows_an_example_and_the_example_comes_back(tiny_examples, waiting, visit, picture):
     serve, coming = waiting
-    monkeypatch.setattr(examples, "FOLDER", tmp_path)
     coming.set()
-    build_examples.build(examples.ASKED[:1], report=lambda line: None)
     with visit(serve()) as page:
         page.wait_for_function(WHOLE)
         page.wait_for_function("location.hash.includes('example=chelsea.jpg')")
@@ -125,7 +127,7 @@ def test_a_run_follows_an_example_and_the_example_comes_back(waiting, visit, mon
         page.locator("#examples .gallery-item").first.click()
         page.wait_for_function("VTE.store.state.record.instant")
     with visit(link + "&selected=3") as page:  # a link to it needs no run either
-        page.wait_for_function("VTE.store.state.record && VTE.store.state.record.instant && VTE.store.state.selected.join() === '3'")
+        page.wait_for_function("window.VTE && VTE.store.state.record && VTE.store.state.record.instant && VTE.store.state.selected.join() === '3'")
 
 
 def test_without_files_of_its_own_the_model_is_waited_for_as_ever(url, visit):

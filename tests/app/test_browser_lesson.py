@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from app.page import launch_options  # noqa: F401
+import vlm
 from app.panels import HERE
 from tests.app.browsing import ask, expect
 
@@ -43,7 +43,7 @@ def test_the_lesson_tells_the_numbers_of_ones_own_run(url, visit, picture, tiny_
         expect(page.locator("#lesson .next")).to_be_disabled()
         record, answer = page.evaluate("[{ ...VTE.store.state.record, photo: '' }, VTE.store.state.answer]")
         words = page.evaluate("VTE.store.state.words.words")
-    trace = tiny_model.encode(__import__("vlm").open_image(picture), QUESTION)
+    trace = tiny_model.encode(vlm.open_image(picture), QUESTION)
     N, V, T, S = len(trace.patches.places), len(trace.visual_tokens.embeddings), len(trace.text_tokens.token_strings), trace.inputs_embeds.shape[0]
     assert f"{N} × {trace.encoder_output.shape[1]}" in seen[3] and "576" in seen[1] and f"N = {N}" in seen[1]
     assert f"{V} × {trace.inputs_embeds.shape[1]}" in seen[5] and f"T = {T}" in seen[6] and f"{V} of {S}" in seen[7]
