@@ -22,6 +22,7 @@ class FakeHub:
         cut: file name -> how many bytes of it are sent, once; the connection then ends.
         changed: file name -> bytes sent instead of its own.
         asked: (method, path) of every request.
+        gone_after: how many requests are answered; to later ones the connection is closed without a word.
     """
 
     def __init__(self) -> None:
@@ -30,6 +31,7 @@ class FakeHub:
         self.cut: dict[str, int] = {}
         self.changed: dict[str, bytes] = {}
         self.asked: list[tuple[str, str]] = []
+        self.gone_after: int | None = None
         self.commit = COMMIT
         self.url = ""
 
@@ -72,6 +74,9 @@ def fake_hub():
         def do_GET(self) -> None:
             path = unquote(urlsplit(self.path).path)
             hub.asked.append((self.command, path))
+            if hub.gone_after is not None and len(hub.asked) > hub.gone_after:
+                self.close_connection = True
+                return None
             parts = path.removeprefix("/api/models").strip("/").split("/")
             name, rest = "/".join(parts[:2]), parts[2:]
             if name in hub.refused:

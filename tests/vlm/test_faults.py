@@ -7,14 +7,19 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from huggingface_hub import file_download
+from huggingface_hub.utils import _http
 
 import vlm
+from tests.hub import NAME as HUB_NAME
 from tests.vlm.test_store import CONTENT, ROOT, cache, left_in, wheel  # noqa: F401
 from vlm import embedded
 from vlm.store import SEAL, fetch, sha256
@@ -230,3 +235,17 @@ def test_a_cache_that_may_only_be_read_serves_what_is_in_it_and_says_what_it_can
     finally:
         for folder in parents:
             folder.chmod(0o755)
+
+
+def test_a_network_that_goes_away_at_any_request_to_the_hub_is_told_and_the_load_goes_on_from_there(online, monkeypatch):
+    for module in (file_download, _http):  # which wait before they try again
+        monkeypatch.setattr(module, "time", SimpleNamespace(sleep=lambda seconds: None, time=time.time, monotonic=time.monotonic))
+    for answered in range(100):
+        online.asked.clear()
+        online.gone_after = answered
+        try:
+            model = vlm.load(HUB_NAME)
+            break
+        except vlm.FetchError as error:
+            assert "\n" not in str(error) and HUB_NAME in str(error)
+    assert answered > 3 and model.name.startswith(HUB_NAME)  # record, configuration, weights ...
