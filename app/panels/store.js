@@ -61,13 +61,14 @@ window.VTE.store = (() => {
   // Several may come at once, and in any order, when the browser was busy: the record is taken first, because it begins anew.
   const ORDER = ['record', 'plane', 'answer', 'words'];
   let inbox = [];
+  const early = {};
   function receive(name, value) {
     if (!value) return;
     inbox.push([name, unpack(value)]);
     if (inbox.length === 1) queueMicrotask(() => { const come = inbox; inbox = []; come.sort(([one], [other]) => ORDER.indexOf(one) - ORDER.indexOf(other)).forEach(([name, value]) => take(name, value)); });
   }
   function take(name, value) {
-    if ((name === 'words' || name === 'answer') && state.record && value.run !== state.record.run) return;  // of a run that another one has followed
+    if (name !== 'record' && ORDER.includes(name) && !(state.record && value.run === state.record.run)) { early[name] = value; return; }  // of a run that another one has followed, or whose record is still on its way
     if (name === 'record') {
       const layers = value.layers.norms.shape[0] - 1, kept = state.record && state.record.layers.norms.shape[0] - 1 === layers;
       const same = state.record && alike(state.record, value);
@@ -76,6 +77,7 @@ window.VTE.store = (() => {
         layer: kept ? state.layer : Math.min(value.layers.read.length ? value.layers.read[value.layers.read.length - 1] : layers, layers),
         selected: same ? state.selected : [], patch: same ? state.patch : -1, history: [{ record: value }, ...state.history].slice(0, 8),
       });
+      for (const [other, come] of Object.entries(early)) { delete early[other]; if (come.run === value.run) take(other, come); }
     } else {
       set({ [name]: value });
       if (name === 'answer' && value.finished) set({ busy: false });
