@@ -22,6 +22,11 @@ class Metered:
         self.ended.clear(), self.waits.clear()
         self._permits.release(count)
 
+    def hold(self) -> None:
+        """From now on no further token."""
+        while self._permits.acquire(blocking=False):
+            pass
+
     def decode(self, *arguments):
         steps = self.model.decode(*arguments)
         try:

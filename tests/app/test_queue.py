@@ -1,6 +1,7 @@
 """Many visitors, one model: everybody sees their place in the line, and who stops or leaves gives the model free within a token."""
 
 import json
+import re
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
@@ -112,6 +113,13 @@ def test_the_place_in_the_line_is_told_in_words_until_it_is_ones_turn(url, visit
         expect(third.locator("#answer [data-finished=true]")).to_be_attached()
         expect(third.locator("#status .waiting")).to_have_count(0)
         assert third.evaluate("VTE.store.state.record.question") == "Is this number 2?"
+        metered.hold()
+        first.click("#run")
+        expect(first.locator("#answer .text.waiting")).to_be_attached()
+        third.click("#run")  # how long a run takes is known by now
+        expect(third.locator("#status .waiting")).to_have_text(re.compile(r"Waiting for the model: you are next, answered in about \d+ s"))
+        metered.allow(MANY)
+        expect(third.locator("#status .waiting")).to_have_count(0)
         assert second.evaluate("VTE.store.state.record") is None or second.evaluate("VTE.store.state.record.question") != "Is this number 1?"
 
 

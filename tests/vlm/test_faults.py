@@ -25,7 +25,7 @@ from vlm import embedded
 from vlm.store import SEAL, fetch, sha256
 
 NAME = "base_model-1.2.3-py3-none-any.whl"
-TENSOR = "import torch; from safetensors.torch import save_file; save_file({'x': torch.zeros(200_000)}, folder / 'model.safetensors')"
+TENSOR = "import numpy; from safetensors.numpy import save_file; save_file({'x': numpy.zeros(200_000, 'f4')}, folder / 'model.safetensors')"
 FETCH = "import sys; from vlm.store import WheelFile, fetch; print(fetch(WheelFile('base-model', '1.2.3', 'base_model/data/model.bin', sys.argv[1], 1)))"
 
 
