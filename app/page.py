@@ -16,7 +16,7 @@ QUESTIONS = ("What is in this image?", "Describe the image.", "What animal is th
 VIEWS = ("photo", "patches", "positions", "encoder", "connector", "space", "sequence", "lens", "looked")
 BUSY, IDLE = "() => window.VTE.store.set({ busy: true, awaited: true })", "() => window.VTE.store.set({ busy: false, awaited: false })"
 PRIVATE = {"api_visibility": "private"}
-WAITING, VISITORS = 200, 1_000  # questions in line at once, who comes then is asked to try again; visitors whose choice of a model is remembered
+WAITING, VISITORS = 200, 300  # questions in line at once, who comes then is asked to try again; visitors whose choice of a model is remembered
 QUIET = {"show_progress": "hidden"}
 
 
