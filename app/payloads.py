@@ -226,15 +226,24 @@ def steps(taken: Sequence[vlm.Step]) -> list[dict]:
 
 def word(trace: vlm.Trace, index: int) -> dict:
     """What one word of the answer looked at, layer by layer: each visual token, and the shares of picture, prompt and earlier words."""
-    visual, text = trace.visual_tokens.positions, trace.text_tokens.positions
-    rows = trace.steps[index].attention
-    if visual is None:
-        raise vlm.ModelError("This model's language part reads the picture by cross-attention, beside the sequence; what a word looked at there is not recorded.")
-    if rows is None:
+    step = trace.steps[index]
+    if step.attention is None:
         raise vlm.ModelError("This model's language part does not tell what it looks at.")
-    of_all = np.mean([step.attention[:, visual] for step in trace.steps], axis=0)
-    shares = np.stack([rows[:, visual].sum(1), rows[:, text].sum(1), rows[:, len(trace.input_ids) :].sum(1)])
-    return {"visual": packed(rows[:, visual]), "mean": packed(of_all), "shares": packed(shares)}
+    mine = seen(trace, step)
+    return {"visual": packed(mine), "mean": packed(np.mean([seen(trace, each) for each in trace.steps], axis=0)), "shares": packed(shares(trace, step))}
+
+
+def seen(trace: vlm.Trace, step: vlm.Step) -> np.ndarray:
+    """What one word looked at among the visual tokens, layer by layer: in the sequence, or beside it in the layers of cross-attention. Layers x V."""
+    positions = trace.visual_tokens.positions
+    return step.beside if positions is None else step.attention[:, positions]
+
+
+def shares(trace: vlm.Trace, step: vlm.Step) -> np.ndarray:
+    """How much of what a word was read from was the picture, the prompt, earlier words, layer by layer; of the sequence alone where the picture stands beside it. 3 x layers."""
+    rows, visual = step.attention, trace.visual_tokens.positions
+    picture = np.zeros(len(rows), np.float32) if visual is None else rows[:, visual].sum(1)
+    return np.stack([picture, rows[:, trace.text_tokens.positions].sum(1), rows[:, len(trace.input_ids) :].sum(1)])
 
 
 def looked(trace: vlm.Trace, attention, step: int, layer: int, sinks) -> dict:
@@ -276,12 +285,9 @@ def answer(taken: Sequence[vlm.Step], finished: bool, longest: int, trace: vlm.T
 
 def glances(trace: vlm.Trace) -> dict | None:
     """What every word of the answer looked at in the mean of all layers, which its hover shows at once; None where that is not recorded."""
-    visual, text = trace.visual_tokens.positions, trace.text_tokens.positions
-    if visual is None or not trace.steps or trace.steps[0].attention is None:
+    if not trace.steps or trace.steps[0].attention is None:
         return None
-    means = [step.attention.mean(0) for step in trace.steps]
-    shares = [[row[visual].sum(), row[text].sum(), row[len(trace.input_ids) :].sum()] for row in means]
-    return {"visual": packed(np.stack([row[visual] for row in means])), "shares": packed(np.array(shares, np.float32))}
+    return {"visual": packed(np.stack([seen(trace, step).mean(0) for step in trace.steps])), "shares": packed(np.stack([shares(trace, step).mean(1) for step in trace.steps]))}
 
 
 def matrices(record: vlm.Similarity, texts: Sequence[str]) -> dict:

@@ -285,6 +285,12 @@ def crossed_tokens(given: Mapping[str, object], inputs: Mapping[str, Tensor]) ->
     return given["cross_attention_states"][used.to(given["cross_attention_states"].device)].flatten(0, 1)
 
 
+def weights_beside(weights: Float[Tensor, "layers keys"], inputs: Mapping[str, Tensor]) -> Float[Tensor, "layers V"]:
+    """What cross-attention gave the visual tokens, without the places that hold no tile; `inputs` as for `crossed_tokens`."""
+    places, used = tile_places(inputs)
+    return weights.unflatten(1, (places, -1))[:, used.to(weights.device)].flatten(1)
+
+
 def tokens_beside(given: Mapping[str, object], inputs: Mapping[str, Tensor], tokens: Float[Tensor, "V D"], deeper: Sequence[Float[Tensor, "V D"]]) -> dict[str, object]:
     """Those arguments of the language model that hold visual tokens beside `inputs_embeds`, with other tokens in their places.
 

@@ -27,19 +27,20 @@ IMPLEMENTATION = "sdpa_recorded"  # what a checkpoint is loaded with
 Weights = Callable[[], Float[Tensor, "heads queries keys"]]  # computed from the queries and keys that it holds, when it is called
 Record = Callable[[Weights], None]
 Attend = Callable[..., tuple[Tensor, None]]  # the arguments of `attention` below
-_recorder: ContextVar[tuple[Record, bool, Collection[nn.Module]] | None] = ContextVar("recorder", default=None)
+_recorder: ContextVar[tuple[Record, bool, Collection[nn.Module], Record | None] | None] = ContextVar("recorder", default=None)
 _replacement: ContextVar[Attend | None] = ContextVar("replacement", default=None)
 
 
 @contextmanager
-def recording(record: Record, last: bool = False, without: Collection[nn.Module] = ()) -> Iterator[None]:
+def recording(record: Record, last: bool = False, without: Collection[nn.Module] = (), beside: Record | None = None) -> Iterator[None]:
     """Within this context (and thread) `record` is handed the weights of every attention that runs, in order.
 
     Args:
         last: only of the last query, which is all that the next token needs.
         without: attentions that are left out.
+        beside: is handed the weights of these, if it is given.
     """
-    token = _recorder.set((record, last, without))
+    token = _recorder.set((record, last, without, beside))
     try:
         yield
     finally:
@@ -63,9 +64,9 @@ def attention(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, atte
 
 def as_always(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **named):
     """transformers' scaled dot product attention, its weights told to the recorder if there is one."""
-    recorder = _recorder.get()
-    if recorder is not None and module not in recorder[2]:
-        record, last, _ = recorder
+    record, last, without, beside = _recorder.get() or (None, False, (), None)
+    record = beside if module in without else record
+    if record is not None:
         if last:  # the last query sees every key that its mask shows
             mask = attention_mask if attention_mask is None or attention_mask.shape[-2] == 1 else attention_mask[..., -1:, :]
             record(partial(weights, module, query[:, :, -1:], key, mask, named.get("scaling"), False))

@@ -46,6 +46,7 @@ class Prefill:
     cache: DynamicCache
     logits: Float[Tensor, " vocab"]
     attention: Float[np.ndarray, "layers S"] | None
+    beside: Float[np.ndarray, "layers V"] | None
 
 
 @dataclass(frozen=True)
@@ -219,7 +220,7 @@ class VisionLanguageModel(Instruments):
     def prefill(self, trace: Trace) -> Prefill:
         """Let the language model read VT + TT once: what every answer to this trace starts from."""
         cache = DynamicCache(config=self.network.config.get_text_config())
-        return Prefill(cache, *self._forward(self.language_inputs(trace), cache))
+        return Prefill(cache, *self._forward(trace, self.language_inputs(trace), cache))
 
     def decode(self, trace: Trace, decoding: Decoding = Decoding(), prefill: Prefill | None = None) -> Iterator[Step]:
         """Stream the answer to an encoded trace: one prefill of `trace.inputs_embeds`, then one short forward a token.
@@ -227,22 +228,23 @@ class VisionLanguageModel(Instruments):
         Args:
             prefill: from an earlier `prefill` of the same trace; it can be used any number of times.
         """
-        cache, attention, count = None, None, 0
+        cache, looked, count = None, {}, 0
 
         def next_logits(token_id: int | None) -> Float[Tensor, " vocab"]:
-            nonlocal cache, attention, count
+            nonlocal cache, looked, count
             with torch.inference_mode():
                 if token_id is None:
                     read = prefill or self.prefill(trace)
-                    cache, attention = copy.deepcopy(read.cache) if prefill else read.cache, read.attention
+                    cache, looked = copy.deepcopy(read.cache) if prefill else read.cache, {"attention": read.attention, "beside": read.beside}
                     return read.logits
-                logits, attention = self._forward(self._following(trace, [token_id], count), cache)
+                logits, *rows = self._forward(trace, self._following(trace, [token_id], count), cache)
+                looked = dict(zip(looked, rows))
                 count += 1
                 return logits
 
         room = architecture.context_length(self.network) - len(trace.input_ids)
         steps = decode(next_logits, torch.from_numpy(trace.input_ids), self.processor.tokenizer, architecture.end_ids(self.network), decoding)
-        return (replace(step, attention=attention) for step in islice(steps, room))
+        return (replace(step, **looked) for step in islice(steps, room))
 
     @torch.inference_mode()
     def score(self, trace: Trace, token_ids: Sequence[int], prefill: Prefill | None = None) -> Float[np.ndarray, " tokens"]:
@@ -267,12 +269,15 @@ class VisionLanguageModel(Instruments):
         following = architecture.next_positions(trace.language_inputs, count, len(token_ids)) | architecture.next_masks(trace.language_inputs, len(token_ids))
         return {"inputs_embeds": embeds, **following}
 
-    def _forward(self, inputs: Mapping[str, Any], cache: DynamicCache) -> tuple[Float[Tensor, " vocab"], Float[np.ndarray, "layers positions"] | None]:
-        """One pass of the language model over new positions: the logits of the next token, and what it is read from (if that is recorded)."""
-        rows = []
-        with recording(lambda weights: rows.append(weights()[:, -1].mean(0)), last=True, without=architecture.crossing(self.network)):
+    def _forward(
+        self, trace: Trace, inputs: Mapping[str, Any], cache: DynamicCache
+    ) -> tuple[Float[Tensor, " vocab"], Float[np.ndarray, "layers positions"] | None, Float[np.ndarray, "layers V"] | None]:
+        """One pass of the language model over new positions: the logits of the next token, what it is read from in the sequence (if that is recorded) and beside it."""
+        rows, beside = [], []
+        with recording(lambda weights: rows.append(weights()[:, -1].mean(0)), True, architecture.crossing(self.network), lambda weights: beside.append(weights()[:, -1].mean(0))):
             hidden = architecture.language_trunk(self.network)(**inputs, past_key_values=cache, use_cache=True).last_hidden_state[0, -1]
-        return self.logits(hidden), to_numpy(torch.stack(rows)) if rows else None
+        crossed = to_numpy(architecture.weights_beside(torch.stack(beside), trace.sight.inputs)) if beside else None
+        return self.logits(hidden), to_numpy(torch.stack(rows)) if rows else None, crossed
 
     def trace(self, image: Image.Image, question: str, decoding: Decoding = Decoding()) -> Trace:
         """The whole pipeline on one photo and one question.

@@ -96,6 +96,8 @@ class Step:
         milliseconds: the time this token took; the first one includes the prefill of the whole sequence, unless that was reused.
         attention: what the position that said this token looked at: for every layer of the language model the mean over the heads,
             over all positions before it; each row sums to 1. None where nothing recorded it.
+        beside: in models that read their visual tokens by cross-attention, for every layer that does so the mean over the heads, over
+            the visual tokens; each row sums to 1.
     """
 
     index: int
@@ -109,6 +111,7 @@ class Step:
     answer: str
     milliseconds: float
     attention: Float[np.ndarray, "layers positions"] | None = field(default=None, compare=False, repr=False)
+    beside: Float[np.ndarray, "layers V"] | None = field(default=None, compare=False, repr=False)
 
     @property
     def probability(self) -> float:

@@ -55,7 +55,7 @@ let pointed = -1, under = null;  // the word under the pointer; what lay over th
 function looked({ record, answer, step, word }) {
   const told = find('.looked-at'), hovering = pointed >= 0 && pointed !== step, index = hovering ? pointed : step, slider = find('.of'), glances = answer && answer.key && answer.looked;
   find('.looked').hidden = !(answer && answer.key && step >= 0 && record);
-  const layer = hovering ? 0 : Math.min(+slider.value, record ? record.language_layers : 0), asked = word && !word.error && word.about[0] === index ? word : null;
+  const asked = word && !word.error && word.about[0] === index ? word : null, layer = hovering ? 0 : Math.min(+slider.value, asked ? asked.visual.shape[0] : record ? record.language_layers : 0), crossed = record && !record.positions;
   slider.max = asked ? asked.visual.shape[0] : slider.max;
   find('.which').textContent = layer ? layer + ' of ' + slider.max : 'all';
   told.textContent = '';
@@ -64,9 +64,11 @@ function looked({ record, answer, step, word }) {
   for (let i = 0; i < count; i++) values[i] = layer ? asked.visual[(layer - 1) * count + i] : rows[index * count + i];
   if (relative && layer) for (let i = 0; i < count; i++) values[i] -= asked.mean[(layer - 1) * count + i];
   else if (relative) for (let j = 0; j < answer.steps.length; j++) for (let i = 0; i < count; i++) values[i] -= rows[j * count + i] / answer.steps.length;
-  const share = kind => (layer ? asked.shares[kind * asked.visual.shape[0] + layer - 1] : glances.shares[3 * index + kind]), said = '“' + visible(answer.steps[index].string) + '”';
-  told.textContent = 'Of what ' + said + ' was read from, ' + percent(share(0)) + ' was the picture, ' + percent(share(1)) + ' the prompt, ' + percent(share(2)) + ' earlier words. What lights up was read; that alone does not prove that it mattered.';
-  if (hovering || find('.look').checked) store.set({ overlay: { values, of: 'token', signed: relative, from: 'answer', label: 'what ' + said + ' looked at, ' + (layer ? 'layer ' + layer : 'mean of all layers') + (relative ? ', less the mean of all words' : '') + '. It was read from the picture (' + percent(share(0)) + '), the prompt (' + percent(share(1)) + ') and earlier words (' + percent(share(2)) + ')' } });
+  const share = kind => (layer && !crossed ? asked.shares[kind * asked.visual.shape[0] + layer - 1] : glances.shares[3 * index + kind]), said = '“' + visible(answer.steps[index].string) + '”';
+  const where = (layer ? (crossed ? 'cross-attention layer ' : 'layer ') + layer : crossed ? 'mean of the cross-attention layers' : 'mean of all layers') + (relative ? ', less the mean of all words' : '');
+  const read = crossed ? '. Layers of cross-attention read the picture; all others read the prompt (' + percent(share(1)) + ') and earlier words (' + percent(share(2)) + ')' : '. It was read from the picture (' + percent(share(0)) + '), the prompt (' + percent(share(1)) + ') and earlier words (' + percent(share(2)) + ')';
+  told.textContent = crossed ? said + ' looked at the picture in layers of their own; in the others ' + percent(share(1)) + ' of what it was read from was the prompt, ' + percent(share(2)) + ' earlier words. What lights up was read; that alone does not prove that it mattered.' : 'Of what ' + said + ' was read from, ' + percent(share(0)) + ' was the picture, ' + percent(share(1)) + ' the prompt, ' + percent(share(2)) + ' earlier words. What lights up was read; that alone does not prove that it mattered.';
+  if (hovering || find('.look').checked) store.set({ overlay: { values, of: 'token', signed: relative, from: 'answer', label: 'what ' + said + ' looked at, ' + where + read } });
   else clear();
 }
 function clear() { if (store.state.overlay && store.state.overlay.from === 'answer') store.set({ overlay: null }); }

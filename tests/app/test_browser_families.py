@@ -187,6 +187,11 @@ def test_tokens_beside_the_sequence_are_shown_beside_it(shown):
         expect(page.locator("#view-sequence .told")).to_contain_text("the encoder’s own position for a whole picture (CLS)")
         open_view(page, "lens")
         expect(page.locator("#view-lens .hint")).to_contain_text("cross-attention")
+        steps = list(models.language.get().decode(trace, vlm.Decoding(max_new_tokens=3)))
+        page.locator("#answer .token").nth(1).hover()
+        page.wait_for_function("VTE.store.state.overlay && VTE.store.state.overlay.from === 'answer'")
+        np.testing.assert_allclose(page.evaluate("Array.from(VTE.store.state.overlay.values)"), steps[1].beside.mean(0), atol=1e-6)
+        assert "mean of the cross-attention layers" in page.evaluate("VTE.store.state.overlay.label")
 
 
 def test_an_encoder_of_convolutions_is_told_no_positions_and_has_no_attention(shown):

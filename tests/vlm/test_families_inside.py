@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 import vlm
 from tests.families import FAMILIES, tiny_family
@@ -23,6 +24,7 @@ def test_what_looks_inside_the_language_model_holds(answered):
     said, ids = [(step.token_id, step.log_probability) for step in trace.steps], [step.token_id for step in trace.steps]
     last, positions = len(trace.steps) - 1, trace.visual_tokens.positions.tolist()
 
+    assert all(step.beside is None for step in trace.steps)  # nothing is read beside the sequence
     looked = model.attention(trace)
     for step in trace.steps:
         mean = looked.weights(step.index).mean(1)
@@ -45,3 +47,28 @@ def test_what_looks_inside_the_language_model_holds(answered):
     half = FastV(positions, 1)
     assert [(step.token_id, step.log_probability) for step in under(half, model.decode(trace, SHORT))] != said
     assert len(half.dropped) == len(positions) // 2
+
+
+def test_what_a_word_looked_at_beside_the_sequence_is_what_eager_cross_attention_gives(tmp_path):
+    model = vlm.load(tiny_family(tmp_path, "mllama"))
+    trace, given, seen = model.trace(photo(50, 100), "What is in this image?", SHORT), [], []
+    layers = [module for name, module in model.network.named_modules() if name.endswith("cross_attn")]
+    hooks = [layer.register_forward_hook(lambda module, inputs, output: given.append(output[1])) for layer in layers]
+    usual = model.network.config._attn_implementation
+    model.network.set_attn_implementation("eager")
+    try:
+        inputs = model.on_device(model.inputs(trace.sight.images, trace.question))
+        model.network.generate(**inputs, max_new_tokens=len(trace.steps), do_sample=False)
+    finally:
+        model.network.set_attn_implementation(usual)
+        for hook in hooks:
+            hook.remove()
+    used = inputs["aspect_ratio_mask"].flatten().bool()
+    assert not used.all() and len(given) == len(layers) * len(trace.steps)  # places without a tile are left out
+    for step in trace.steps:
+        mine = torch.stack(given[step.index * len(layers) : (step.index + 1) * len(layers)])[:, 0, :, -1].mean(1)
+        seen.append(mine.unflatten(1, (len(used), -1))[:, used].flatten(1).detach().numpy())
+        np.testing.assert_allclose(step.beside, seen[-1], atol=1e-6)
+        np.testing.assert_allclose(step.beside.sum(1), 1, atol=1e-5)
+    assert np.abs(seen[0] - seen[1]).max() > 1e-4 and trace.steps[0].attention.shape[1] == len(trace.input_ids)
+
