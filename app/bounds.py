@@ -26,8 +26,8 @@ UPLOADS = 2 * 2**30  # bytes of all uploads together
 SPARE = 500 * 2**20  # bytes of the disk that stay free
 EVERY, KEPT = 600, 6 * 3600  # seconds: how often is looked, and after how long an upload is deleted
 
-# What Gradio offers and this page has no use for: to fetch any address for whoever asks, to write a page's state on the disk, to tell of other visitors.
-CLOSED = re.compile(r"/(file=https?:|proxy=|deep_link|monitoring|vibe-)", re.IGNORECASE)
+# What Gradio offers and this page has no use for: to fetch any address for whoever asks, to write a page's state on the disk, to hand an upload to ffmpeg, to tell of other visitors.
+CLOSED = re.compile(r"/(file=https?:|proxy=|deep_link|monitoring|process_recording|vibe-)", re.IGNORECASE)
 
 TOO_LONG = f"This request is larger than {REQUEST // 2**10} kB, which nothing on this page is; ask for less at once."
 FULL = "There is no room for more photos on this server at the moment; use an example photo, or try again later."

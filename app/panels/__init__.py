@@ -5,6 +5,7 @@ visitor says is ever parsed as a template or as HTML. Panels know nothing of eac
 the page (`store.js`), which the feeds fill with what Python computed.
 """
 
+import functools
 import json
 from pathlib import Path
 
@@ -24,11 +25,17 @@ def feed(name: str, **properties) -> "Panel":
     return Panel("feed", elem_id=f"feed-{name}", **properties)
 
 
+@functools.cache  # Gradio makes a panel anew for every update that leaves it as it is
+def written(name: str) -> tuple[str, str, str]:
+    """The html, css and js of a panel."""
+    return tuple((HERE / f"{name}.{kind}").read_text() for kind in ("html", "css", "js"))
+
+
 class Panel(gr.HTML):
     """The panel whose files are called `name`."""
 
     def __init__(self, name: str, elem_id: str | None = None, value: dict | None = None, **properties) -> None:
-        html, css, js = ((HERE / f"{name}.{kind}").read_text() for kind in ("html", "css", "js"))
+        html, css, js = written(name)
         classes = ["panel", "feed"] if name == "feed" else ["panel"]
         super().__init__(
             value=value, html_template=html, css_template=css, js_on_load=js, apply_default_css=False, elem_id=elem_id or name.replace("_", "-"), elem_classes=classes, **properties

@@ -40,7 +40,7 @@ Object.assign(window.VTE, (() => {
   }
   const percent = p => (p >= 0.9995 ? '100' : p >= 0.1 ? (100 * p).toFixed(0) : p >= 0.001 ? (100 * p).toFixed(1) : '<0.1') + '\u202f%';
   const visible = text => text.replace(/\n/g, '↵').replace(/\t/g, '⇥').replace(/^ | $/g, '·');
-  const number = value => (Math.abs(value) >= 100 ? value.toFixed(0) : Math.abs(value) >= 1 ? value.toFixed(2) : value.toFixed(3));
+  const number = value => (Math.abs(value) >= 100 ? value.toFixed(0) : Math.abs(value) >= 1 ? value.toFixed(2) : Math.abs(value) >= 0.001 || !value ? value.toFixed(3) : value.toPrecision(2));
   const shape = sizes => sizes.map(size => size.toLocaleString('en')).join(' × ');
   function extremes(values) {
     let low = Infinity, high = -Infinity;

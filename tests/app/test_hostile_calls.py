@@ -313,6 +313,7 @@ def test_only_what_was_uploaded_is_served(wire, uploads, tmp_path):
         assert reply.status_code in (400, 403, 404) and "root:" not in reply.text
     for path in ("gradio_api/deep_link?session_hash=hostile0", "monitoring", "monitoring/summary", "gradio_api/vibe-code", "gradio_api/proxy=https://x.hf.space/"):
         assert wire.get(path).status_code == 404
+    assert wire.post("gradio_api/process_recording").status_code == 404
     assert not (uploads / "deep_links").exists()
 
 
