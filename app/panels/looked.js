@@ -47,7 +47,7 @@ function draw(state, changed) {
   const ready = record && answer && answer.key && record.positions, now = step(), layer = +find('.of').value;
   const seen = ready && state.open.includes('looked') ? fetch_('looked', answer.key, now, layer) : null;
   const hangs = seen && !seen.error ? fetch_('relevancy', answer.key, now) : null;
-  find('.hint').textContent = !record ? 'Run a question first.' : !record.positions ? 'This model reads the picture by cross-attention, beside the sequence: its words look at no place in it.' : !ready ? 'Comes with the end of the answer.' : seen && seen.error ? seen.error : seen ? (hangs && hangs.error) || '' : store.late(answer.key) || 'Reading what “' + word() + '” looked at …';
+  find('.hint').textContent = !record ? 'Run a question first.' : !record.positions ? 'This model reads the picture by cross-attention, beside the sequence. Hover a word of the answer: its map shows what those layers looked at.' : !ready ? 'Comes with the end of the answer.' : seen && seen.error ? seen.error : seen ? (hangs && hangs.error) || '' : store.late(answer.key) || 'Reading what “' + word() + '” looked at …';
   if (ready && options !== answer.key) {
     options = answer.key;
     find('.of-word').replaceChildren(...answer.steps.map((each, i) => { const option = make('option', '', visible(each.string)); option.value = i; return option; }));
