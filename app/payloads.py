@@ -227,6 +227,8 @@ def steps(taken: Sequence[vlm.Step]) -> list[dict]:
 def word(trace: vlm.Trace, index: int) -> dict:
     """What one word of the answer looked at, layer by layer: each visual token, and the shares of picture, prompt and earlier words."""
     step = trace.steps[index]
+    if trace.visual_tokens.positions is None and step.beside is None:
+        raise vlm.ModelError("This model's language part reads the picture by cross-attention, beside the sequence; what this word looked at there was not recorded.")
     if step.attention is None:
         raise vlm.ModelError("This model's language part does not tell what it looks at.")
     mine = seen(trace, step)
@@ -285,7 +287,7 @@ def answer(taken: Sequence[vlm.Step], finished: bool, longest: int, trace: vlm.T
 
 def glances(trace: vlm.Trace) -> dict | None:
     """What every word of the answer looked at in the mean of all layers, which its hover shows at once; None where that is not recorded."""
-    if not trace.steps or trace.steps[0].attention is None:
+    if not trace.steps or trace.steps[0].attention is None or (trace.visual_tokens.positions is None and trace.steps[0].beside is None):
         return None
     return {"visual": packed(np.stack([seen(trace, step).mean(0) for step in trace.steps])), "shares": packed(np.stack([shares(trace, step).mean(1) for step in trace.steps]))}
 

@@ -11,6 +11,7 @@ from app.page import build
 from app.wire import packed, unpacked
 from tests.app.asking import LAYOUT
 
+WEIGHTS = examples.weights  # as it is where nobody serves a tiny model
 SHIPPED = json.loads((examples.FOLDER / examples.INDEX).read_text())
 CLOSE = 1e-3  # of the largest number of an array: what another machine's arithmetic may make of float32
 STEPS = 3  # of 255: what it may make of a colour
@@ -48,6 +49,7 @@ def test_what_other_weights_made_is_not_shown(monkeypatch):
 
 
 def test_another_first_model_than_the_embedded_one_has_no_examples(monkeypatch):
+    monkeypatch.setattr(examples, "weights", WEIGHTS)
     monkeypatch.setattr(models, "MODEL", "somebody/else")
     assert examples.weights() is None and examples.shown() == ()
 
