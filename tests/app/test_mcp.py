@@ -1,4 +1,4 @@
-"""The named endpoints as tools of the Model Context Protocol, asked by a client of it; `gradio[mcp]` is among what the tests install."""
+"""The named endpoints as tools of the Model Context Protocol, asked by a client of it; left out where `gradio[mcp]` is not installed."""
 
 import ast
 import asyncio
