@@ -8,6 +8,7 @@ import random
 import shutil
 import statistics
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,9 +107,9 @@ def quickness(count: int) -> None:
                 page.wait_for_function("window.VTE && VTE.store")
                 asked(page, first)  # what the page itself is made of comes with it
                 page.wait_for_timeout(2000)
-                sizes = received(page)
+                sizes, begun = received(page), time.perf_counter()
                 asked(page, picture)
-                sent.append((side * side, sum(sizes)))
+                sent.append((side * side, sum(sizes), time.perf_counter() - begun))
                 page.locator("#view-tabs [data-view=encoder]").click()
                 page.locator("#view-tabs [data-view=space]").click(modifiers=["Shift"])
                 page.wait_for_function("VTE.store.state.colours", timeout=60_000)
@@ -118,7 +119,7 @@ def quickness(count: int) -> None:
                     numbers = (page.evaluate("VTE.store.state.record.token_kinds.length"), event, statistics.median(times), times[int(0.95 * len(times))], times[-1])
                     print("| {:,} | {} | {:.1f} | {:.1f} | {:.1f} |".format(*numbers), flush=True)
                 page.close()
-        print("\n| visual tokens | kB to the browser for a run, photo included |\n|---|---|")
-        for tokens, size in sent:
-            print(f"| {tokens:,} | {size / 1000:,.0f} |")
+        print("\n| visual tokens | kB to the browser for a run, photo included | seconds from the photo to all views |\n|---|---|---|")
+        for tokens, size, seconds in sent:
+            print(f"| {tokens:,} | {size / 1000:,.0f} | {seconds:.1f} |")
         browser.close()
