@@ -1,5 +1,6 @@
 """Programs that skip the page: whatever they send, they get one sentence, and the page, the disk and everybody's runs stay as they were."""
 
+import contextlib
 import http.server
 import json
 import math
@@ -361,18 +362,21 @@ def test_uploads_have_an_end(wire, uploads, monkeypatch, picture):
     assert upload(b"small").status_code == 507
 
 
+def comes(true, wire) -> bool:
+    """Whether something comes to be true while the server answers a thousand other requests."""
+    return true() or any(wire.get("config").is_success and true() for _ in range(1000))
+
+
 def test_who_leaves_in_the_middle_of_an_upload_leaves_nothing(wire, uploads):
     used = sum(bounds.sizes(uploads))
     host, port = wire.base_url.host, wire.base_url.port
-    for _ in range(3):
-        with socket.create_connection((host, port)) as connection:
+    with contextlib.ExitStack() as visitors:
+        for _ in range(3):
+            connection = visitors.enter_context(socket.create_connection((host, port)))
             connection.sendall(f"POST /gradio_api/upload HTTP/1.1\r\nHost: {host}\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 900000\r\n\r\n".encode())
             connection.sendall(b"--x\r\nContent-Disposition: form-data; name=\"files\"; filename=\"y.png\"\r\n\r\n" + os.urandom(300_000))
-    for _ in range(200):
-        if sum(bounds.sizes(uploads)) == used:
-            break
-        wire.get("config")
-    assert sum(bounds.sizes(uploads)) == used
+        assert comes(lambda: sum(bounds.sizes(uploads)) > used + 3 * 200_000, wire)  # it lies there
+    assert comes(lambda: sum(bounds.sizes(uploads)) == used, wire)
 
 
 @pytest.mark.parametrize("name", ["../../evil.png", "/etc/evil.png", "..\\evil.png", "a\0b.png", "x" * 300 + ".png", "<img src=x>.png", "", ".", "..", "%2e%2e%2fevil.png", "con", "\u202egnp.exe"])
