@@ -5,7 +5,7 @@ import gradio as gr
 import vlm
 from app import bounds, examples, handlers, models
 from app.inputs import Page, Photo
-from app.panels import Panel, feed, plotly_head, shared_css, shared_head, shipped_head
+from app.panels import Feed, Panel, plotly_head, shared_css, shared_head, shipped_head
 
 TITLE = "Visual Token Explorer"
 INTRODUCTION = """# Visual Token Explorer
@@ -99,8 +99,8 @@ def build() -> gr.Blocks:
         first = examples.shown()[:1]  # what a visitor sees on arrival
         opening = examples.opening() if first else {}
         size = opening.get("ledger", {})
-        record, plane, answer, words, instant = feed("record", server_functions=[handlers.layer, handlers.rows, handlers.word, handlers.lens, handlers.lens_rows, handlers.word_maps, handlers.looked, handlers.relevancy, handlers.ablation]), feed("plane"), feed("answer"), feed("words"), feed("instant")
-        address, link = gr.Textbox(visible=False), feed("link")
+        record, plane, answer, words, instant = Feed("record", server_functions=[handlers.layer, handlers.rows, handlers.word, handlers.lens, handlers.lens_rows, handlers.word_maps, handlers.looked, handlers.relevancy, handlers.ablation]), Feed("plane"), Feed("answer"), Feed("words"), Feed("instant")
+        address, link = gr.Textbox(visible=False), Feed("link")
         Panel("stage_strip")
         with gr.Row():
             with gr.Column(scale=5, min_width=280, elem_id="controls"):

@@ -87,7 +87,7 @@ class Page:
         self.client.predict(fn_index=self.status_number)
 
     def begin(self, visitor: Visitor, tokens: int) -> Job:
-        """A run, update by update: (record, plane, answer, words)."""
+        """A run, update by update: (record, plane, answer, words), each in a list of its own (see `app.panels.Feed`)."""
         return self.client.submit(handle_file(visitor.picture), None, visitor.question, *LAYOUT, 0, 0, 1, 1, 0, tokens, fn_index=self.run_number)
 
     def ask(self, visitor: Visitor, tokens: int) -> Asked:
@@ -96,10 +96,10 @@ class Page:
         try:
             for update in self.begin(visitor, tokens):
                 first = first or time.perf_counter() - begun
-                if isinstance(update[2], dict) and update[2].get("steps"):
+                if isinstance(update[2], list) and (answer := update[2][0])["steps"]:  # nothing new is no list
                     word = word or time.perf_counter() - begun
-                    if update[2].get("finished"):
-                        words = [(step["string"], step["probability"]) for step in update[2]["steps"]]
+                    if answer["finished"]:
+                        words = [(step["string"], step["probability"]) for step in answer["steps"]]
         except Exception as error:  # noqa: BLE001  whatever it is, it is counted
             return Asked(visitor, None, f"{type(error).__name__}: {error}")
         return Asked(visitor, words, None if words else "no answer", first, word, time.perf_counter() - begun)

@@ -42,7 +42,7 @@ def choose(name: str, four_bit: bool) -> Iterator[tuple]:
     for progress in follow((job,)):
         yield progress, gr.skip(), gr.skip()
     model = job.made()  # None if another visitor's took its place already: the next run brings it back
-    yield gr.skip(), choice, gr.update(label=in_use(model.name if model else choice.name))
+    yield progress, choice, gr.update(label=in_use(model.name if model else choice.name))
 
 
 def in_use(name: str) -> str:

@@ -20,11 +20,6 @@ SHARED = ("store.js", "shared.js", "pictures.js", "board.js", "live.js", "glossa
 gr.set_static_paths([PLOTLY_JS])
 
 
-def feed(name: str, **properties) -> "Panel":
-    """Where one slice of the store comes in: its value is what Python computed."""
-    return Panel("feed", elem_id=f"feed-{name}", **properties)
-
-
 @functools.cache  # Gradio makes a panel anew for every update that leaves it as it is
 def written(name: str) -> tuple[str, str, str]:
     """The html, css and js of a panel."""
@@ -46,6 +41,17 @@ class Panel(gr.HTML):
 
     def api_info(self) -> dict:
         return {"type": "object", "description": "what the panel draws"}
+
+
+class Feed(Panel):
+    """Where one slice of the store comes in: its value is what Python computed."""
+
+    def __init__(self, name: str, **properties) -> None:
+        super().__init__("feed", elem_id=f"feed-{name}", **properties)
+
+    def postprocess(self, value: dict | None) -> list[dict] | None:
+        """In a list: Gradio's client makes a dict that `gr.skip()` follows into that in place, so that a value which it has not shown yet would be lost."""
+        return None if value is None else [value]
 
 
 def plotly_head() -> str:
