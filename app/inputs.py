@@ -1,7 +1,11 @@
 """Inputs that trust nobody: what Gradio would open or refuse in its own words is left to our checks and our sentences."""
 
 import gradio as gr
+from gradio.data_classes import ImageData
 from gradio.exceptions import InvalidPathError
+from gradio.processing_utils import save_base64_to_cache
+from gradio.utils import get_upload_folder
+from gradio_client import handle_file
 
 
 class Photo(gr.Image):
@@ -16,6 +20,26 @@ class Photo(gr.Image):
 
     def preprocess(self, payload) -> str | None:
         return payload.path if payload else None
+
+
+class Photos(gr.File):
+    """An input of several files, which may come inside data URLs too, as tools of language models send them: Gradio itself knows that only of one file.
+
+    Its schema refers to nothing, since within that of a tool the references would point to where nothing is.
+    """
+
+    def get_block_name(self) -> str:
+        return "file"
+
+    def api_info(self) -> dict:
+        return {"type": "array", "items": ImageData.model_json_schema()}
+
+
+def opened(block, value):
+    """A component's value with files where photos came inside data URLs."""
+    if not (isinstance(block, Photos) and isinstance(value, list)):
+        return value
+    return [handle_file(save_base64_to_cache(each, get_upload_folder())) if isinstance(each, str) and each.startswith("data:") else each for each in value]
 
 
 def asks_elsewhere(inputs) -> bool:
@@ -40,6 +64,7 @@ class Page(gr.Blocks):
         if asks_elsewhere(inputs):
             raise gr.Error("This page fetches nothing from an address; save the photo and upload the file itself.", print_exception=False)
         try:
+            inputs = [opened(block, value) for block, value in zip(block_fn.inputs, inputs)]
             return await super().preprocess_data(block_fn, inputs, *arguments, **named)
         except InvalidPathError as error:
             raise gr.Error("This file was not uploaded here; upload the file itself instead of giving a path on the server.", print_exception=False) from error

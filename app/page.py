@@ -4,7 +4,7 @@ import gradio as gr
 
 import vlm
 from app import bounds, examples, handlers, models
-from app.inputs import Page, Photo
+from app.inputs import Page, Photo, Photos
 from app.panels import Feed, Panel, plotly_head, shared_css, shared_head, shipped_head
 
 TITLE = "Visual Token Explorer"
@@ -118,7 +118,7 @@ def build() -> gr.Blocks:
                         load = gr.Button("Load", elem_id="load", min_width=80)
                     bringing = Panel("status", elem_id="bringing")
                 with gr.Accordion("More photos for the same question", open=False, elem_id="together"):
-                    also = gr.File(file_count="multiple", file_types=["image"], label="Up to three more, for models that read several", height=110, elem_id="also")
+                    also = Photos(file_count="multiple", file_types=["image"], label="Up to three more, for models that read several", height=110, elem_id="also")
                 with gr.Accordion("Questions to try", open=False):
                     gr.Examples(list(QUESTIONS), question, label="Click one", api_visibility="private")
                 settings = decoding_controls()
@@ -156,7 +156,7 @@ def build() -> gr.Blocks:
         with gr.Row():
             with gr.Column(scale=4, min_width=300):
                 texts = gr.Textbox(examples.LINES, label="Texts, one a line", lines=5, max_lines=12, elem_id="texts")
-                more = gr.File(file_count="multiple", file_types=["image"], label="More photos (optional)", height=120, elem_id="more")
+                more = Photos(file_count="multiple", file_types=["image"], label="More photos (optional)", height=120, elem_id="more")
                 add = gr.Button("Add the example photos", size="sm", elem_id="more-examples")
                 with gr.Accordion("Zero-shot classifier", open=False):
                     template = gr.Textbox("", label="Template: makes each line a label", placeholder="a photo of a {}", max_lines=1, elem_id="template")

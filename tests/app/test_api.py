@@ -79,6 +79,12 @@ def test_a_path_on_the_server_is_refused(client, tmp_path, endpoint, path, marke
     assert "error" in reply and "complete" not in reply
 
 
+@pytest.mark.parametrize("sent", ["data:image/png;base64,!", "data:text/html,<b>", "data:image/svg+xml;base64,PHN2Zy8+", "data:", "data:image/png;base64,"])
+def test_a_data_url_that_holds_no_photo_is_refused(client, sent):
+    with pytest.raises(Exception, match="not an image this page can read|not of the kind that is expected"):
+        client.predict([sent], "a cat", api_name="/similarity")
+
+
 def test_an_address_elsewhere_is_not_fetched(client):
     reply = raw(client, "answer", {"path": "http://127.0.0.1:9/x.png", "url": "http://127.0.0.1:9/x.png"}, QUESTION, *SETTINGS)
     assert "error" in reply and "complete" not in reply

@@ -1,18 +1,18 @@
-"""The named endpoints as tools of the Model Context Protocol, asked by a client of it; left out where `gradio[mcp]` is not installed."""
+"""The named endpoints as tools of the Model Context Protocol, asked by a client of it."""
 
 import ast
 import asyncio
 import base64
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import mcp
 import pytest
+from mcp.client.streamable_http import streamable_http_client
 
 import vlm
 from app.page import build, launch_options
-
-mcp = pytest.importorskip("mcp")
-from mcp.client.streamable_http import streamablehttp_client  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 QUESTION = "What is in this image?"
@@ -28,15 +28,21 @@ def served(tiny_page):
     demo.close()
 
 
+def in_a_thread(call):
+    """What a call gives, made where no browser's event loop runs."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call).result()
+
+
 def asked(address: str, *calls: tuple[str, dict]) -> tuple[list, list]:
     """The tools there are, and what comes of calling some."""
 
     async def ask():
-        async with streamablehttp_client(f"{address}gradio_api/mcp/") as (read, write, _), mcp.ClientSession(read, write) as session:
+        async with streamable_http_client(f"{address}gradio_api/mcp/") as (read, write, _), mcp.ClientSession(read, write) as session:
             await session.initialize()
             return (await session.list_tools()).tools, [await session.call_tool(*call) for call in calls]
 
-    return asyncio.run(ask())
+    return in_a_thread(lambda: asyncio.run(ask()))
 
 
 def data_url(path: Path) -> str:
@@ -78,6 +84,6 @@ def test_the_readmes_example_runs_as_printed(served, monkeypatch, capsys):
     [example] = [block for block in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL) if "ClientSession" in block]
     assert "http://127.0.0.1:7860/" in example
     monkeypatch.chdir(ROOT)
-    exec(compile(example.replace("http://127.0.0.1:7860/", served), "README.md", "exec"), {})
+    in_a_thread(lambda: exec(compile(example.replace("http://127.0.0.1:7860/", served), "README.md", "exec"), {}))
     told = capsys.readouterr().out
     assert str(list(TOOLS)) in told and "'VT': [16," in told
