@@ -5,7 +5,7 @@ import gradio as gr
 import vlm
 from app import bounds, examples, handlers, models
 from app.inputs import Page, Photo, Photos
-from app.panels import Feed, Panel, plotly_head, shared_css, shared_head, shipped_head
+from app.panels import Feed, Panel, plotly_url, shared_css, shared_head, shipped_head
 
 TITLE = "Visual Token Explorer"
 INTRODUCTION = """# Visual Token Explorer
@@ -132,7 +132,7 @@ def build() -> gr.Blocks:
                         Panel("view_tabs")
                         with gr.Row(elem_id="views"):
                             for name in VIEWS:
-                                Panel(name, elem_id=f"view-{name}", **({"head": plotly_head()} if name == "space" else {}))
+                                Panel(name, elem_id=f"view-{name}", **({"plotly": plotly_url()} if name == "space" else {}))
                 with gr.Row():
                     with gr.Column(scale=11, min_width=320):
                         Panel("answer")

@@ -54,9 +54,9 @@ class Feed(Panel):
         return None if value is None else [value]
 
 
-def plotly_head() -> str:
+def plotly_url() -> str:
     """Plotly from its Python package: no network."""
-    return f'<script src="gradio_api/file={PLOTLY_JS.as_posix()}"></script>'
+    return f"gradio_api/file={PLOTLY_JS.as_posix()}"
 
 
 def told(*names: str) -> str:

@@ -1,15 +1,25 @@
 // Visual and text tokens of the language model's input space in one plot. Plotly draws the axes and reads zoom, lasso and clicks;
-// the points are drawn on a canvas over it, because a whole redraw takes 2 ms there and fifty in Plotly.
-const P = window.Plotly;  // a copy of our own: a gr.Plot on the page would put another version into window.Plotly
+// the points are drawn on a canvas over it, because a whole redraw takes 2 ms there and fifty in Plotly. They are there before Plotly is,
+// which takes a browser a second to read: until then they are hovered and clicked on the canvas itself.
+let P = null;  // a copy of our own: a gr.Plot on the page would put another version into window.Plotly
 const { store, element: make, heading, stageView, cividis, GROUPS, rgb, gradient, visible, number, extremes, steer, point, pick, patchesOf, rectangles, boxOf, boardImage, saveLayers, saveButton } = window.VTE;
 const find = selector => element.querySelector(selector);
 const plot = find('.plot'), dots = find('.dots'), pen = dots.getContext('2d'), colour = find('.colour');
-let listening = false, place = null, fill = null, picture = null, turn = { a: 0.6, b: 0.4, zoom: 1 };
+let listening = false, coming = null, place = null, fill = null, picture = null, turn = { a: 0.6, b: 0.4, zoom: 1 };
 
+function plotly() {
+  return coming = coming || new Promise((go, fail) => {
+    const script = make('script');
+    script.src = props.plotly; script.onerror = fail;
+    script.onload = () => { P = window.Plotly; go(); };
+    requestAnimationFrame(() => setTimeout(() => document.head.append(script)));  // once what is drawn is in sight
+  });
+}
 // Axes and points, one on the other; in space there are no axes.
 async function save() {
   const { plane } = store.state;
   if (!plane || !place) return;
+  await plotly();
   const [w, h] = [dots.clientWidth, dots.clientHeight], axes = new Image();
   if (plane.points.shape[1] === 2) {  // on white, whatever the theme
     const { layout } = plot, dark = axis => ({ ...axis, color: '#333', title: { ...axis.title, font: { size: 11, color: '#333' } } });
@@ -19,21 +29,31 @@ async function save() {
   saveLayers('Token space, VT + TT: ' + find('.caption').textContent, [axes.src ? axes : null, dots], w, h);
 }
 find('.saving').append(saveButton('Save the plot as a picture: PNG', save, '⤓ PNG'));
+const MARGIN = { l: 44, r: 8, t: 4, b: 36 };
+const flat = ({ plane }) => plane.points.shape[1] === 2;
 const counts = ({ record }) => [record.token_kinds.length, record.text.strings.length];
 const of = token => [token, patchesOf(token).length ? patchesOf(token)[0] : -1];
 function axes({ plane }) {
   const ink = getComputedStyle(element).getPropertyValue('--body-text-color').trim() || '#333', name = { pca: 'PCA', umap: 'UMAP', tsne: 't-SNE' }[plane.method];
   const share = i => (plane.explained.length ? ' (' + (100 * plane.explained[i]).toFixed(1) + ' % of the variance)' : '');
   const axis = i => ({ title: { text: name + ' ' + (i + 1) + share(i), font: { size: 11 } }, zeroline: false, gridcolor: 'rgba(128,128,128,.2)', color: ink, tickfont: { size: 10 } });
-  return { margin: { l: 44, r: 8, t: 4, b: 36 }, hovermode: 'closest', paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', font: { color: ink }, showlegend: false, dragmode: 'zoom',
+  return { margin: MARGIN, hovermode: 'closest', paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', font: { color: ink }, showlegend: false, dragmode: 'zoom',
     xaxis: axis(0), yaxis: axis(1), uirevision: plane.method + plane.settings };
 }
-// Where every point stands, as x, y on the canvas: in the plane by Plotly's axes, in space by the angle it is turned to.
+// Where the axes are: Plotly's, or where they will be, with as much room around the points.
+function frame({ plane: { points } }) {
+  if (plot._fullLayout) { const { xaxis, yaxis, _size } = plot._fullLayout; return { ..._size, x: value => xaxis._offset + xaxis.d2p(value), y: value => yaxis._offset + yaxis.d2p(value) }; }
+  const { l, t } = MARGIN, w = plot.clientWidth - l - MARGIN.r, h = plot.clientHeight - t - MARGIN.b;
+  const share = axis => { const [low, high] = extremes(points.filter((_, i) => i % 2 === axis)), room = 0.07 * (high - low) || 1; return value => (value - low + room) / (high - low + 2 * room); };
+  const [across, up] = [share(0), share(1)];
+  return { l, t, w, h, x: value => l + w * across(value), y: value => t + h * (1 - up(value)) };
+}
+// Where every point stands, as x, y on the canvas: in the plane by the axes, in space by the angle it is turned to.
 function locate(state) {
-  const { points } = state.plane, size = points.shape[1], count = points.shape[0], at = new Float32Array(2 * count);
-  if (size === 2) {
-    const { xaxis, yaxis } = plot._fullLayout;
-    for (let i = 0; i < count; i++) { at[2 * i] = xaxis._offset + xaxis.d2p(points[2 * i]); at[2 * i + 1] = yaxis._offset + yaxis.d2p(points[2 * i + 1]); }
+  const { points } = state.plane, count = points.shape[0], at = new Float32Array(2 * count);
+  if (flat(state)) {
+    const { x, y } = frame(state);
+    for (let i = 0; i < count; i++) { at[2 * i] = x(points[2 * i]); at[2 * i + 1] = y(points[2 * i + 1]); }
     return at;
   }
   const middle = [0, 1, 2].map(axis => { let sum = 0; for (let i = 0; i < count; i++) sum += points[3 * i + axis]; return sum / count; });
@@ -79,7 +99,7 @@ function paint(state) {
   if (dots.width !== w || dots.height !== h) { dots.width = w; dots.height = h; }
   pen.setTransform(scale, 0, 0, scale, 0, 0);
   pen.clearRect(0, 0, w, h);
-  const flat = state.plane.points.shape[1] === 2, area = flat && plot._fullLayout._size;
+  const area = flat(state) && frame(state);
   pen.save();
   if (area) { pen.beginPath(); pen.rect(area.l - 6, area.t - 6, area.w + 12, area.h + 12); pen.clip(); }
   const chosen = new Set(selected), inside = i => place[2 * i] > 0 && place[2 * i] < dots.clientWidth && place[2 * i + 1] > 0 && place[2 * i + 1] < dots.clientHeight;
@@ -126,7 +146,7 @@ function nearest(event) {
 let drag = null;
 dots.addEventListener('pointerdown', event => { drag = { x: event.clientX, y: event.clientY, ...turn, moved: false }; dots.setPointerCapture(event.pointerId); });
 dots.addEventListener('pointermove', event => {
-  if (!drag) { if (place) hover(nearest(event)); return; }
+  if (!drag || !dots.classList.contains('turning')) { if (place) hover(nearest(event)); return; }
   drag.moved = drag.moved || Math.hypot(event.clientX - drag.x, event.clientY - drag.y) > 4;
   turn = { ...turn, a: drag.a + (event.clientX - drag.x) / 150, b: drag.b + (event.clientY - drag.y) / 150 };
   place = locate(store.state); paint(store.state);
@@ -148,27 +168,30 @@ function listen() {
   plot.on('plotly_selected', event => { if (event) store.set({ selected: event.points.filter(met => met.curveNumber === 0).map(met => met.pointNumber), patch: -1 }); });
   plot.on('plotly_hover', event => hover(index(event.points[0])));
   plot.on('plotly_unhover', () => hover(-1));
-  for (const name of ['plotly_afterplot', 'plotly_relayouting']) plot.on(name, () => { if (store.state.plane && store.state.plane.points.shape[1] === 2) { place = locate(store.state); paint(store.state); } });
+  for (const name of ['plotly_afterplot', 'plotly_relayouting']) plot.on(name, () => { if (store.state.plane && flat(store.state)) { place = locate(store.state); paint(store.state); } });
 }
 function rebuild(state) {
-  const { plane, record } = state, [count] = counts(state), flat = plane.points.shape[1] === 2;
-  dots.classList.toggle('turning', !flat); plot.style.visibility = flat ? '' : 'hidden';
+  const { plane, record } = state, [count] = counts(state), turning = !flat(state);
+  dots.classList.toggle('turning', turning); plot.style.visibility = turning ? 'hidden' : '';
   const coordinate = (axis, from, to) => Array.from({ length: to - from }, (_, i) => plane.points[plane.points.shape[1] * (from + i) + axis]);
   // invisible, but there to be met by the pointer and the lasso
   const trace = (from, to) => ({ x: coordinate(0, from, to), y: coordinate(1, from, to), type: 'scatter', mode: 'markers', marker: { size: 11, opacity: 0 }, selected: { marker: { opacity: 0 } }, unselected: { marker: { opacity: 0 } }, hoverinfo: 'none' });
   const names = { pca: 'PCA', umap: 'UMAP keeps neighbours together; distances between groups mean little', tsne: 't-SNE keeps neighbours together; distances and sizes of groups mean little' };
-  find('.caption').textContent = (plane.method === 'pca' ? (flat ? '' : 'PCA in space, the three directions carry ' + plane.explained.map(share => (100 * share).toFixed(1) + ' %').join(', ') + '; drag to turn, wheel to zoom. ') : names[plane.method] + ' (' + plane.settings + '). ') +
+  find('.caption').textContent = (plane.method === 'pca' ? (turning ? 'PCA in space, the three directions carry ' + plane.explained.map(share => (100 * share).toFixed(1) + ' %').join(', ') + '; drag to turn, wheel to zoom. ' : '') : names[plane.method] + ' (' + plane.settings + '). ') +
     'Dots are visual tokens, blue diamonds the prompt’s text tokens.';
   picture = boardImage(record, () => paint(store.state));
   fill = colours(state);
   const traces = [trace(0, count), trace(count, plane.points.shape[0])];
+  const there = () => { place = locate(store.state); paint(store.state); element.dataset.ready = record.run + ' ' + plane.method + ' ' + plane.settings; };
+  dots.classList.toggle('alone', !P);
+  if (!P) { there(); plotly().then(() => { if (store.state.plane) rebuild(store.state); }, () => {}); return; }  // without Plotly there are no axes
   P.react(plot, traces, axes(state), { responsive: true, displaylogo: false, modeBarButtonsToRemove: ['autoScale2d'] }).then(() => {
     listen();
-    place = locate(store.state); paint(store.state);
-    element.dataset.ready = record.run + ' ' + plane.method + ' ' + plane.settings;
+    there();
+    element.dataset.axes = 'true';
   });
 }
-new ResizeObserver(() => { if (place && store.state.plane && plot._fullLayout) { place = locate(store.state); paint(store.state); } }).observe(dots);
+new ResizeObserver(() => { if (place && store.state.plane) { place = locate(store.state); paint(store.state); } }).observe(dots);
 new MutationObserver(() => { if (store.state.plane && store.state.open.includes('space')) rebuild(store.state); }).observe(document.body, { attributes: true, attributeFilter: ['class'] });  // light and dark
 stageView(element, 'space', ['record', 'plane', 'words', 'selected', 'hovered', 'text'], (state, changed) => {
   element.dataset.selected = state.selected.join(',');

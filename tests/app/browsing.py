@@ -32,6 +32,19 @@ def place(page, token: int, selector: str = "#received .overlay") -> dict:
     return {"x": (cell % columns + 0.5) * box["width"] / columns, "y": (cell // columns + 0.5) * box["height"] / rows}
 
 
+def meet_a_dot(page, selector: str) -> tuple[int, float, float]:
+    """Move over a plot until a visual token lies under the pointer; gives that token, and where the pointer is."""
+    page.locator(selector).scroll_into_view_if_needed()
+    box = page.locator(selector).bounding_box()
+    for at in range(1, 400):
+        x, y = box["x"] + box["width"] * (at % 20) / 20, box["y"] + box["height"] * (at // 20) / 20
+        page.mouse.move(x, y)
+        hovered = page.evaluate("new Promise(done => requestAnimationFrame(() => done(VTE.store.state.hovered)))")
+        if hovered >= 0:
+            return hovered, x, y
+    raise AssertionError(f"no dot in {selector}")
+
+
 def press_patch(page, token: int, selector: str = "#received .overlay", **options) -> None:
     page.locator(selector).scroll_into_view_if_needed()
     page.locator(selector).click(position=place(page, token, selector), **options)

@@ -1,12 +1,15 @@
 """One selection in every view, in a real browser on a tiny model."""
 
+import math
+
 import pytest
 
-from tests.app.browsing import ask, expect, expect_selected, open_view, place, press_patch
+from tests.app.browsing import ask, expect, expect_selected, meet_a_dot, open_view, place, press_patch
 
 
 def point_of(page, token: int) -> tuple[float, float]:
     """Where a token's dot is in the window, by Plotly's own axes."""
+    expect(page.locator("#view-space [data-axes]")).to_be_attached()
     page.locator("#view-space .plot").scroll_into_view_if_needed()
     return page.evaluate(
         """token => { const plot = document.querySelector('#view-space .plot'), { xaxis, yaxis } = plot._fullLayout, box = plot.getBoundingClientRect(), { points } = VTE.store.state.plane;
@@ -102,9 +105,33 @@ def test_a_hovered_word_is_told_in_the_sequence_and_a_hovered_patch_in_the_inspe
         expect(page.locator("#received .where")).to_contain_text("patch 7 · row 1, column 3")
 
 
+def test_the_plot_is_alive_before_plotly_is_there(url, visit, picture):
+    """The browser takes a second to read Plotly; here it never comes."""
+    with visit(url) as page:
+        page.route("**/plotly.min.js", lambda route: route.abort())
+        ask(page, picture, "What is in this image?")
+        token, _, _ = meet_a_dot(page, "#view-space .dots")
+        expect(page.locator("#inspector [data-token]")).to_have_attribute("data-token", str(token))
+        page.mouse.down()
+        page.mouse.up()
+        expect_selected(page, token)
+        assert page.evaluate("window.Plotly === undefined")
+
+
+def test_the_dots_hardly_move_when_plotly_comes(url, visit, picture):
+    waiting = []
+    with visit(url) as page:
+        page.route("**/plotly.min.js", lambda route: waiting.append(route))
+        ask(page, picture, "What is in this image?")
+        token, x, y = meet_a_dot(page, "#view-space .dots")  # 12 pixels are near enough
+        waiting[0].continue_()
+        assert math.dist(point_of(page, token), (x, y)) < 24
+
+
 def test_the_lasso_selects_what_lies_inside_and_leaves_text_tokens_out(url, visit, picture):
     with visit(url) as page:
         ask(page, picture, "What is in this image?")
+        expect(page.locator("#view-space [data-axes]")).to_be_attached()
         page.evaluate("Plotly.relayout(document.querySelector('#view-space .plot'), { dragmode: 'lasso' })")
         plot = page.locator("#view-space .plot")
         plot.scroll_into_view_if_needed()

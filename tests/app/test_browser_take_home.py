@@ -7,7 +7,7 @@ import pytest
 
 import vlm
 from app import models
-from tests.app.browsing import ask, expect, open_view, place, press_patch
+from tests.app.browsing import ask, expect, meet_a_dot, open_view, place, press_patch
 from tests.app.test_browser import NASTY, Nasty
 
 
@@ -63,12 +63,7 @@ def test_a_dot_of_the_kept_plot_lights_its_patch(taken, visit):
         page.keyboard.press("Escape")
         page.keyboard.press("ArrowRight")
         expect(page.locator("#received")).to_have_attribute("data-selected", "0")
-        box = page.locator("#scatter .dots").bounding_box()
-        for place in range(1, 400):  # somewhere in the plot a dot is met
-            page.mouse.move(box["x"] + box["width"] * (place % 20) / 20, box["y"] + box["height"] * (place // 20) / 20)
-            hovered = page.evaluate("new Promise(done => requestAnimationFrame(() => done(VTE.store.state.hovered)))")
-            if hovered >= 0:
-                break
+        hovered, _, _ = meet_a_dot(page, "#scatter .dots")
         expect(page.locator("#inspector .where")).to_contain_text(f"patch {hovered}")
 
 
