@@ -44,7 +44,12 @@ function axes({ plane }) {
 function frame({ plane: { points } }) {
   if (plot._fullLayout) { const { xaxis, yaxis, _size } = plot._fullLayout; return { ..._size, x: value => xaxis._offset + xaxis.d2p(value), y: value => yaxis._offset + yaxis.d2p(value) }; }
   const { l, t } = MARGIN, w = plot.clientWidth - l - MARGIN.r, h = plot.clientHeight - t - MARGIN.b;
-  const share = axis => { const [low, high] = extremes(points.filter((_, i) => i % 2 === axis)), room = 0.07 * (high - low) || 1; return value => (value - low + room) / (high - low + 2 * room); };
+  const share = axis => {
+    let low = Infinity, high = -Infinity;
+    for (let i = axis; i < points.length; i += 2) { low = Math.min(low, points[i]); high = Math.max(high, points[i]); }
+    const room = 0.07 * (high - low) || 1;
+    return value => (value - low + room) / (high - low + 2 * room);
+  };
   const [across, up] = [share(0), share(1)];
   return { l, t, w, h, x: value => l + w * across(value), y: value => t + h * (1 - up(value)) };
 }

@@ -9,7 +9,7 @@ from tests.benchmark import page, pipeline, start
 
 def main() -> None:
     options = argparse.ArgumentParser(prog="python -m tests.benchmark", description=__doc__)
-    options.add_argument("parts", nargs="*", help="limit, growth, reuse, start, page; by default all")
+    options.add_argument("parts", nargs="*", help="limit, growth, reuse, start, opening, page; by default all")
     options.add_argument("--rounds", type=int, default=5, help="runs of every way, in turn")
     options.add_argument("--tokens", type=int, default=24, help="longest answer")
     options.add_argument("--count", type=int, default=100, help="events on the page")
@@ -20,6 +20,7 @@ def main() -> None:
             "growth": lambda: pipeline.growth(Path(folder), given.rounds),
             "reuse": lambda: pipeline.reuse(given.rounds, given.tokens),
             "start": lambda: start.cold(given.rounds),
+            "opening": lambda: start.opened(given.rounds),
             "page": lambda: page.quickness(given.count),
         }
         if unknown := set(given.parts) - set(parts):
