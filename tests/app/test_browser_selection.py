@@ -105,25 +105,17 @@ def test_a_hovered_word_is_told_in_the_sequence_and_a_hovered_patch_in_the_inspe
         expect(page.locator("#received .where")).to_contain_text("patch 7 · row 1, column 3")
 
 
-def test_the_plot_is_alive_before_plotly_is_there(url, visit, picture):
-    """The browser takes a second to read Plotly; here it never comes."""
-    with visit(url) as page:
-        page.route("**/plotly.min.js", lambda route: route.abort())
-        ask(page, picture, "What is in this image?")
-        token, _, _ = meet_a_dot(page, "#view-space .dots")
-        expect(page.locator("#inspector [data-token]")).to_have_attribute("data-token", str(token))
-        page.mouse.down()
-        page.mouse.up()
-        expect_selected(page, token)
-        assert page.evaluate("window.Plotly === undefined")
-
-
-def test_the_dots_hardly_move_when_plotly_comes(url, visit, picture):
+def test_the_plot_is_alive_before_plotly_comes_and_its_dots_hardly_move_then(url, visit, picture):
     waiting = []
     with visit(url) as page:
         page.route("**/plotly.min.js", lambda route: waiting.append(route))
         ask(page, picture, "What is in this image?")
         token, x, y = meet_a_dot(page, "#view-space .dots")  # 12 pixels are near enough
+        expect(page.locator("#inspector [data-token]")).to_have_attribute("data-token", str(token))
+        page.mouse.down()
+        page.mouse.up()
+        expect_selected(page, token)
+        assert page.evaluate("window.Plotly === undefined")
         waiting[0].continue_()
         assert math.dist(point_of(page, token), (x, y)) < 24
 
