@@ -4,6 +4,7 @@ Gradio bounds one uploaded file; how many there are, and how long a question in 
 deletes after `KEPT` (`delete_cache`), and all of it when the page ends.
 """
 
+import math
 import os
 import re
 import shutil
@@ -46,13 +47,15 @@ class Bounded:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self.app(scope, receive, send)
             return
-        upload = scope["path"].rstrip("/").endswith("/upload")
-        most, sentence = (await to_thread.run_sync(room), FULL) if upload else (WITH_PHOTO if "/mcp" in scope["path"] else REQUEST, TOO_LONG)
+        upload, tool = scope["path"].rstrip("/").endswith("/upload"), "/mcp" in scope["path"]
+        most, sentence = math.inf if upload else WITH_PHOTO if tool else REQUEST, TOO_LONG
+        if (upload or tool) and (free := await to_thread.run_sync(room)) < most:
+            most, sentence = free, FULL
         claimed, come = int(Headers(scope=scope).get("content-length", "0")), 0  # the server has checked that it is a number
         if claimed > most:
             while come < min(claimed, HEARD) and (message := await receive())["type"] == "http.request":  # who still speaks does not hear
                 come += len(message["body"])
-            await PlainTextResponse(sentence, 507 if upload else 413)(scope, receive, send)
+            await PlainTextResponse(sentence, 507 if sentence is FULL else 413)(scope, receive, send)
             return
 
         async def counted() -> Message:

@@ -1,11 +1,14 @@
 """Inputs that trust nobody: what Gradio would open or refuse in its own words is left to our checks and our sentences."""
 
 import gradio as gr
+from anyio import to_thread
 from gradio.data_classes import ImageData
 from gradio.exceptions import InvalidPathError
 from gradio.processing_utils import save_base64_to_cache
 from gradio.utils import get_upload_folder
 from gradio_client import handle_file
+
+from app import bounds
 
 
 class Photo(gr.Image):
@@ -35,11 +38,24 @@ class Photos(gr.File):
         return {"type": "array", "items": ImageData.model_json_schema()}
 
 
-def opened(block, value):
-    """A component's value with files where photos came inside data URLs."""
-    if not (isinstance(block, Photos) and isinstance(value, list)):
-        return value
-    return [handle_file(save_base64_to_cache(each, get_upload_folder())) if isinstance(each, str) and each.startswith("data:") else each for each in value]
+def opened(blocks, inputs) -> list:
+    """The components' values with files where photos came inside data URLs; they are uploads like any other: they need room, and are deleted with the rest.
+
+    Raises:
+        gr.Error: there is no room.
+    """
+
+    def saved(block, url: str) -> dict:
+        if len(url) > bounds.room():
+            raise gr.Error(bounds.FULL, print_exception=False)
+        path = save_base64_to_cache(url, get_upload_folder())
+        block.temp_files.add(path)
+        return handle_file(path)
+
+    return [
+        [saved(block, each) if isinstance(each, str) and each.startswith("data:") else each for each in value] if isinstance(block, Photos) and isinstance(value, list) else value
+        for block, value in zip(blocks, inputs)
+    ]
 
 
 def asks_elsewhere(inputs) -> bool:
@@ -64,7 +80,7 @@ class Page(gr.Blocks):
         if asks_elsewhere(inputs):
             raise gr.Error("This page fetches nothing from an address; save the photo and upload the file itself.", print_exception=False)
         try:
-            inputs = [opened(block, value) for block, value in zip(block_fn.inputs, inputs)]
+            inputs = await to_thread.run_sync(opened, block_fn.inputs, inputs)
             return await super().preprocess_data(block_fn, inputs, *arguments, **named)
         except InvalidPathError as error:
             raise gr.Error("This file was not uploaded here; upload the file itself instead of giving a path on the server.", print_exception=False) from error

@@ -7,13 +7,14 @@ const find = selector => element.querySelector(selector);
 const plot = find('.plot'), dots = find('.dots'), pen = dots.getContext('2d'), colour = find('.colour');
 let listening = false, coming = null, place = null, fill = null, picture = null, turn = { a: 0.6, b: 0.4, zoom: 1 };
 
+// Reads Plotly, once; the plot is then drawn again, with axes.
 function plotly() {
   return coming = coming || new Promise((go, fail) => {
     const script = make('script');
     script.src = props.plotly; script.onerror = fail;
     script.onload = () => { P = window.Plotly; go(); };
     requestAnimationFrame(() => setTimeout(() => document.head.append(script)));  // once what is drawn is in sight
-  });
+  }).then(() => { if (store.state.plane && store.state.open.includes('space')) rebuild(store.state); }, () => {});  // without Plotly there are no axes
 }
 // Axes and points, one on the other; in space there are no axes.
 async function save() {
@@ -21,7 +22,7 @@ async function save() {
   if (!plane || !place) return;
   await plotly();
   const [w, h] = [dots.clientWidth, dots.clientHeight], axes = new Image();
-  if (plane.points.shape[1] === 2) {  // on white, whatever the theme
+  if (P && flat(store.state)) {  // on white, whatever the theme
     const { layout } = plot, dark = axis => ({ ...axis, color: '#333', title: { ...axis.title, font: { size: 11, color: '#333' } } });
     axes.src = await P.toImage({ data: plot.data, layout: { ...layout, xaxis: dark(layout.xaxis), yaxis: dark(layout.yaxis) } }, { format: 'png', width: w, height: h, scale: 2 });
     await axes.decode();
@@ -189,20 +190,24 @@ function rebuild(state) {
   const traces = [trace(0, count), trace(count, plane.points.shape[0])];
   const there = () => { place = locate(store.state); paint(store.state); element.dataset.ready = record.run + ' ' + plane.method + ' ' + plane.settings; };
   dots.classList.toggle('alone', !P);
-  if (!P) { there(); plotly().then(() => { if (store.state.plane) rebuild(store.state); }, () => {}); return; }  // without Plotly there are no axes
+  if (!P) { there(); plotly(); return; }
   P.react(plot, traces, axes(state), { responsive: true, displaylogo: false, modeBarButtonsToRemove: ['autoScale2d'] }).then(() => {
     listen();
     there();
     element.dataset.axes = 'true';
   });
 }
-new ResizeObserver(() => { if (place && store.state.plane) { place = locate(store.state); paint(store.state); } }).observe(dots);
+new ResizeObserver(() => {
+  if (!place || !store.state.plane || !plot.clientWidth) return;
+  if (plot._fullLayout) P.Plots.resize(plot);  // Plotly itself follows the window only: not a view that was hidden when it was drawn
+  place = locate(store.state); paint(store.state);
+}).observe(dots);
 new MutationObserver(() => { if (store.state.plane && store.state.open.includes('space')) rebuild(store.state); }).observe(document.body, { attributes: true, attributeFilter: ['class'] });  // light and dark
 stageView(element, 'space', ['record', 'plane', 'words', 'selected', 'hovered', 'text'], (state, changed) => {
   element.dataset.selected = state.selected.join(',');
   if (changed.has('record')) heading(find('.head'), 'Token space', 'VT + TT', state.record && state.record.numbers['VT + TT'].shape,
     'Visual and text tokens lie in one space, the language model’s own. Look for how far apart the two kinds are, and which patches lie together. Drag zooms, the lasso selects.');
   if (!state.plane || !state.record) { place = null; pen.clearRect(0, 0, dots.width, dots.height); return; }
-  if (changed.has('plane') || changed.has('record') || !place) rebuild(state);
+  if (changed.has('plane') || changed.has('record') || !place || (P && !plot._fullLayout)) rebuild(state);
   else { if (changed.has('words')) fill = colours(state); paint(state); }
 });

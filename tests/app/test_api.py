@@ -1,13 +1,19 @@
 """The named endpoints, as a program uses them."""
 
+import base64
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
+import gradio as gr
 import pytest
+from gradio.route_utils import delete_files_created_by_app
 from gradio_client import handle_file
 
 import vlm
+from app import bounds
+from app.inputs import Photos, opened
 from tests.tiny import photo
 
 QUESTION = "What is in this image?"
@@ -83,6 +89,20 @@ def test_a_path_on_the_server_is_refused(client, tmp_path, endpoint, path, marke
 def test_a_data_url_that_holds_no_photo_is_refused(client, sent):
     with pytest.raises(Exception, match="not an image this page can read|not of the kind that is expected"):
         client.predict([sent], "a cat", api_name="/similarity")
+
+
+def test_a_photo_inside_a_data_url_needs_room_and_is_deleted_like_an_upload(picture, uploads, monkeypatch):
+    sent = ["data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()]
+    with gr.Blocks() as page:
+        photos = Photos(file_count="multiple")
+    [[file]] = opened([photos], [sent])
+    assert Path(file["path"]).read_bytes() == picture.read_bytes() and uploads in Path(file["path"]).parents
+    delete_files_created_by_app(page, 0)
+    assert not Path(file["path"]).exists()
+    monkeypatch.setattr(bounds.shutil, "disk_usage", lambda path: SimpleNamespace(free=bounds.SPARE))
+    with pytest.raises(gr.Error, match="no room for more photos"):
+        opened([photos], [sent])
+    assert not Path(file["path"]).exists()
 
 
 def test_an_address_elsewhere_is_not_fetched(client):

@@ -116,7 +116,11 @@ def test_the_plot_is_alive_before_plotly_comes_and_its_dots_hardly_move_then(url
         page.mouse.up()
         expect_selected(page, token)
         assert page.evaluate("window.Plotly === undefined")
+        open_view(page, "encoder")  # it comes while another view is open
         waiting[0].continue_()
+        page.wait_for_function("Boolean(window.Plotly)")
+        open_view(page, "space")
+        page.wait_for_function("(({ _fullLayout: axes, clientWidth }) => axes && Math.abs(axes.width - clientWidth) < 1)(document.querySelector('#view-space .plot'))")
         assert math.dist(point_of(page, token), (x, y)) < 24
 
 

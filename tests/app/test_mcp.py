@@ -6,12 +6,15 @@ import base64
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
+import httpx
 import mcp
 import pytest
 from mcp.client.streamable_http import streamable_http_client
 
 import vlm
+from app import bounds
 from app.page import build, launch_options
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +81,12 @@ def test_a_refusal_reaches_the_model_as_its_sentence(served, picture, tmp_path):
     assert all(reply.isError for reply in replies)
     assert "question is empty" in replies[0].content[0].text
     assert "Traceback" not in "".join(reply.content[0].text for reply in replies)
+
+
+def test_where_there_is_no_room_no_photo_is_taken(served, monkeypatch):
+    monkeypatch.setattr(bounds.shutil, "disk_usage", lambda path: SimpleNamespace(free=bounds.SPARE))
+    reply = httpx.post(f"{served}gradio_api/mcp/", content=b" " * 300_000)
+    assert (reply.status_code, reply.text) == (507, bounds.FULL)
 
 
 def test_the_readmes_example_runs_as_printed(served, monkeypatch, capsys):
