@@ -36,7 +36,7 @@ def told(path: str, question: str) -> dict:
     """
     updates = list(handlers.run(path, None, question, models.START, *examples.LAYOUT, *examples.SETTINGS))
     record, plane = updates[0][:2]
-    answer, words = updates[-2][2], updates[-1][3]
+    answer, words = updates[-3][2], updates[-2][3]  # the last tells nothing
     run, answered = record["run"], answer["key"]
     replies = [["layer", [run, number]] for number in range(record["layers"]["norms"]["shape"][0])]
     for step in range(min(len(answer["steps"]), MOST_WORDS)):

@@ -127,7 +127,7 @@ def words(key: str, trace: vlm.Trace, nearest: Sequence[Sequence[tuple[str, floa
     return {
         "run": key,
         "words": [[[word, round(cosine, 4)] for word, cosine in near] for near in nearest],
-        "neighbours": packed(np.argsort(-alike, axis=1)[:, :NEIGHBOURS]),
+        "neighbours": packed(np.argsort(-alike, axis=1)[:, :NEIGHBOURS].astype(np.uint16)),  # a token's number: no model has 65,536 of them
         "groups": packed(groups.astype(np.uint8)),
     }
 
@@ -286,10 +286,10 @@ def answer(taken: Sequence[vlm.Step], finished: bool, longest: int, trace: vlm.T
 
 
 def glances(trace: vlm.Trace) -> dict | None:
-    """What every word of the answer looked at in the mean of all layers, which its hover shows at once; None where that is not recorded."""
+    """What every word of the answer looked at in the mean of all layers, which its hover shows at once, in float16; None where that is not recorded."""
     if not trace.steps or trace.steps[0].attention is None or (trace.visual_tokens.positions is None and trace.steps[0].beside is None):
         return None
-    return {"visual": packed(np.stack([seen(trace, step).mean(0) for step in trace.steps])), "shares": packed(np.stack([shares(trace, step).mean(1) for step in trace.steps]))}
+    return {"visual": packed(np.stack([seen(trace, step).mean(0) for step in trace.steps]).astype(np.float16)), "shares": packed(np.stack([shares(trace, step).mean(1) for step in trace.steps]))}
 
 
 def matrices(record: vlm.Similarity, texts: Sequence[str]) -> dict:

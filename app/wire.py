@@ -6,13 +6,13 @@ import io
 import numpy as np
 from PIL import Image
 
-TYPES = {np.dtype(np.uint8): "u1", np.dtype(np.int32): "i4", np.dtype(np.float32): "f4"}
+TYPES = {np.dtype(np.uint8): "u1", np.dtype(np.uint16): "u2", np.dtype(np.int32): "i4", np.dtype(np.float16): "f2", np.dtype(np.float32): "f4"}
 
 
 def packed(array: np.ndarray) -> dict:
-    """An array for the wire: its type, its shape, its bytes (little-endian) in base64. Floats go as float32, whole numbers as int32."""
+    """An array for the wire: its type, its shape, its bytes (little-endian) in base64. Floats go as float32 (float16 as it is), whole numbers as int32."""
     kinds = {"f": np.float32, "i": np.int32}
-    array = np.ascontiguousarray(array, dtype=kinds.get(array.dtype.kind, array.dtype))
+    array = np.ascontiguousarray(array, dtype=array.dtype if array.dtype in TYPES else kinds.get(array.dtype.kind, array.dtype))
     return {"type": TYPES[array.dtype], "shape": list(array.shape), "data": base64.b64encode(array.tobytes()).decode()}
 
 

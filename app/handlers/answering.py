@@ -129,6 +129,7 @@ def run(path: str | None, also: Sequence[str] | None, question: str, choice: mod
     models.answered.set()
     nearest = model.embedding_lens(trace.visual_tokens.embeddings, payloads.WORDS)
     yield gr.skip(), gr.skip() if plane is first else project(key, trace, plane), gr.skip(), payloads.words(key, trace, nearest)
+    yield (gr.skip(),) * 4  # Gradio sends the last again with the word that it was the last
 
 
 @shows_errors

@@ -44,12 +44,14 @@ window.VTE.store = (() => {
   function subscribe(names, callback) { views.push({ names, draw: callback }); callback(state, new Set(names)); }
 
   // An array arrives as {type, shape, data}: its bytes, little-endian, in base64.
-  const TYPES = { u1: Uint8Array, i4: Int32Array, f4: Float32Array };
+  const TYPES = { u1: Uint8Array, u2: Uint16Array, i4: Int32Array, f2: Uint16Array, f4: Float32Array };
+  // The number that 16 bits stand for (IEEE 754 half precision): a sign, five bits of exponent, ten of fraction.
+  const half = bits => (bits & 0x8000 ? -1 : 1) * (bits & 0x7C00 ? 2 ** ((bits >> 10 & 31) - 25) * (1024 + (bits & 1023)) : 2 ** -24 * (bits & 1023));
   function unpack(value) {
     if (!value || typeof value !== 'object' || ArrayBuffer.isView(value)) return value;
     if (Array.isArray(value)) return value.map(unpack);
     if (value.data === undefined || !TYPES[value.type]) return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, unpack(part)]));
-    const array = new TYPES[value.type](Uint8Array.from(atob(value.data), letter => letter.charCodeAt(0)).buffer);
+    const numbers = new TYPES[value.type](Uint8Array.from(atob(value.data), letter => letter.charCodeAt(0)).buffer), array = value.type === 'f2' ? Float32Array.from(numbers, half) : numbers;
     array.shape = value.shape;
     return array;
   }

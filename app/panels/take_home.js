@@ -2,7 +2,7 @@
 const { store, saveFile } = window.VTE;
 const find = selector => element.querySelector(selector);
 const hint = find('.hint'), buttons = [...element.querySelectorAll('.files button')];
-const TYPES = { Uint8Array: 'u1', Int32Array: 'i4', Float32Array: 'f4' };
+const TYPES = { Uint8Array: 'u1', Uint16Array: 'u2', Int32Array: 'i4', Float32Array: 'f4' };
 const MOST = 3_000_000;  // numbers of what the words looked at, 4 bytes each, that go into a page
 
 // The reverse of the store's `unpack`.

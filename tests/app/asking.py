@@ -12,8 +12,10 @@ LAYOUT = ("pca", 2, 0, 15, "cosine")  # method, dimensions, seed, neighbours, di
 
 
 def run(path, question=QUESTION, settings=GREEDY, layout=LAYOUT, choice=models.START, also=None):
-    """What the page receives, update by update: (record, plane, answer, words)."""
-    return list(handlers.run(path, also, question, choice, *layout, *settings))
+    """What the page receives, update by update: (record, plane, answer, words). The last, which Gradio sends twice, tells nothing."""
+    *updates, last = handlers.run(path, also, question, choice, *layout, *settings)
+    assert all(map(is_skipped, last))
+    return updates
 
 
 def answers(path, **options) -> list[dict]:

@@ -70,7 +70,7 @@ def test_a_run_under_way_keeps_its_model(uploaded, folders):
     under_way = handlers.run(uploaded, None, QUESTION, choice, "pca", 2, 0, 15, "cosine", 0.0, 0, 1.0, 1.0, 0, 6)
     next(under_way), next(under_way)
     choose(folders[1])
-    assert list(under_way)[-2][2]["answer"] == whole
+    assert list(under_way)[-3][2]["answer"] == whole
 
 
 def test_the_views_of_a_run_ask_the_model_that_made_it(uploaded, folders):
