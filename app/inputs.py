@@ -28,11 +28,14 @@ class Photo(gr.Image):
 class Photos(gr.File):
     """An input of several files, which may come inside data URLs too, as tools of language models send them: Gradio itself knows that only of one file.
 
-    Its schema refers to nothing, since within that of a tool the references would point to where nothing is.
+    It hands over their paths as `Photo` does; gr.File would leave an empty file on the disk for each. Its schema refers to nothing, since within that of a tool the references would point to where nothing is.
     """
 
     def get_block_name(self) -> str:
         return "file"
+
+    def preprocess(self, payload) -> list[str] | None:
+        return [each.path for each in payload] if payload else None
 
     def api_info(self) -> dict:
         return {"type": "array", "items": ImageData.model_json_schema()}
