@@ -16,8 +16,10 @@ const middle = ([top, left, bottom, right]) => [(top + bottom) / 2, (left + righ
 const within = (seen, areas) => placed(seen).filter(token => { const mine = box(seen, token); return areas.some(area => holds(area, ...middle(mine)) || holds(mine, ...middle(area))); });
 
 function draw(side) {
-  const { seen, canvas, chosen } = side, size = canvas.getBoundingClientRect(), scale = window.devicePixelRatio || 1;
-  if (!seen || !size.width) return;
+  const { seen, canvas, chosen } = side, scale = window.devicePixelRatio || 1;
+  if (!seen || find('.sides').hidden) return;
+  const size = canvas.getBoundingClientRect();
+  if (!size.width) return;
   canvas.width = Math.round(size.width * scale); canvas.height = Math.round(size.height * scale);
   const pen = canvas.getContext('2d'), [height, width] = seen.photo_size, w = canvas.width / width, h = canvas.height / height;
   const area = ([top, left, bottom, right]) => [left * w, top * h, (right - left) * w, (bottom - top) * h];

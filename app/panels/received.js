@@ -198,8 +198,7 @@ store.subscribe(['record', 'overlay', 'selected', 'hovered', 'patch', 'under'], 
   if (changed.has('record')) heading(find('.head'), 'What the model received', 'X', null, purpose(record) + ' Click, Shift-click or drag a box.');
   if (!record) return;
   if (changed.has('record')) show();
-  if (changed.has('overlay')) background();
-  if (layer) marks();
+  if (layer) { if (changed.has('overlay')) background(); marks(); }  // without, the picture is on its way
   describe();
   element.dataset.selected = state.selected.join(',');
 });

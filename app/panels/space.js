@@ -188,9 +188,9 @@ function rebuild(state) {
   picture = boardImage(record, () => paint(store.state));
   fill = colours(state);
   const traces = [trace(0, count), trace(count, plane.points.shape[0])];
-  const there = () => { place = locate(store.state); paint(store.state); element.dataset.ready = record.run + ' ' + plane.method + ' ' + plane.settings; };
+  const there = () => { if (store.state.plane !== plane) return; place = locate(store.state); paint(store.state); element.dataset.ready = record.run + ' ' + plane.method + ' ' + plane.settings; };
   dots.classList.toggle('alone', !P);
-  if (!P) { there(); plotly(); return; }
+  if (!P) { requestAnimationFrame(there); plotly(); return; }  // in a frame of its own: while the page is built every look at its sizes costs a layout
   P.react(plot, traces, axes(state), { responsive: true, displaylogo: false, modeBarButtonsToRemove: ['autoScale2d'] }).then(() => {
     listen();
     there();
