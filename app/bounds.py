@@ -16,7 +16,6 @@ from gradio.utils import get_upload_folder
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
-from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -85,8 +84,3 @@ def room() -> int:
     folder = Path(get_upload_folder())
     there = next(path for path in (folder, *folder.parents) if path.is_dir())
     return max(0, min(UPLOADS - sum(sizes(folder)), shutil.disk_usage(there).free - SPARE))
-
-
-def middleware() -> dict:
-    """For `demo.launch`: what FastAPI puts before the page."""
-    return {"middleware": [Middleware(Bounded)]}

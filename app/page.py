@@ -1,9 +1,10 @@
 """The layout and its wiring: which control calls which handler, and which panel shows the result."""
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 import vlm
-from app import bounds, examples, handlers, models
+from app import bounds, examples, handlers, models, statics
 from app.inputs import Page, Photo, Photos
 from app.panels import Feed, Panel, plotly_url, shared_css, shared_head, shipped_head
 
@@ -27,7 +28,7 @@ def theme() -> gr.themes.Base:
 
 def launch_options() -> dict:
     """What `demo.launch` needs beside the page itself."""
-    return {"theme": theme(), "head": shared_head() + shipped_head(**examples.told()), "css": CSS, "max_file_size": "20mb", "run_history": False, "show_error": False, "ssr_mode": False, "state_session_capacity": VISITORS, "app_kwargs": bounds.middleware()}
+    return {"theme": theme(), "head": shared_head() + shipped_head(**examples.told()), "css": CSS, "max_file_size": "20mb", "run_history": False, "show_error": False, "ssr_mode": False, "state_session_capacity": VISITORS, "app_kwargs": {"middleware": [Middleware(bounds.Bounded), Middleware(statics.Kept)]}}
 
 
 CSS = (
