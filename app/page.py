@@ -9,10 +9,8 @@ from app.inputs import Page, Photo, Photos
 from app.panels import Feed, Panel, plotly_url, shared_css, shared_head, shipped_head
 
 TITLE = "Visual Token Explorer"
-INTRODUCTION = """# Visual Token Explorer
-*What is a visual token?* Give a photo and a question."""
-FOOTER = """The notation is that of Matteo Nulli, *De-mystifying Multimodal Learning: Enabling Vision in Language Models*, 2026.
-Example photos: see `assets/examples/CREDITS.md`."""
+INTRODUCTION = "<h1>Visual Token Explorer</h1><p><em>What is a visual token?</em> Give a photo and a question.</p>"
+FOOTER = "<p>The notation is that of Matteo Nulli, <em>De-mystifying Multimodal Learning: Enabling Vision in Language Models</em>, 2026. Example photos: see <code>assets/examples/CREDITS.md</code>.</p>"
 QUESTIONS = ("What is in this image?", "Describe the image.", "What animal is this?", "What colour is it?", "Is there a cat in the image?")
 VIEWS = ("photo", "patches", "positions", "encoder", "connector", "space", "sequence", "lens", "looked")
 BUSY, IDLE = "() => window.VTE.store.set({ busy: true, awaited: true })", "() => window.VTE.store.set({ busy: false, awaited: false })"
@@ -52,19 +50,19 @@ CSS = (
     + """ { display: block !important; }
 /* after an error the panels keep what they showed; the notice says what was wrong */
 .panel [data-testid="status-tracker"]:has(.error) { display: none !important; }
-.panel, .panel .html-container { border: 0 !important; padding: 0 !important; }
+.panel, .panel-title, .introduction, .panel .html-container, .panel-title .html-container, .introduction .html-container { border: 0 !important; padding: 0 !important; }
 """
 )
 
 
 def titled(title: str, words: str, elem_id: str | None = None) -> None:
-    gr.Markdown(f"### {title}\n{words}", elem_id=elem_id, elem_classes="panel-title")
+    gr.HTML(f"<h3>{title}</h3><p>{words}</p>", elem_id=elem_id, elem_classes="panel-title")
 
 
 def decoding_controls() -> list[gr.components.Component]:
     """The hyper-parameters d of D_d, in the order of `handlers.decoding`."""
     with gr.Accordion("Decoding", open=False):
-        gr.Markdown("How the next token is chosen. At temperature 0 the most probable token is always taken (greedy). Above 0 a token is drawn by chance, and the other settings say among which.")
+        gr.HTML("How the next token is chosen. At temperature 0 the most probable token is always taken (greedy). Above 0 a token is drawn by chance, and the other settings say among which.")
         with gr.Row():
             temperature = gr.Slider(0, 2, 0, step=0.05, label="temperature", info="0 greedy; below 1 cautious, above 1 adventurous")
             top_k = gr.Slider(0, 100, 0, step=1, label="top-k", info="only the k most probable tokens; 0: all")
@@ -94,7 +92,7 @@ def build() -> gr.Blocks:
     with Page(title=TITLE, fill_width=True, delete_cache=(bounds.EVERY, bounds.KEPT)) as demo:
         choice = gr.State(models.START)
         with gr.Row():
-            gr.Markdown(INTRODUCTION, elem_classes="introduction")
+            gr.HTML(INTRODUCTION, elem_classes="introduction")
             Panel("lesson")
             status = Panel("status")
         first = examples.shown()[:1]  # what a visitor sees on arrival
@@ -183,11 +181,11 @@ def build() -> gr.Blocks:
         with gr.Accordion("Is this true? Check the page against the model’s own forward pass", open=False):
             check = gr.Button("Check", elem_id="check")
             differences = Panel("checks")
-        gr.Markdown(FOOTER)
+        gr.HTML(FOOTER)
 
         demo.load(handlers.status, None, status, concurrency_limit=None, **PRIVATE, **QUIET)
         asked = [go.click, question.submit]
-        demo.load(handlers.offered, None, wanted, **PRIVATE, **QUIET)
+        demo.load(lambda: [handlers.offered()] * 2, None, [wanted, other], **PRIVATE, **QUIET)
         tried.dataset.click(handlers.at_once, [tried.dataset, choice], [question, instant], queue=False, **PRIVATE, **QUIET)
         load.click(handlers.choose, [wanted, four_bit], [bringing, choice, in_use], concurrency_id="loading", **PRIVATE, **QUIET)
         gr.on(asked, None, js=BUSY, **PRIVATE)
@@ -198,19 +196,14 @@ def build() -> gr.Blocks:
         running.success(handlers.photo_size, image, [width, height], **PRIVATE, **QUIET).success(*counted, **PRIVATE, **QUIET)
         gr.on([count.click, width.submit, height.submit], *counted, **PRIVATE, **QUIET)
         running.failure(None, js=IDLE, **PRIVATE)
-        stop.click(None, js=IDLE, cancels=[running], **PRIVATE)
-        for control in layout:
-            (control.submit if isinstance(control, gr.Number) else control.input)(handlers.reproject, [image, also, question, choice, *layout], plane, **PRIVATE, **QUIET)
+        gr.on([control.submit if isinstance(control, gr.Number) else control.input for control in layout], handlers.reproject, [image, also, question, choice, *layout], plane, **PRIVATE, **QUIET)
         add.click(handlers.example_photos, None, more, **PRIVATE, **QUIET)
         trying = trial.experiment(handlers.experiment, None, trial, concurrency_id="model", **PRIVATE, **QUIET)
-        stop.click(None, cancels=[trying], **PRIVATE)
         match.click(handlers.compare, compared, [similarity, second], **PRIVATE)
-        demo.load(handlers.offered, None, other, **PRIVATE, **QUIET)
         fetching = pair.click(handlers.bring, other, coming, concurrency_id="loading", **PRIVATE, **QUIET)
         pairing = fetching.success(handlers.beside, [image, question, other, *settings], couple, concurrency_id="model", **PRIVATE, **QUIET)
-        stop.click(None, cancels=[fetching, pairing], **PRIVATE)
         testing = tested.findings(handlers.findings, None, tested, concurrency_id="model", **PRIVATE, **QUIET)
-        stop.click(None, cancels=[testing], **PRIVATE)
+        stop.click(None, js=IDLE, cancels=[running, trying, fetching, pairing, testing], **PRIVATE)
         check.click(handlers.comparisons, [image, also, question, choice], differences, concurrency_id="model", **PRIVATE, **QUIET)
         demo.load(handlers.restore, address, [image, question, *settings, *layout, wanted, choice, link], js="() => [window.VTE.link.came]", **PRIVATE, **QUIET)
         endpoints(image, question, settings, more, texts)

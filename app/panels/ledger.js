@@ -26,7 +26,7 @@ function plot() {
   for (const tokens of [10, 32, 100, 316, 1000, 3162, 10000]) if (tokens >= least && tokens <= most) { pen.beginPath(); pen.moveTo(left, y(tokens)); pen.lineTo(right, y(tokens)); pen.stroke(); pen.textAlign = 'right'; pen.fillText(tokens.toLocaleString('en'), left - 4, y(tokens) + 4); }
   pen.textAlign = 'center';
   for (const side of [256, 512, 1024, 1536, 2048]) pen.fillText(side, x(side), bottom + 13);
-  pen.fillText('longest side of the photo, pixels (visual tokens upwards, each line of the grid about three times the one below)', (left + right) / 2 + 30, canvas.height - 4, canvas.width - 10);
+  pen.fillText('longest side of the photo in pixels; upwards visual tokens, about three times as many at each line', canvas.width / 2, canvas.height - 4, canvas.width - 10);
   const ends = shown.map((line, i) => ({ ...line, colour: GROUPS[i % 8], dash: DASHES[Math.floor(i / 8) % DASHES.length], at: y(curve[line.f * across + across - 1]) })).sort((a, b) => a.at - b.at);
   ends.forEach((end, i) => { if (i) end.at = Math.max(end.at, ends[i - 1].at + 12); });
   const over = Math.max(0, ends.length && ends[ends.length - 1].at - bottom);
