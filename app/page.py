@@ -7,12 +7,14 @@ import vlm
 from app import bounds, examples, handlers, models, statics
 from app.inputs import Page, Photo, Photos
 from app.panels import Feed, Panel, plotly_url, shared_css, shared_head, shipped_head
+from app.turns import in_turn
 
 TITLE = "Visual Token Explorer"
 INTRODUCTION = "<h1>Visual Token Explorer</h1><p><em>What is a visual token?</em> Give a photo and a question.</p>"
 FOOTER = "<p>The notation is that of Matteo Nulli, <em>De-mystifying Multimodal Learning: Enabling Vision in Language Models</em>, 2026. Example photos: see <code>assets/examples/CREDITS.md</code>.</p>"
 QUESTIONS = ("What is in this image?", "Describe the image.", "What animal is this?", "What colour is it?", "Is there a cat in the image?")
 VIEWS = ("photo", "patches", "positions", "encoder", "connector", "space", "sequence", "lens", "looked")
+ASKED = [*in_turn("short", handlers.layer, handlers.rows, handlers.word), *in_turn("long", handlers.lens, handlers.lens_rows, handlers.word_maps, handlers.looked, handlers.relevancy, handlers.ablation)]  # by the views
 BUSY, IDLE = "() => window.VTE.store.set({ busy: true, awaited: true })", "() => window.VTE.store.set({ busy: false, awaited: false })"
 PRIVATE = {"api_visibility": "private"}
 WAITING, VISITORS = 200, 300  # questions in line at once, who comes then is asked to try again; visitors whose choice of a model is remembered
@@ -98,7 +100,7 @@ def build() -> gr.Blocks:
         first = examples.shown()[:1]  # what a visitor sees on arrival
         opening = examples.opening() if first else {}
         size = opening.get("ledger", {})
-        record, plane, answer, words, instant = Feed("record", server_functions=[handlers.layer, handlers.rows, handlers.word, handlers.lens, handlers.lens_rows, handlers.word_maps, handlers.looked, handlers.relevancy, handlers.ablation]), Feed("plane"), Feed("answer"), Feed("words"), Feed("instant")
+        record, plane, answer, words, instant = Feed("record", server_functions=ASKED), Feed("plane"), Feed("answer"), Feed("words"), Feed("instant")
         address, link = gr.Textbox(visible=False), Feed("link")
         Panel("stage_strip")
         with gr.Row():
@@ -138,7 +140,7 @@ def build() -> gr.Blocks:
                     with gr.Column(scale=9, min_width=320):
                         Panel("inspector")
         with gr.Accordion("Take home: this run as a page, a file, a table, a link", open=False, elem_id="taking-home"):
-            Panel("take_home", server_functions=[handlers.tensors, handlers.offline])
+            Panel("take_home", server_functions=in_turn("long", handlers.tensors, handlers.offline))
         titled("Experiments", "Change the visual tokens and let the model answer again: what the picture is really used for. Select patches above, then choose.")
         trial = Panel("experiments")
         titled("Published findings, tested on your photo", "What others found out about visual tokens, mostly in larger models: asked of this model and this photo, with the tolerance fixed before anybody looked. Nothing is bent to fit.")
@@ -168,8 +170,8 @@ def build() -> gr.Blocks:
                 match = gr.Button("Compare", elem_id="compare")
             with gr.Column(scale=9, min_width=320):
                 with gr.Row(elem_id="labs"):
-                    similarity = Panel("similarity", value=opening.get("similarity"), server_functions=[handlers.cell])
-                    second = Panel("similarity", elem_id="similarity-beside", server_functions=[handlers.cell])
+                    similarity = Panel("similarity", value=opening.get("similarity"), server_functions=in_turn("long", handlers.cell))
+                    second = Panel("similarity", elem_id="similarity-beside", server_functions=in_turn("long", handlers.cell))
         titled("The token ledger", "What a photo costs each family of models before a word is read: how many visual tokens, and why. Counted by the models’ own processors; nothing is run.")
         with gr.Row():
             with gr.Column(scale=2, min_width=200):

@@ -1,0 +1,43 @@
+"""What the page's script asks for is computed a few at a time, and nobody waits for more than that."""
+
+import asyncio
+import threading
+
+from app import handlers
+from app.page import ASKED
+from app.turns import AT_ONCE, in_turn
+
+
+def test_only_so_many_are_computed_at_once_and_all_are_answered():
+    begun, end, inside, most = threading.Semaphore(0), threading.Event(), [], []
+
+    def heavy(number):
+        inside.append(number)
+        most.append(len(inside))
+        begun.release()
+        end.wait(30)
+        inside.remove(number)
+        return 10 * number
+
+    def light(number):
+        return -number
+
+    [asked], [quick] = in_turn("long", heavy), in_turn("short", light)
+
+    async def visitors():
+        calls = [asyncio.create_task(asked(number)) for number in range(3 * AT_ONCE["long"])]
+        for _ in range(AT_ONCE["long"]):
+            await asyncio.to_thread(begun.acquire)
+        assert await quick(7) == -7  # does not wait for the long ones
+        end.set()
+        return await asyncio.gather(*calls)
+
+    assert asyncio.run(visitors()) == [10 * number for number in range(3 * AT_ONCE["long"])]
+    assert max(most) == AT_ONCE["long"]
+    assert asyncio.run(visitors())[-1] == 10 * (3 * AT_ONCE["long"] - 1)  # another page, another event loop
+
+
+def test_the_page_asks_by_the_handlers_own_names():
+    names = [each.__name__ for each in ASKED]
+    assert names == ["layer", "rows", "word", "lens", "lens_rows", "word_maps", "looked", "relevancy", "ablation"]
+    assert all(each.__wrapped__ is getattr(handlers, name) for each, name in zip(ASKED, names))
