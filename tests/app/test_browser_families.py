@@ -190,7 +190,7 @@ def test_tokens_beside_the_sequence_are_shown_beside_it(shown):
         steps = list(models.language.get().decode(trace, vlm.Decoding(max_new_tokens=3)))
         page.locator("#answer .token").nth(1).hover()
         page.wait_for_function("VTE.store.state.overlay && VTE.store.state.overlay.from === 'answer'")
-        np.testing.assert_allclose(page.evaluate("Array.from(VTE.store.state.overlay.values)"), steps[1].beside.mean(0), atol=1e-6)
+        np.testing.assert_allclose(page.evaluate("Array.from(VTE.store.state.overlay.values)"), steps[1].beside.mean(0), rtol=1e-3)  # in float16
         assert "mean of the cross-attention layers" in page.evaluate("VTE.store.state.overlay.label")
 
 
