@@ -39,7 +39,7 @@ CSS = (
 .introduction { flex: 1 0 auto !important; width: auto !important; } .introduction h1 { font-size: 1.2rem; margin: 0; display: inline; } .introduction p { display: inline; margin-left: 10px; font-size: .88rem; } #status { flex: 3 1 300px; } #lesson { flex: 0 0 auto; width: auto !important; min-width: 0 !important; }
 .gradio-container .contain > .wrap, .gradio-container .contain { gap: 6px !important; } .gradio-container .row { gap: 12px !important; } .gradio-container .column { gap: 6px !important; }
 /* the place of the stage views keeps its size: nothing jumps when another one opens */
-#views { height: 448px; overflow-y: auto; align-content: flex-start; } #answer, #inspector { height: 290px; overflow-y: auto !important; }
+#views { height: 448px; overflow-y: auto; align-content: flex-start; } #answer, #inspector { height: 274px; overflow-y: auto !important; }
 @media (max-width: 900px) { #views, #answer, #inspector { height: auto; } .introduction { flex: 1 1 260px !important; } }
 #labs > .panel { flex: 1 1 320px; min-width: 0; } #labs > .panel:has(.lab[hidden]) { display: none !important; }
 #examples img { width: 100% !important; height: 100% !important; object-fit: cover; }

@@ -4,7 +4,7 @@ const find = selector => element.querySelector(selector);
 const text = find('.text'), tokens = find('.tokens'), box = find('.alternatives'), prompt = find('.prompt');
 let steps = [];
 
-heading(find('.head'), 'Answer', 'D_d', null, 'Brighter is surer. Hover or press an arrow key: what else could have come, what was looked at.');
+heading(find('.head'), 'Answer', 'D_d', null, 'Brighter is surer. Hover or press an arrow key: what else could have come, what was seen.');
 function alternatives(index) {
   for (const token of tokens.children) token.classList.toggle('on', +token.dataset.index === index);
   box.hidden = index < 0 || !steps[index];

@@ -1,6 +1,7 @@
 """What a visitor asks of the handlers, for the tests that call them without a server."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import gradio as gr
 
@@ -28,6 +29,12 @@ def is_skipped(value) -> bool:
 
 def compare(path, more=None, lines="a cat\na dog", template="", ensemble=False, beside=""):
     return handlers.compare(path, more, lines, template, ensemble, models.CONTRASTIVE, beside)
+
+
+def in_a_thread(call):
+    """What a call gives, made where no browser's event loop runs."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call).result()
 
 
 def sentence(error) -> str:

@@ -4,7 +4,6 @@ import ast
 import asyncio
 import base64
 import re
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +15,7 @@ from mcp.client.streamable_http import streamable_http_client
 import vlm
 from app import bounds
 from app.page import build, launch_options
+from tests.app.asking import in_a_thread
 
 ROOT = Path(__file__).parents[2]
 QUESTION = "What is in this image?"
@@ -29,12 +29,6 @@ def served(tiny_page):
     _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", mcp_server=True, **launch_options())
     yield SimpleNamespace(address=address, demo=demo)
     demo.close()
-
-
-def in_a_thread(call):
-    """What a call gives, made where no browser's event loop runs."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(call).result()
 
 
 def asked(address: str, *calls: tuple[str, dict]) -> tuple[list, list]:
