@@ -253,7 +253,7 @@ def looked(trace: vlm.Trace, attention, step: int, layer: int, sinks) -> dict:
     visual, text = trace.visual_tokens.positions, trace.text_tokens.positions
     of_all = attention.weights(step)
     rows = of_all[layer - 1] if layer else of_all.mean(0)  # heads x positions
-    kept = attention.weights(step, sinks.positions)
+    kept = attention.weights(step, tuple({*sinks.positions, *visual[list(sinks.encoder_tokens)].tolist()}))
     clean = kept[layer - 1] if layer else kept.mean(0)
     mean = rows.mean(0)
     others = np.mean([each.attention[layer - 1, visual] if layer else each.attention[:, visual].mean(0) for each in trace.steps], axis=0)
@@ -268,7 +268,7 @@ def looked(trace: vlm.Trace, attention, step: int, layer: int, sinks) -> dict:
         "text": packed(mean[text]),
         "shares": [round(share, 4) for share in shares],
         "sinks": [[token, sinks.why(token, int(visual[token]))] for token in sorted({*sinks.tokens, *sinks.encoder_tokens})],
-        "first": round(float(mean[0]), 4),
+        "first": None if visual.min() == 0 else round(float(mean[0]), 4),  # where the prompt begins with the picture, no word of it is the first
     }
 
 
@@ -308,9 +308,8 @@ def losses(record: vlm.Similarity) -> dict | None:
     return None if record.loss is None else {"image": record.loss_image, "text": record.loss_text, "both": record.loss, "sigmoid": record.loss_sigmoid}
 
 
-def experiment(trace: vlm.Trace, after: np.ndarray, taken: Sequence[vlm.Step], finished: bool) -> dict:
+def experiment(trace: vlm.Trace, before: np.ndarray, after: np.ndarray, taken: Sequence[vlm.Step], finished: bool) -> dict:
     """The old answer's tokens with their probabilities before and after a change of VT, and the new answer so far."""
-    before = [step.log_probability for step in trace.steps]
     return {
         "before": [[step.token_string, round(float(np.exp(old)), 5), round(float(np.exp(new)), 5)] for step, old, new in zip(trace.steps, before, after)],
         "change": round(float(np.sum(after - before)), 4),

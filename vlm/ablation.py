@@ -44,8 +44,8 @@ class AblationCheck:
 
     @property
     def mattered(self) -> bool:
-        """The word loses more without the lit tokens than without any that were drawn."""
-        return bool(self.lit < self.random.min())
+        """The word loses without the lit tokens, and more than without any that were drawn."""
+        return bool(self.lit < min(0.0, self.random.min()))
 
 
 def lit(values: Float[np.ndarray, " V"], share: float = SHARE) -> tuple[int, ...]:

@@ -26,12 +26,12 @@ from vlm.memory import Plan
 
 ensure_torchvision()
 
-from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin  # noqa: E402
+from transformers import AutoModelForImageTextToText, AutoProcessor, Cache, PreTrainedModel, ProcessorMixin  # noqa: E402
 from transformers.vision_utils import get_vision_window_index  # noqa: E402
 from transformers.utils import logging as transformers_logging  # noqa: E402
 
 # What the model's own forward tells its language model that is decided anew for every run.
-NOT_KEPT = frozenset({"input_ids", "past_key_values", "use_cache", "return_dict", "logits_to_keep", "output_hidden_states", "output_attentions", "image_sizes"})
+NOT_KEPT = frozenset({"input_ids", "cache", "past_key_values", "use_cache", "return_dict", "logits_to_keep", "output_hidden_states", "output_attentions", "image_sizes"})
 # What transformers raises on a checkpoint that is damaged or of an unknown kind.
 UNREADABLE = (AttributeError, ImportError, KeyError, OSError, RuntimeError, SafetensorError, StrictDataclassError, TypeError, ValueError)
 
@@ -202,6 +202,12 @@ def language_trunk(model: PreTrainedModel) -> nn.Module:
 def language_layers(model: PreTrainedModel) -> int:
     """How many layers g_phi has."""
     return int(model.config.get_text_config().num_hidden_layers)
+
+
+def reading_on(model: PreTrainedModel, cache: Cache) -> dict[str, object]:
+    """How g_phi is told what it has read already: the argument is `cache` from transformers 5.24 on, `past_key_values` before."""
+    named = "cache" if "cache" in inspect.signature(language_trunk(model).forward).parameters else "past_key_values"
+    return {named: cache, "use_cache": True}
 
 
 def final_norm(model: PreTrainedModel) -> nn.Module:

@@ -5,7 +5,7 @@ to whoever is recording in the same thread; when nobody is, it costs nothing. Wh
 keys hidden, gradients of the weights) puts a function in its place. It knows queries and keys, not which model they are from.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -96,6 +96,11 @@ def weights(
         visible = torch.ones(queries, keys, dtype=torch.bool, device=scores.device).tril(keys - queries)
         scores = scores.masked_fill(~visible, float("-inf"))
     return scores.softmax(-1)
+
+
+def at_their_places(rows: Sequence[Tensor], positions: int) -> Float[Tensor, "layers positions"]:
+    """What a position reads in each layer, of all positions up to it: a layer whose sliding window has forgotten the first ones gives them nothing."""
+    return torch.stack([nn.functional.pad(row, (positions - len(row), 0)) for row in rows])
 
 
 AttentionInterface.register(IMPLEMENTATION, attention)

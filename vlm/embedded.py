@@ -33,7 +33,7 @@ SENTENCE = WheelFile(
     "0872f5d7d0e806c443e588b6dd6b933e9200cf589b0e757e85e3afd57539c592", 83,
 )  # fmt: skip
 PARTS = Path(__file__).parents[1] / "assets" / "embedded"
-RECIPE = 4  # raise it when the code below joins the same parts differently: the checkpoints are then made anew
+RECIPE = 5  # raise it when the code below joins the same parts differently: the checkpoints are then made anew
 
 FEATURE_LAYERS = (9, 10, 11)  # of f_v's 12, side by side: the export was tuned for saliency, which cost the last layer most of its meaning
 IMAGE_SIDE = 224  # pixels; 224 / 14 = 16 patches a side
@@ -148,6 +148,7 @@ def language_model(gguf_path: Path):
 def merge(state: dict[str, Tensor], parts: dict[str, Tensor], lora_scale: float, prefix: str = "") -> dict[str, Tensor]:
     """`state` with our deltas: W + lora_scale * B A for `NAME.lora_A`, `NAME.lora_B`, and whole tensors replaced by name.
 
+    Added in float64: CPUs sum in orders of their own, and in float32 some weights would be rounded to another bfloat16 on another machine.
     Only parts whose name starts with `prefix` (and then, without it, names a weight of `state`) are used.
 
     Raises:
@@ -160,7 +161,8 @@ def merge(state: dict[str, Tensor], parts: dict[str, Tensor], lora_scale: float,
         target = name.removeprefix(prefix)
         if target.endswith(".lora_A"):
             target = target.removesuffix(".lora_A") + ".weight"
-            state[target] = state[target] + lora_scale * parts[name.replace(".lora_A", ".lora_B")].float() @ part.float()
+            delta = parts[name.replace(".lora_A", ".lora_B")].double() @ part.double()
+            state[target] = (state[target] + lora_scale * delta).float()
         elif not target.endswith(".lora_B"):
             if target not in state:
                 raise KeyError(target)

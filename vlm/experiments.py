@@ -21,8 +21,8 @@ class Intervention:
 
     Attributes:
         trace: as changed, with its new answer.
-        before: the log-probability of each word of the old answer, as it was.
-        after: as it is now, the words before it unchanged.
+        before: the log-probability (nats) of each word of the old answer, as it was: `model.score` of the unchanged trace.
+        after: as it is now, the words before it unchanged. Where nothing was changed, `before`, bit for bit.
     """
 
     trace: Trace
@@ -60,7 +60,7 @@ def remove(trace: Trace, tokens: Sequence[int], how: str = "mean", seed: int = 0
     """Put something without content in the places of some visual tokens.
 
     Args:
-        how: "mean", the mean visual token of this photo (the usual choice); "zero", which the model has never seen and which
+        how: "mean", the mean visual token (of all photos that were asked about together; the usual choice); "zero", which the model has never seen and which
             exaggerates; "noise", drawn with the mean and spread of this photo's tokens; "neighbour", the nearest kept token.
     """
     chosen, generator = np.array(checked(trace, tokens), int), np.random.default_rng(seed)

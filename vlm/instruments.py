@@ -192,15 +192,23 @@ class Instruments:
             logits = self.prefill(trace).logits
         return float(logits.float().softmax(-1)[list(ids)].sum())
 
+    def beginnings(self, word: str) -> tuple[str, ...]:
+        """What `begins` counts for a word: it, and where the tokenizer cuts it, its first piece, which other words may begin with too."""
+        return tuple(dict.fromkeys(self.token_string(number).strip() for number in lens.word_ids(self.processor.tokenizer, word)))
+
     def again(
         self, trace: Trace, changed: Trace | None = None, masking: Callable[[], Masking] | None = None, decoding: Decoding = Decoding()
-    ) -> tuple[Float[np.ndarray, " words"], Iterator[Step]]:
-        """`intervene` as it comes: the log-probability that each word of the old answer has now, and the new answer, streamed."""
-        changed = changed or replace(trace, steps=())
+    ) -> tuple[Float[np.ndarray, " words"], Float[np.ndarray, " words"], Iterator[Step]]:
+        """`intervene` as it comes: the log-probability (nats) of each word of the old answer before and after, and the new answer, streamed.
+
+        Both are computed in one pass of the same kind, so that no change is no difference, bit for bit.
+        """
+        changed, said = changed or replace(trace, steps=()), [step.token_id for step in trace.steps]
+        before = self.score(trace, said)
         with masked(masking):
-            after = self.score(changed, [step.token_id for step in trace.steps])
+            after = self.score(changed, said)
         steps = self.decode(changed, decoding)
-        return after, under(masking(), steps) if masking else steps
+        return before, after, under(masking(), steps) if masking else steps
 
     def intervene(self, trace: Trace, changed: Trace | None = None, masking: Callable[[], Masking] | None = None, decoding: Decoding = Decoding()) -> Intervention:
         """Change the visual tokens of an answered trace, or what may be looked at, and answer again.
@@ -210,8 +218,8 @@ class Instruments:
             masking: makes a cut, for example `model.cut(trace, "picture → answer", 10, 15)`; None cuts nothing.
         """
         changed = changed or replace(trace, steps=())
-        after, steps = self.again(trace, changed, masking, decoding)
-        return Intervention(changed.with_steps(steps), np.array([step.log_probability for step in trace.steps], np.float32), after)
+        before, after, steps = self.again(trace, changed, masking, decoding)
+        return Intervention(changed.with_steps(steps), before, after)
 
     def _said(self, trace: Trace, step: int) -> list[int]:
         """The words of the answer up to one of them."""

@@ -241,16 +241,12 @@ def sweep(
         hidden = architecture.language_trunk(network)(**arguments).last_hidden_state[:, -1:]
         return float(architecture.head(network, hidden)[0, -1].float().log_softmax(-1)[token_id])
 
-    before, cache, change = None, _prefix_cache(network, inputs), np.zeros((len(paths), len(over)), np.float32)
-    if cache is not None:
-        inner = {**inputs, "past_key_values": cache, "use_cache": True}
-        before = last(**inner)
-    else:
-        before = last(**inputs, use_cache=False)
+    cache, change = _prefix_cache(network, inputs), np.zeros((len(paths), len(over)), np.float32)
+    before = last(**inputs, **({"use_cache": False} if cache is None else architecture.reading_on(network, cache)))
     for row, path in enumerate(paths):
         for column, (first, final) in enumerate(over):
             cut = Cut.path(trace, path, first, final)
-            rest = _rest(inputs, cache, min(cut.queries, default=0), int(max(trace.visual_tokens.positions))) if cache is not None else None
+            rest = _rest(network, inputs, cache, min(cut.queries, default=0), int(max(trace.visual_tokens.positions))) if cache is not None else None
             if cut.queries or cut.beyond is not None:
                 with replacing(Knockout([cut])):
                     change[row, column] = last(**(rest or {**inputs, "use_cache": False})) - before
@@ -269,15 +265,15 @@ def _prefix_cache(network: PreTrainedModel, inputs: dict) -> DynamicCache | None
     return cache if plain and set(inputs) <= SHARED and (inputs.get("attention_mask") is None or inputs["attention_mask"].ndim == 2) else None
 
 
-def _rest(inputs: dict, cache: DynamicCache, start: int, last_visual: int) -> dict | None:
+def _rest(network: PreTrainedModel, inputs: dict, cache: DynamicCache, start: int, last_visual: int) -> dict | None:
     """The arguments for the positions from `start` on, after those before them were read into a copy of `cache`; None if visual tokens are among them."""
     if start <= last_visual:
         return None
-    rest = {"inputs_embeds": inputs["inputs_embeds"][:, start:], "use_cache": True}
+    rest = {"inputs_embeds": inputs["inputs_embeds"][:, start:]}
     if inputs.get("position_ids") is not None:
         rest["position_ids"] = inputs["position_ids"][..., start:]
     if inputs.get("attention_mask") is not None:
         rest["attention_mask"] = inputs["attention_mask"]
     known = copy.deepcopy(cache)
     known.crop(start - known.get_seq_length())
-    return {**rest, "past_key_values": known}
+    return rest | architecture.reading_on(network, known)

@@ -12,12 +12,16 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from vlm import architecture
+from vlm.compat import ensure_torchvision
 from vlm.device import has_fast_bfloat16, to_numpy
 from vlm.errors import QuestionError
 from vlm.text_tokens import check_characters, token_string
+
+ensure_torchvision()
+
+from transformers import PreTrainedModel  # noqa: E402
 
 Reading = tuple[str, float]  # a vocabulary entry, and how strongly it is said
 SHORTEST = 4  # letters of a piece of a word that says something alone
@@ -41,11 +45,12 @@ class LensTable:
 
 
 def embedding_lens(model: PreTrainedModel, tokenizer, rows: Float[np.ndarray, "rows D"], count: int) -> tuple[tuple[Reading, ...], ...]:
-    """See `VisionLanguageModel.embedding_lens`."""
+    """See `VisionLanguageModel.embedding_lens`. Goes through so many rows at a time that their cosines take 64 MiB."""
     table = model.get_input_embeddings().weight
-    table = table / table.norm(dim=1, keepdim=True).clamp(min=1e-6)
+    lengths = table.norm(dim=1).clamp(min=1e-6)
     given = torch.from_numpy(rows).to(table.device, table.dtype)
-    return _readings(tokenizer, given / given.norm(dim=1, keepdim=True).clamp(min=1e-6) @ table.T, count)
+    parts = (given / given.norm(dim=1, keepdim=True).clamp(min=1e-6)).split(max(1, AT_ONCE // (4 * len(table))))
+    return tuple(reading for part in parts for reading in _readings(tokenizer, part @ table.T / lengths, count))
 
 
 def normed(model: PreTrainedModel, hidden: Float[np.ndarray, "layers rows D"], layer: int) -> Float[Tensor, "rows D"]:
@@ -86,7 +91,7 @@ def _nearly(rows: Float[Tensor, "rows D"], weight: Float[Tensor, "vocab D"], coa
     """The same in bfloat16, which some CPUs multiply several times faster, with the largest logits computed again in float32.
 
     The words that a table names are float32's unless one of them is not among the `count` + 11 largest in bfloat16; the normaliser,
-    where the small ones' errors cancel, is right to about a thousandth.
+    where the small ones' errors cancel, is off by less than 0.005 in 99 cells of 100, and by less than 0.02 in all that were compared.
     """
     logits = rows.bfloat16() @ coarse.T
     rough, words = logits.topk(min(count + SPARE, logits.shape[1]))
@@ -117,7 +122,9 @@ def word_ids(tokenizer, word: str) -> tuple[int, ...]:
         QuestionError: there is no word, or this tokenizer cuts it into smaller pieces.
     """
     word = (check_characters(word, "The word").split() or [""])[-1]
-    ids = [first_token(tokenizer, word), *(tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in (word, f" {word.capitalize()}", word.capitalize()))]
+    first_token(tokenizer, word)  # is there one?
+    spelt = dict.fromkeys(each for form in (word, word.lower(), word.capitalize()) for each in (f" {form}", form))
+    ids = dict.fromkeys(tokenizer(each, add_special_tokens=False)["input_ids"][0] for each in spelt)
     pieces = {number: token_string(tokenizer, number).strip() for number in ids}
     telling = tuple(number for number, piece in pieces.items() if piece.lower() == word.lower() or len(piece) >= SHORTEST)
     if not telling:

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel, ProcessorMixin
 
 from vlm import architecture
-from vlm.attention import recording
+from vlm.attention import at_their_places, recording
 from vlm.connector import VisualTokens, boxes_around
 from vlm.decoding import decode
 from vlm.device import to_numpy
@@ -23,7 +23,7 @@ from vlm.errors import ModelError, QuestionError
 from vlm.images import to_rgb
 from vlm.instruments import Instruments
 from vlm.layouts import lay_out, lay_tokens
-from vlm.records import Decoding, Sight, Stage, Step, Trace
+from vlm.records import Decoding, Maker, Sight, Stage, Step, Trace
 from vlm.text_tokens import TextTokens, check_question, token_string
 from vlm.vision_encoder import encode_image
 
@@ -194,6 +194,7 @@ class VisionLanguageModel(Instruments):
             steps=(),
             stages=(*sight.stages, stage),
             language_inputs=language_inputs,
+            maker=Maker(self),
         )
 
     def encode(self, image: Image.Image | Sequence[Image.Image], question: str) -> Trace:
@@ -258,7 +259,7 @@ class VisionLanguageModel(Instruments):
         if len(token_ids) > 1:
             cache = copy.deepcopy(read.cache) if prefill else read.cache
             trunk = architecture.language_trunk(self.network)
-            hidden = trunk(**self._following(trace, list(token_ids)[:-1], 0), past_key_values=cache, use_cache=True).last_hidden_state[0]
+            hidden = trunk(**self._following(trace, list(token_ids)[:-1], 0), **architecture.reading_on(self.network, cache)).last_hidden_state[0]
             logits = torch.cat([logits, self.logits(hidden)])
         said = torch.tensor(list(token_ids), device=logits.device)
         return to_numpy(logits.float().log_softmax(-1).gather(1, said[:, None])[:, 0])
@@ -275,9 +276,9 @@ class VisionLanguageModel(Instruments):
         """One pass of the language model over new positions: the logits of the next token, what it is read from in the sequence (if that is recorded) and beside it."""
         rows, beside = [], []
         with recording(lambda weights: rows.append(weights()[:, -1].mean(0)), True, architecture.crossing(self.network), lambda weights: beside.append(weights()[:, -1].mean(0))):
-            hidden = architecture.language_trunk(self.network)(**inputs, past_key_values=cache, use_cache=True).last_hidden_state[0, -1]
+            hidden = architecture.language_trunk(self.network)(**inputs, **architecture.reading_on(self.network, cache)).last_hidden_state[0, -1]
         crossed = to_numpy(architecture.weights_beside(torch.stack(beside), trace.sight.inputs)) if beside else None
-        return self.logits(hidden), to_numpy(torch.stack(rows)) if rows else None, crossed
+        return self.logits(hidden), to_numpy(at_their_places(rows, cache.get_seq_length())) if rows else None, crossed
 
     def trace(self, image: Image.Image, question: str, decoding: Decoding = Decoding()) -> Trace:
         """The whole pipeline on one photo and one question.

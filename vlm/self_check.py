@@ -16,7 +16,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from vlm import architecture
+from vlm import architecture, lens
 from vlm.attention import as_always, replacing
 from vlm.device import to_numpy
 from vlm.records import Trace
@@ -66,14 +66,17 @@ def last_row(model: Any, trace: Trace, logits: Float[np.ndarray, " vocab"], shar
     name = "last row of the logit lens"
     if trace.visual_tokens.positions is None:
         return Comparison(name, None, 0.0, "this model reads its visual tokens beside the sequence, so the lens does not open")
-    hidden = model.hidden_states(trace)[-1, -1]
-    lens = to_numpy(model.logits(torch.from_numpy(hidden).to(model.network.device, model.network.dtype)))
-    return Comparison(name, float(np.abs(lens - logits).max()), float(share * np.abs(logits).max()), "the final norm is applied once: the last layer's row is the model's own logits")
+    hidden = model.hidden_states(trace)[:, -1:]
+    [said] = to_numpy(architecture.head(model.network, lens.normed(model.network, hidden, len(hidden) - 1)))
+    return Comparison(name, float(np.abs(said - logits).max()), float(share * np.abs(logits).max()), "the final norm is applied once: the last layer's row is the model's own logits")
 
 
 @torch.inference_mode()
 def eager(model: Any, trace: Trace, recorded: Float[np.ndarray, "layers S"] | None, share: float) -> Comparison:
-    """What the last position looks at in the middle layer: as recorded beside the fast attention, against transformers' own eager attention."""
+    """What the last position looks at in the middle layer: as recorded beside the fast attention, against transformers' own eager attention.
+
+    Of the picture, where it stands in the sequence: most of a row is often its first position alone, beside which the picture would count for nothing.
+    """
     name, layer = "recorded attention, middle layer", 0 if recorded is None else len(recorded) // 2
     if recorded is None:
         return Comparison(name, None, 0.0, "this model's language part does not tell what it looks at")
@@ -95,8 +98,13 @@ def eager(model: Any, trace: Trace, recorded: Float[np.ndarray, "layers S"] | No
         model.hidden_states(trace)
     if not found:
         return Comparison(name, None, 0.0, "transformers has no eager attention for this model to compare with")
-    weights = to_numpy(found[0][0, :, -1].float().mean(0))
-    return Comparison(name, float(np.abs(weights - recorded[layer]).max()), float(share * recorded[layer].max()), f"layer {layer + 1}, the last position, mean of the heads: as shown, against transformers' eager attention")
+    visual = trace.visual_tokens.positions
+    shown, weights = (row if visual is None else row[visual] for row in (recorded[layer], to_numpy(found[0][0, :, -1].float().mean(0))))
+    what = "the sequence" if visual is None else "the picture"
+    return Comparison(
+        name, float(np.abs(weights - shown).sum()), float(share * shown.sum()),
+        f"layer {layer + 1}, what the last position read of {what}, mean of the heads: as shown, against transformers' eager attention; differences of all positions together",
+    )  # fmt: skip
 
 
 def added(mask: Tensor | None, query: Float[Tensor, "1 heads S size"]) -> Tensor:

@@ -1,5 +1,7 @@
 """Sinks: positions at which attention is parked whatever is asked, and which say nothing about the place they stand for.
 
+They are why a corner of every map may be lit (asked about at Qwen3-VL, #1551 and #2047).
+
 Two kinds, which are not the same (Luo et al., "To Sink or Not to Sink", 2025):
 
 * in the language model: one or a few dimensions of a position's vector become huge, the same ones as in the first token of the prompt,
@@ -48,7 +50,7 @@ class Sinks:
         """One sentence: why this visual token is lit whatever is asked; empty if it is no sink."""
         if token in self.tokens:
             layers = np.flatnonzero(self.found[:, position])
-            strongest = self.phi[:, position].max()
+            strongest = self.phi[layers, position].max()
             named = " and ".join(str(dimension) for dimension in self.dimensions)
             return (
                 f"Token {token} is a sink of the language model: after layers {layers[0]} to {layers[-1]} dimension {named} of its vector is up to {strongest:.0f} times"
@@ -75,7 +77,7 @@ def find(
     """
     states = hidden[:-1]
     tau = TAU * (hidden.shape[2] / WIDTH) ** 0.5 if tau is None else tau
-    size = np.maximum(np.sqrt((states.astype(np.float64) ** 2).mean(2)), 1e-12)  # layers x S
+    size = np.stack([np.maximum(np.sqrt(np.square(rows, dtype=np.float64).mean(1)), 1e-12) for rows in states])  # layers x S, float64 for one layer at a time
     huge: Counter[int] = Counter()
     for layer in range(1, len(states)):
         first = np.abs(states[layer, 0])
@@ -87,7 +89,7 @@ def find(
     if dimensions:
         of = np.abs(states[..., list(dimensions)])  # layers x S x dimensions
         phi = (of.max(2) / size).astype(np.float32)
-        found = (phi >= tau) & (of >= STANDS_OUT * np.median(of, axis=1, keepdims=True)).any(2)
+        found = ((of >= tau * size[..., None]) & (of >= STANDS_OUT * np.median(of, axis=1, keepdims=True))).any(2)  # the same dimension is both
         found[0] = False  # what goes in has passed no layer
     positions = visual.positions if visual.positions is not None else np.zeros(0, int)
     return Sinks(

@@ -79,7 +79,8 @@ def chosen_word(asked: dict, model, trace: vlm.Trace, changed: vlm.Trace | None,
         raise vlm.QuestionError(f"{str(word)[:40]!r} is not one word; type one, or leave the field empty.")
     if not word.strip():
         return None
-    return {"word": word.strip(), "before": model.begins(trace, word), "after": model.begins(changed or trace, word, masking)}
+    pieces = [piece for piece in model.beginnings(word) if piece.lower() != word.strip().lower()]
+    return {"word": word.strip(), "pieces": pieces, "before": model.begins(trace, word), "after": model.begins(changed or trace, word, masking)}
 
 
 @shows_errors
@@ -98,12 +99,12 @@ def experiment(event: gr.EventData) -> Iterator[dict]:
     masking = CUTS[kind](asked, trace, model) if kind in CUTS else None
     word = chosen_word(asked, model, trace, changed, masking)
     # the new answer is greedy, whatever the old one was: chance must not look like an effect
-    after, again = model.again(trace, changed, masking, vlm.Decoding(max_new_tokens=max(len(trace.steps), 12)))
+    before, after, again = model.again(trace, changed, masking, vlm.Decoding(max_new_tokens=max(len(trace.steps), 12)))
     steps: list[vlm.Step] = []
     for step in again:
         steps.append(step)
-        yield payloads.experiment(trace, after, steps, False) | {"word": word, "of": asked["answer"]}
-    yield payloads.experiment(trace, after, steps, True) | {"word": word, "of": asked["answer"]}
+        yield payloads.experiment(trace, before, after, steps, False) | {"word": word, "of": asked["answer"]}
+    yield payloads.experiment(trace, before, after, steps, True) | {"word": word, "of": asked["answer"]}
 
 
 def sweep(model, trace: vlm.Trace, step: int, answered: str) -> Iterator[dict]:

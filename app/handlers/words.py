@@ -43,7 +43,8 @@ def relevancy(key: str, step: int) -> dict:
     trace, step, model = answered(key, step)
     values = relevancies.get((key, step), lambda: model.relevancy(trace, step))
     visual = trace.visual_tokens.positions
-    return {"values": payloads.packed(values[visual]), "share": round(float(values[visual].sum() / max(values.sum(), 1e-12)), 4)}
+    came = values.sum() - 1  # what R's identity puts at the word's own position came from nowhere
+    return {"values": payloads.packed(values[visual]), "share": round(float(values[visual].sum() / max(came, 1e-12)), 4)}
 
 
 @asked_by_script

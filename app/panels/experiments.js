@@ -82,7 +82,7 @@ function draw() {
   find('.old').replaceChildren(...value.before.map(([text, before, after]) => token(text, percent(before) + ' → ' + percent(after), signed(Math.max(-1, Math.min(1, Math.log(Math.max(before, 1e-6) / Math.max(after, 1e-6)) / 3))), 'orange: less probable now')));
   find('.new').replaceChildren(...value.steps.map(step => token(step.string, percent(step.probability), cividis(step.probability))));
   find('.sum').textContent = 'The whole old answer is now ' + times(value.change) + '. Orange words lost, blue words gained. The new answer is always greedy.';
-  find('.chosen-told').textContent = value.word ? 'That the answer begins with “' + value.word.word + '” was ' + chance(value.word.before) + ' probable, and is now ' + chance(value.word.after) + '.' : '';
+  find('.chosen-told').textContent = value.word ? 'That the answer begins with “' + value.word.word + '”' + (value.word.pieces.length ? ' (in this vocabulary: ' + value.word.pieces.map(piece => '“' + piece + '”').join(', ') + ', with which other words may begin)' : '') + ' was ' + chance(value.word.before) + ' probable, and is now ' + chance(value.word.after) + '.' : '';
   element.dataset.finished = String(value.finished);
 }
 // Rows are ways, columns windows of layers; orange is where the word needed the way.

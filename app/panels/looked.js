@@ -60,10 +60,15 @@ function draw(state, changed) {
   const unit = name => (name === 'relevancy' ? '' : '%'), scaled = (name, values) => (unit(name) ? values.map(value => 100 * value) : values);
   const flagged = there ? there.sinks.flatMap(([token]) => window.VTE.patchesOf(token).slice(0, 1)) : [];
   for (const name of Object.keys(maps)) maps[name].show(shown && shown[name] ? { values: scaled(name, shown[name]), of: 'token', unit: unit(name), signed: name === 'relative', flags: name === 'mean' ? flagged : [], label: LABELS[name] + (name === 'mean' && flagged.length ? ' (× sink)' : '') } : null);
-  while (heads.length < (there ? there.heads.shape[0] : 0)) { const map = new GridMap(find('.heads'), 'head'); map.host.classList.add('small'); heads.push(map); }
+  while (heads.length < (there ? there.heads.shape[0] : 0)) {
+    const map = new GridMap(find('.heads'), 'head'), option = make('option', '', 'head ' + heads.length);
+    map.host.classList.add('small'); option.value = 'head ' + heads.length;
+    find('.which-map').append(option); heads.push(map);
+  }
+  if (shown) for (let head = 0; head < there.heads.shape[0]; head++) shown['head ' + head] = layerOf(there.heads, head);
   heads.forEach((map, head) => map.show(there && head < there.heads.shape[0] ? { values: scaled('mean', layerOf(there.heads, head)), of: 'token', unit: '%', label: 'head ' + head } : null));
   find('.check-row').hidden = find('.text-row').hidden = !there;
-  find('.shares').textContent = !there ? '' : 'Of what “' + word() + '” was read from, ' + percent(there.shares[0]) + ' was the picture, ' + percent(there.shares[1]) + ' the prompt (' + percent(there.first) + ' its first token alone), ' + percent(there.shares[2]) + ' earlier words.' + (hangs && !hangs.error ? ' By relevancy the picture’s share is ' + percent(hangs.share) + '.' : '');
+  find('.shares').textContent = !there ? '' : 'Of what “' + word() + '” was read from, ' + percent(there.shares[0]) + ' was the picture, ' + percent(there.shares[1]) + ' the prompt' + (there.first === null ? '' : ' (' + percent(there.first) + ' its first token alone)') + ', ' + percent(there.shares[2]) + ' earlier words.' + (hangs && !hangs.error ? ' By relevancy the picture’s share is ' + percent(hangs.share) + '.' : '');
   find('.sinks').replaceChildren(...(there ? there.sinks.slice(0, 5).map(([, why]) => make('li', '', why)) : []), ...(there && !there.sinks.length ? [make('li', '', 'No visual token of this picture is a sink: none has the dimensions of the first token, and none stands out in the encoder.')] : []));
   if (there) words(there.text, record.text.strings);
   const over = find('.over').value, chosen = over && shown && shown[over] ? { values: shown[over], of: 'token', signed: over === 'relative', from: 'looked', label: '“' + word() + '”: ' + LABELS[over] + (layer ? ', layer ' + there.numbers[layer - 1] : '') } : null;

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import gradio as gr
 
 from app import handlers, models
+from vlm.errors import VLMError
 
 GREEDY = (0.0, 0, 1.0, 1.0, 0, 6)  # temperature, top-k, top-p, repetition penalty, seed, max_new_tokens
 QUESTION = "What is in this image?"
@@ -35,6 +36,17 @@ def in_a_thread(call):
     """What a call gives, made where no browser's event loop runs."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(call).result()
+
+
+def is_refused(call) -> bool:
+    """Whether it was refused, and that in one sentence; any other error is ours."""
+    try:
+        call()
+    except (VLMError, gr.Error) as error:
+        message = str(getattr(error, "message", error))
+        assert "\n" not in message and 10 < len(message) < 400 and "Traceback" not in message, message
+        return True
+    return False
 
 
 def sentence(error) -> str:

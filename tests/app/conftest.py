@@ -4,6 +4,7 @@ import base64
 import shutil
 from contextlib import contextmanager
 
+import httpx
 import numpy as np
 import pytest
 from gradio_client import Client
@@ -63,6 +64,13 @@ def url(tiny_page):
 def client(url):
     """A program that uses the page's API."""
     return Client(url, verbose=False)
+
+
+@pytest.fixture(scope="session")
+def wire(url):
+    """A program that speaks HTTP with the page and skips its client."""
+    with httpx.Client(base_url=url, timeout=60) as speaker:
+        yield speaker
 
 
 @pytest.fixture

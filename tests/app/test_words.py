@@ -1,5 +1,7 @@
 """What a word looked at, on the page: the numbers of the library, and the check beside the map."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -32,7 +34,10 @@ def test_the_maps_of_a_word_are_the_librarys(answered, tiny_model, layer):
     assert sum(said["shares"]) == pytest.approx(1, abs=1e-3)
     every = np.mean([step.attention[layer - 1, visual] if layer else step.attention[:, visual].mean(0) for step in trace.steps], axis=0)
     np.testing.assert_allclose(unpacked(said["relative"]), rows.mean(0)[visual] - every, atol=1e-5)
-    np.testing.assert_allclose(unpacked(handlers.relevancy([key, 2])["values"]), tiny_model.relevancy(trace, 2)[visual], atol=1e-6)
+    relevant, told = tiny_model.relevancy(trace, 2), handlers.relevancy([key, 2])
+    np.testing.assert_allclose(unpacked(told["values"]), relevant[visual], atol=1e-6)
+    relevant[-1] -= 1  # the identity says nothing of where it came from
+    assert told["share"] == pytest.approx(relevant[visual].sum() / relevant.sum(), abs=1e-4)
 
 
 def test_without_sinks_the_rest_of_a_row_sums_to_one(answered, tiny_model):
@@ -41,6 +46,18 @@ def test_without_sinks_the_rest_of_a_row_sums_to_one(answered, tiny_model):
     rows = attention.weights(1, hidden)
     assert not rows[..., list(hidden)].any()
     np.testing.assert_allclose(rows.sum(-1), 1, atol=1e-5)
+
+
+def test_no_map_without_sinks_shows_one_of_either_kind(answered, tiny_model):
+    from app import payloads
+
+    _, trace = answered
+    visual, attention = trace.visual_tokens.positions, tiny_model.attention(trace)
+    found = tiny_model.sinks(trace)
+    found = dataclasses.replace(found, found=np.ones_like(found.found), tokens=(2,), positions=(0, int(visual[2])), encoder_tokens=(5,))
+    clean = unpacked(payloads.looked(trace, attention, 1, 0, found)["clean"])
+    assert clean[[2, 5]].tolist() == [0, 0] and (np.delete(clean, [2, 5]) > 0).all()
+    np.testing.assert_allclose(clean, attention.weights(1, (0, *visual[[2, 5]].tolist())).mean((0, 1))[visual], atol=1e-6)
 
 
 def test_the_check_is_the_librarys(answered, tiny_model):

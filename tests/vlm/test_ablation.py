@@ -41,6 +41,7 @@ def test_the_same_seed_draws_the_same(tiny_model, trace):
 def test_what_mattered_lost_more_than_any_draw():
     assert ablation.AblationCheck((1,), -2.0, np.array([-0.5, -1.0])).mattered
     assert not ablation.AblationCheck((1,), -0.7, np.array([-0.5, -1.0])).mattered
+    assert not ablation.AblationCheck((1,), 0.1, np.array([0.2, 0.3])).mattered  # the word gains
 
 
 def test_the_lit_tokens_are_the_highest():

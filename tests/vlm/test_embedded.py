@@ -33,6 +33,15 @@ def test_merge_adds_the_scaled_product_of_the_low_rank_deltas():
     assert merged["other.weight"] is untouched and state["layer.weight"] is weight and set(merged) == set(state)
 
 
+def test_merge_gives_the_same_bits_whatever_the_order_of_the_sum():
+    """CPUs sum in orders of their own; the index of phrases belongs to weights that are the same on all of them."""
+    generator = torch.Generator().manual_seed(0)
+    weight, down, up = (torch.randn(shape, generator=generator) for shape in [(600, 500), (16, 500), (600, 16)])
+    order = torch.randperm(16, generator=generator)
+    merged = [embedded.merge({"a.weight": weight}, {"a.lora_A": down[by], "a.lora_B": up[:, by]}, 2.0)["a.weight"] for by in (torch.arange(16), order)]
+    assert torch.equal(*merged) and not torch.equal(up @ down, up[:, order] @ down[order])
+
+
 def test_merge_replaces_whole_tensors_and_uses_only_its_prefix():
     state = {"a.weight": torch.zeros(2), "b.weight": torch.zeros(2)}
     merged = embedded.merge(state, {"text.a.weight": torch.ones(2, dtype=torch.float16), "image.b.weight": torch.ones(2)}, 1.0, "text.")

@@ -102,7 +102,9 @@ def test_a_token_without_a_place_has_its_neighbour_in_the_sequence(trace):
 def test_an_intervention_tells_what_became_of_every_word(tiny_model, trace):
     same = tiny_model.intervene(trace, decoding=SHORT)
     assert said(same.trace.steps) == said(trace.steps)
-    np.testing.assert_allclose(same.after, same.before, atol=1e-5)
+    np.testing.assert_array_equal(same.after, same.before)
+    nothing = tiny_model.intervene(trace, experiments.rescale(trace, 1.0), decoding=SHORT)
+    np.testing.assert_array_equal(nothing.after, nothing.before)
     removed = experiments.remove(trace, range(16))
     result = tiny_model.intervene(trace, removed, decoding=SHORT)
     np.testing.assert_array_equal(result.after, tiny_model.score(removed, [step.token_id for step in trace.steps]))

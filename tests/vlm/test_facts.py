@@ -174,7 +174,14 @@ def case_13(trace, holds, monkeypatch):
         return answer if holds else iter(steps("horse"))
 
     monkeypatch.setattr(knockout, "under", under)
-    return Case(stub(), trace)
+    return Case(looking(trace, 0.2), trace)
+
+
+def looking(trace, later: float):
+    """A model whose first two layers give the picture half of their attention, and the others less or more."""
+    attention = np.zeros((8, len(trace.input_ids)), np.float32)
+    attention[:, trace.visual_tokens.positions] = np.array([0.5] * 2 + [later] * 6)[:, None] / 16
+    return stub(decode=lambda *arguments: iter(steps("cat", "and", "sofa", attention=attention)))
 
 
 def case_17(trace, holds):
@@ -263,6 +270,33 @@ def test_a_finding_is_seen_where_it_is_and_only_there(number, holds, trace, tiny
     finding = fact.check(case)
     assert finding.verdict == (SEEN if holds else NOT_SEEN), finding.sentence
     assert finding.numbers and all(isinstance(value, float) and np.isfinite(value) for value in finding.numbers.values())
+
+
+def test_what_shows_nothing_either_way_is_no_evidence(trace, monkeypatch):
+    """A word that needs no part of the picture, a model that does not tell left from right, deep layers that look as the first ones do."""
+    by_id = {fact.id: fact for fact in facts.FACTS}
+    numb = dataclasses.replace(case_23(trace, True), model=stub(decode=case_23(trace, True).model.decode, score=lambda changed, ids: np.zeros(len(ids), np.float32)))
+    assert by_id[23].check(numb).verdict == CANNOT and "does without" in by_id[23].check(numb).sentence
+    unsure = Case(stub(ask=lambda sight, question: trace), trace, words=("cat",))
+    assert by_id[12].check(unsure).verdict == CANNOT and "to begin with" in by_id[12].check(unsure).sentence
+    case_13(trace, True, monkeypatch)
+    assert by_id[13].check(Case(looking(trace, 0.45), trace)).verdict == NOT_SEEN
+    assert by_id[13].check(Case(stub(), trace)).verdict == CANNOT
+
+
+def test_a_capital_letter_makes_a_thing_no_other(trace):
+    """What a telephone writes at the beginning of a field."""
+    [fact] = [fact for fact in facts.FACTS if fact.id == 17]
+    named = [fact.check(dataclasses.replace(case_17(trace, True), words=(word,), absent=("cat", "horse", "train"))) for word in ("cat", "Cat")]
+    assert [each.verdict for each in named] == [SEEN, SEEN] and [each.numbers["absent words"] for each in named] == [2, 2]
+
+
+def test_pairs_of_many_patches_are_drawn(trace, monkeypatch):
+    from vlm.facts import seeing
+
+    monkeypatch.setattr(seeing, "MOST", 10)
+    [fact] = [fact for fact in facts.FACTS if fact.id == 25]
+    assert fact.check(case_25(trace, True)).verdict == SEEN
 
 
 def test_every_row_says_what_who_and_how_far():

@@ -108,6 +108,52 @@ def test_a_word_that_says_too_little_alone_is_refused(embedded_model):
 
     tokenizer = embedded_model.processor.tokenizer
     assert {tokenizer.decode([number]).strip().lower() for number in lens.word_ids(tokenizer, "domestic cat")} == {"cat"}
+    assert set(lens.word_ids(tokenizer, "Cat")) == set(lens.word_ids(tokenizer, "cat")) < set(lens.word_ids(tokenizer, "CAT"))
     for word, reason in (("", "no word"), ("xqzzyw", "fewer than 4 letters")):
         with pytest.raises(vlm.QuestionError, match=reason):
             lens.word_ids(tokenizer, word)
+
+
+def test_a_trace_reads_its_own_tokens(tiny_model, wide_photo):
+    trace = tiny_model.trace(wide_photo, QUESTION, vlm.Decoding(max_new_tokens=3))
+    hidden, positions = tiny_model.hidden_states(trace), trace.visual_tokens.positions
+    assert trace.embedding_lens(3) == tiny_model.embedding_lens(trace.visual_tokens.embeddings, 3)
+    for layer in range(len(hidden)):
+        said = trace.logit_lens(layer, 4)
+        assert len(said) == len(positions)
+        for token in (0, 5):
+            expected = tiny_model.logit_lens(hidden, int(positions[token]), 4)[layer]
+            assert [word for word, _ in said[token]] == [word for word, _ in expected]
+            np.testing.assert_allclose([chance for _, chance in said[token]], [chance for _, chance in expected], atol=1e-4)
+    np.testing.assert_array_equal(trace.attention(1), tiny_model.attention(trace).weights(1))
+    np.testing.assert_array_equal(trace.relevancy(2), tiny_model.relevancy(trace, 2))
+    for layer in (-1, len(hidden)):
+        with pytest.raises(vlm.ModelError, match="no layer"):
+            trace.logit_lens(layer)
+
+
+def test_a_trace_keeps_no_model_in_memory(tiny_model, wide_photo):
+    import copy
+    import gc
+    import pickle
+
+    model = copy.copy(tiny_model)
+    trace = model.encode(wide_photo, QUESTION)
+    assert trace.maker() is model
+    alone = pickle.loads(pickle.dumps(trace.maker))
+    del model
+    gc.collect()
+    for maker in (trace.maker, alone):
+        with pytest.raises(vlm.ModelError, match="no longer loaded"):
+            maker()
+
+
+def test_the_embedding_lens_holds_no_more_cosines_than_it_says(tiny_model, wide_photo, monkeypatch):
+    from vlm import lens
+
+    rows = tiny_model.encode(wide_photo, QUESTION).visual_tokens.embeddings
+    whole, sizes, read = tiny_model.embedding_lens(rows, 3), [], lens._readings
+    monkeypatch.setattr(lens, "AT_ONCE", 4 * len(tiny_model.network.get_input_embeddings().weight) * 5)
+    monkeypatch.setattr(lens, "_readings", lambda tokenizer, scores, count: sizes.append(len(scores)) or read(tokenizer, scores, count))
+    parts = tiny_model.embedding_lens(rows, 3)
+    assert max(sizes) == 5 and [[word for word, _ in near] for near in parts] == [[word for word, _ in near] for near in whole]

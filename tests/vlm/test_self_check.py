@@ -59,6 +59,30 @@ def test_a_norm_that_is_applied_twice_is_noticed(tiny_model, trace):
     assert not self_check.last_row(Wrong(), trace, logits, 1e-4).holds
 
 
+def test_a_lens_that_norms_its_last_row_once_more_is_noticed(tiny_model, trace, monkeypatch):
+    from vlm import architecture, lens
+
+    network = copy.deepcopy(tiny_model.network)
+    architecture.final_norm(network).weight.data.mul_(torch.linspace(0.5, 3, 48))
+    model = dataclasses.replace(tiny_model, network=network)
+    logits = model.prefill(trace).logits.numpy()
+    assert self_check.last_row(model, trace, logits, 1e-4).holds
+    monkeypatch.setattr(lens, "normed", lambda model, hidden, layer: architecture.final_norm(model)(torch.from_numpy(hidden[layer])))
+    assert not self_check.last_row(model, trace, logits, 1e-4).holds
+
+
+@pytest.mark.parametrize("share", self_check.TOLERANCE.values(), ids=map(str, self_check.TOLERANCE))
+def test_a_picture_that_is_left_out_or_turned_round_is_noticed_in_every_number_format(embedded_model, share):
+    """The first position takes most of a row: beside it an error in the picture is small."""
+    trace = embedded_model.encode(vlm.open_image("assets/examples/chelsea.jpg"), QUESTION)
+    recorded, visual = embedded_model.prefill(trace).attention, trace.visual_tokens.positions
+    assert self_check.eager(embedded_model, trace, recorded, share).holds
+    for picture in (0, recorded[:, visual[::-1]]):
+        wrong = recorded.copy()
+        wrong[:, visual] = picture
+        assert not self_check.eager(embedded_model, trace, wrong, share).holds
+
+
 def test_another_attention_is_noticed(tiny_model, trace):
     recorded = tiny_model.prefill(trace).attention
     assert self_check.eager(tiny_model, trace, recorded, 1e-4).holds

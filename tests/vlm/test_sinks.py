@@ -45,6 +45,15 @@ def test_a_dimension_that_all_positions_carry_makes_nobody_a_sink_but_the_first(
     assert found.dimensions == (17,) and found.positions == (0,) and found.tokens == ()
 
 
+def test_one_dimension_must_be_both_huge_and_unlike_the_others(hidden, visual):
+    hidden[1:5, :, 17] = 100  # huge, but so it is everywhere
+    hidden[1:5, 0, 17:19] = 3000
+    assert sinks.find(hidden, visual, NO_ENCODER).dimensions == (17, 18)
+    hidden[1:5, 1:, 18] *= np.linspace(0.1, 8, POSITIONS - 1)  # unlike the others' here and there, but not huge
+    found = sinks.find(hidden, visual, NO_ENCODER)
+    assert found.dimensions == (17, 18) and found.positions == (0,) and found.tokens == ()
+
+
 def test_a_model_without_huge_dimensions_has_no_sinks(hidden, visual):
     found = sinks.find(hidden, visual, NO_ENCODER)
     assert found.dimensions == () and found.positions == () and not found.found.any()

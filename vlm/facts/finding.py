@@ -160,9 +160,8 @@ class Finding:
 
 
 def on_picture(step: Step, positions: np.ndarray) -> Float[np.ndarray, "layers V"] | None:
-    """What a word looked at in the picture; None where it was not recorded, or a sliding window has forgotten the first positions."""
-    rows = step.attention
-    return None if rows is None or rows.shape[1] <= positions.max() else rows[:, positions]
+    """What a word looked at in the picture; None where it was not recorded."""
+    return None if step.attention is None else step.attention[:, positions]
 
 
 def ranks(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

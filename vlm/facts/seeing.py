@@ -10,6 +10,7 @@ from vlm.projection import components
 OUTLIER, MOST_OUTLIERS = 3.0, 0.1  # times the median length; share of the patches
 FALLS, FAR = -0.9, 0.5  # rank correlation with the distance; distances up to this share of the grid's longer side
 GROUPED = 0.5  # of the colour distance of two patches taken by chance
+MOST = 2048  # patches whose places are compared with each other
 
 
 def one_token_a_patch(case: Case) -> Outcome:
@@ -82,6 +83,8 @@ def places_are_neighbours(case: Case) -> Outcome:
     if sight.position_embeddings is None:
         raise Untestable("This encoder learns no position embeddings; it turns queries and keys by an angle that is computed from the place.")
     first = np.flatnonzero(sight.patches.places[:, 0] == 0)
+    if len(first) > MOST:  # pairs of patches take memory with the square of their number
+        first = np.sort(np.random.default_rng(0).choice(first, MOST, replace=False))
     places, rows = sight.patches.places[first, 1:], sight.position_embeddings[first]
     unit = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
     distance = np.linalg.norm((places[:, None] - places[None]).astype(float), axis=2).round().astype(int)

@@ -52,12 +52,12 @@ FACTS = (
     Fact(
         12, "Visual tokens are read as a bag: in another order they still give the description, but no longer left and right.",
         "2503.17349 (LLaVA-1.5 and others)",
-        "over 3 random orders the description keeps at least half of its words, and left against right is turned at least once", reading.bag_of_tokens,
+        "over 3 random orders the description keeps at least half of its words, and left against right, told with odds of at least 2 to 1, is turned at least once", reading.bag_of_tokens,
     ),
     Fact(
         13, "Deep layers hardly look at the picture: half of the visual tokens can be dropped after layer 2.",
         "FastV, Chen et al. 2024, 2403.06764 (LLaVA-1.5)",
-        "the least looked at half dropped after layer 2: the greedy answer of up to 16 tokens stays word for word", reading.half_is_enough,
+        "the layers after 2 give the picture at most half of the attention that layers 1 and 2 give, and with the least looked at half dropped the greedy answer of up to 16 tokens stays word for word", reading.half_is_enough,
     ),
     Fact(
         17, "Inside the picture's tokens the lens is surer of things that are there than of things that are not.",
@@ -82,7 +82,7 @@ FACTS = (
     Fact(
         23, "Attention is weak evidence: where a word looks and what it needs are not the same.",
         "2605.05668; LLaVA #1080",
-        "over the parts of the picture (4 x 4), the rank correlation of attention and what the word loses without the part is below 0.5", removing.attention_is_weak,
+        "over the parts of the picture (4 x 4), of which one at least costs the word 0.1 nats, the rank correlation of attention and what is lost without the part is below 0.5", removing.attention_is_weak,
     ),
     Fact(
         25, "Position embeddings of neighbouring patches are alike.",
