@@ -7,16 +7,20 @@ from collections.abc import Callable, Iterator
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import (
+
+from vlm.compat import ensure_torchvision
+from vlm.records import Alternative, Decoding, Step
+from vlm.text_tokens import token_string
+
+ensure_torchvision()
+
+from transformers import (  # noqa: E402
     LogitsProcessorList,
     RepetitionPenaltyLogitsProcessor,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
-
-from vlm.records import Alternative, Decoding, Step
-from vlm.text_tokens import token_string
 
 
 def processors(decoding: Decoding) -> LogitsProcessorList:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from transformers import PreTrainedModel, ProcessorMixin
 
 from vlm import ablation, architecture, contextual_lens, knockout, lens, self_check, sinks
 from vlm.ablation import AblationCheck
+from vlm.compat import ensure_torchvision
 from vlm.contextual_lens import ContextualIndex, Nearest
 from vlm.continuation import continued
 from vlm.device import to_numpy
@@ -25,6 +25,10 @@ from vlm.sinks import Sinks
 from vlm.text_tokens import token_string
 from vlm.vision_encoder import EncoderAttention, encoder_attention
 from vlm.word_attention import WordAttention, word_attention
+
+ensure_torchvision()
+
+from transformers import PreTrainedModel, ProcessorMixin  # noqa: E402
 
 
 class Instruments:

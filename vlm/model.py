@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel, ProcessorMixin
 
 from vlm import architecture
 from vlm.attention import at_their_places, recording
+from vlm.compat import ensure_torchvision
 from vlm.connector import VisualTokens, boxes_around
 from vlm.decoding import decode
 from vlm.device import to_numpy
@@ -26,6 +26,10 @@ from vlm.layouts import lay_out, lay_tokens
 from vlm.records import Decoding, Maker, Sight, Stage, Step, Trace
 from vlm.text_tokens import TextTokens, check_question, token_string
 from vlm.vision_encoder import encode_image
+
+ensure_torchvision()
+
+from transformers import DynamicCache, PreTrainedModel, ProcessorMixin  # noqa: E402
 
 # For a question; the first that begins and ends with other bytes than the question does.
 STAND_INS = ("\N{OBJECT REPLACEMENT CHARACTER}", "\N{SNOWMAN}", "\N{SECTION SIGN}")

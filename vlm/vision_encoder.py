@@ -9,14 +9,18 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from transformers import PreTrainedModel
-from transformers.utils import ModelOutput
 
 from vlm import architecture
 from vlm.attention import as_always, replacing, weights
+from vlm.compat import ensure_torchvision
 from vlm.device import to_numpy
 from vlm.errors import ModelError
 from vlm.listening import entering, passing
+
+ensure_torchvision()
+
+from transformers import PreTrainedModel  # noqa: E402
+from transformers.utils import ModelOutput  # noqa: E402
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,9 @@
 """A run that was saved is repeated to the last bit; what was changed in between is said."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,3 +111,18 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tiny_model, wide_photo,
     (tmp_path / "file").write_text("")
     with pytest.raises(vlm.RunError, match="cannot be written"):
         vlm.save_run(tiny_model.trace(wide_photo, "What?", SAMPLING), tmp_path / "file", tiny_model, SAMPLING)
+
+
+def test_it_is_repeated_in_a_process_that_loaded_nothing_before(checkpoints, wide_photo, tmp_path):
+    model = vlm.load(checkpoints("clip"))
+    vlm.save_run(model.trace(wide_photo, "What is it?", SAMPLING), tmp_path, model, SAMPLING)
+    done = subprocess.run([sys.executable, "-m", "vlm", "replay", str(tmp_path / "run.json")], cwd=Path(vlm.__file__).parents[1], capture_output=True, text=True)
+    assert done.returncode == 0 and "same numbers" in done.stdout.lower(), done.stderr
+
+
+def test_whoever_needs_transformers_can_be_imported_first():
+    """Beside a torch for CPUs, torchvision has to be helped before transformers is imported: see `vlm.compat`."""
+    for path in sorted(Path(vlm.__file__).parent.rglob("*.py")):
+        lines = path.read_text().splitlines()
+        needs = [number for number, line in enumerate(lines) if line.startswith(("from transformers", "import transformers", "import open_clip", "import timm"))]
+        assert not needs or "ensure_torchvision()" in lines[: needs[0]], path
