@@ -143,7 +143,7 @@ def build() -> gr.Blocks:
             Panel("take_home", server_functions=in_turn("long", handlers.tensors, handlers.offline))
         titled("Experiments", "Change the visual tokens and let the model answer again: what the picture is really used for. Select patches above, then choose.")
         trial = Panel("experiments")
-        titled("Published findings, tested on your photo", "What others found out about visual tokens, mostly in larger models: asked of this model and this photo, with the tolerance fixed before anybody looked. Nothing is bent to fit.")
+        titled("Published findings, tested on your photo", "What others found out about visual tokens, mostly in larger models: asked of this model and this photo, with a tolerance that was fixed before anybody looked, or made stricter since. Nothing is bent to fit.")
         tested = Panel("facts")
         titled("Two models side by side", "Another model on the same photo and question. A part of the photo that is selected lights the tokens of both.")
         with gr.Row():
