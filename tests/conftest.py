@@ -4,7 +4,7 @@ import os
 import shutil
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["VLM_DEVICE"] = "cpu"  # float32: identities hold exactly
+os.environ.setdefault("VLM_DEVICE", "cpu")  # float32: identities hold exactly; a GPU if it is asked for
 
 from jaxtyping import install_import_hook
 

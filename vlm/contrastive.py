@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vlm.compat import ensure_torchvision
-from vlm.device import placement, to_numpy
+from vlm.device import exact_placement, to_numpy
 from vlm.errors import FetchError, ImageError, ModelError, QuestionError
 from vlm.images import to_rgb
 from vlm.patches import Box, grid_boxes
@@ -62,8 +62,7 @@ class ContrastiveModel:
             raise ImageError("There is no photo to compare; add at least one.")
         pixels = self._pixels(images)
         looked = look(self.network.visual, pixels)
-        vectors = F.normalize(looked.vectors, dim=-1)
-        length = looked.vectors.norm(dim=-1, keepdim=True)
+        vectors, length = F.normalize(looked.vectors.float(), dim=-1), looked.vectors.float().norm(dim=-1, keepdim=True)
         rows, columns = self._grid(pixels, looked)
         return tuple(
             ImageEmbedding(
@@ -93,7 +92,7 @@ class ContrastiveModel:
         for text, count in zip(texts, found, strict=True):
             if count != usual:
                 raise QuestionError(f"{text[:60]!r} holds what this model's tokenizer reads as a control token and not as text; leave what stands in brackets out.")
-        return to_numpy(self.network.encode_text(token_ids.to(placement().device), normalize=True))
+        return to_numpy(F.normalize(self.network.encode_text(token_ids.to(self._weight.device)).float(), dim=-1))
 
     def _controls(self, token_ids: Int[Tensor, "T length"]) -> list[int]:
         """How many control tokens each text has, what fills it up at its end left out."""
@@ -223,9 +222,13 @@ class ContrastiveModel:
         top, left = (height - side) / 2, (width - side) / 2
         return top, left, top + side, left + side
 
+    @property
+    def _weight(self) -> Tensor:
+        """One of the weights, which are all of one device and number format."""
+        return next(self.network.parameters())
+
     def _pixels(self, images: Sequence[Image.Image]) -> Float[Tensor, "I C H W"]:
-        where = placement()
-        return torch.stack([self.preprocess(to_rgb(image)) for image in images]).to(where.device, where.dtype)
+        return torch.stack([self.preprocess(to_rgb(image)) for image in images]).to(self._weight)
 
 
 def load(name: str | Path, pretrained: str | None, progress: Progress | None) -> ContrastiveModel:
@@ -287,7 +290,7 @@ def _check_configuration(name: str, path: Path) -> None:
 
 
 def _load_open_clip(name: str, pretrained: str | None) -> ContrastiveModel:
-    where = placement()
+    where = exact_placement()
     try:
         network, _, preprocess = open_clip.create_model_and_transforms(name, pretrained=pretrained, weights_only=True)
         tokenizer = open_clip.get_tokenizer(name)
@@ -303,7 +306,7 @@ def _load_embedded(folder: Path) -> ContrastiveModel:
     """open_clip's `CustomTextCLIP` with our pooling in the place of its image tower's."""
     from safetensors.torch import load_file
 
-    where = placement()
+    where = exact_placement()
     config = json.loads((folder / CONFIG).read_text())
     model_config = config["model_cfg"]
     model_config["text_cfg"]["hf_model_name"] = str(folder)  # config.json of the text tower; its weights come with ours

@@ -44,6 +44,7 @@ def placement() -> Placement:
     except (RuntimeError, AssertionError) as error:
         raise ModelError(f"{VARIABLE} is {name!r}, which this machine's torch cannot use; set it to cpu, cuda or mps, or unset it.") from error
     if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False  # float32 means float32 there, in convolutions too
         return Placement(device, torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16)
     return Placement(device, torch.float16 if device.type == "mps" else torch.float32)
 
@@ -52,17 +53,29 @@ def placement_of(parameters: int) -> Placement:
     """`placement`, but in bfloat16 on a CPU that computes in it natively, for models of a billion parameters and more.
 
     Smaller ones stay in float32, so that what is shown agrees with the model's own forward to the last digit.
-    The environment variable `VLM_DTYPE` (`float32`, `bfloat16`, `float16`) overrides the number format on every device.
 
     Raises:
         ModelError: a variable asks for what there is not.
     """
     where = placement()
-    if name := os.environ.get(FORMAT_VARIABLE):
-        if name not in FORMATS:
-            raise ModelError(f"{FORMAT_VARIABLE} is {name!r}; set it to {', '.join(FORMATS)}, or unset it.")
-        return replace(where, dtype=getattr(torch, name))
-    return replace(where, dtype=torch.bfloat16) if where.device.type == "cpu" and parameters >= LARGE and has_fast_bfloat16() else where
+    return _as_asked(replace(where, dtype=torch.bfloat16) if where.device.type == "cpu" and parameters >= LARGE and has_fast_bfloat16() else where)
+
+
+def exact_placement() -> Placement:
+    """`placement` in float32 on every device, for contrastive pairs: a cosine's rounding counts e^tau times, a hundred and more, in a logit.
+
+    Raises:
+        ModelError: as `placement_of`.
+    """
+    return _as_asked(replace(placement(), dtype=torch.float32))
+
+
+def _as_asked(where: Placement) -> Placement:
+    """The environment variable `VLM_DTYPE` (`float32`, `bfloat16`, `float16`) overrides the number format on every device."""
+    name = os.environ.get(FORMAT_VARIABLE)
+    if name and name not in FORMATS:
+        raise ModelError(f"{FORMAT_VARIABLE} is {name!r}; set it to {', '.join(FORMATS)}, or unset it.")
+    return replace(where, dtype=getattr(torch, name)) if name else where
 
 
 def has_fast_bfloat16() -> bool:

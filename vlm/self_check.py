@@ -157,7 +157,7 @@ def versions(model: Any) -> dict[str, str]:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             found[package] = "not installed"
-    return found | {"Python": sys.version.split()[0]}
+    return found | {"torch": torch.__version__, "Python": sys.version.split()[0]}  # torch itself says for which device it was built
 
 
 def revision(model: Any) -> str:

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING
 import torch
 
 import vlm
+from tests.attending import attending
 from tests.tiny import Size, photo, tiny_llava
 
 if TYPE_CHECKING:
@@ -50,17 +50,6 @@ def clock() -> float:
         torch.cuda.synchronize()
         return time.perf_counter()
     return time.process_time()
-
-
-@contextmanager
-def attending(model: "VisionLanguageModel", implementation: str):
-    """The network with another attention than the one that can be recorded."""
-    usual = model.network.config._attn_implementation
-    model.network.set_attn_implementation(implementation)
-    try:
-        yield
-    finally:
-        model.network.set_attn_implementation(usual)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 import vlm
+from tests.attending import attending
 from tests.tiny import photo
-from vlm import attention
 from vlm.attention import recording
+from vlm.device import to_numpy
 
 
 @pytest.fixture(params=["clip", "siglip", "dinov2"])
@@ -22,34 +23,24 @@ def sight(model, wide_photo):
     return model.see(wide_photo)
 
 
-@pytest.fixture
-def eager(model):
-    """The model with its explicit attention; the usual one comes back."""
-    model.network.set_attn_implementation("eager")
-    yield model
-    model.network.set_attn_implementation(attention.IMPLEMENTATION)
-
-
-def test_the_encoders_weights_are_those_of_eager_attention(sight, eager):
-    with torch.inference_mode():
-        explicit = eager.network.model.vision_tower(pixel_values=sight.inputs["pixel_values"], output_attentions=True).attentions
-    eager.network.set_attn_implementation(attention.IMPLEMENTATION)
-    recorded = eager.encoder_attention(sight)
+def test_the_encoders_weights_are_those_of_eager_attention(model, sight):
+    with attending(model), torch.inference_mode():
+        explicit = model.network.model.vision_tower(model.on_device(sight.inputs)["pixel_values"], output_attentions=True).attentions
+    recorded = model.encoder_attention(sight)
     assert len(recorded.layers) == len(explicit)
     for layer, weights in enumerate(explicit, start=1):
-        np.testing.assert_allclose(recorded.weights(layer), weights[0].numpy(), atol=1e-5)
+        np.testing.assert_allclose(recorded.weights(layer), to_numpy(weights[0]), atol=1e-5)
         np.testing.assert_allclose(recorded.weights(layer).sum(-1), 1, atol=1e-5)
 
 
-def test_the_language_models_weights_are_those_of_eager_attention(eager, wide_photo):
-    trace = eager.encode(wide_photo, "What is in this image?")
-    embeds = torch.from_numpy(trace.inputs_embeds)[None]
-    with torch.inference_mode():
-        explicit = eager.network(inputs_embeds=embeds, output_attentions=True).attentions
-    eager.network.set_attn_implementation(attention.IMPLEMENTATION)
+def test_the_language_models_weights_are_those_of_eager_attention(model, wide_photo):
+    trace = model.encode(wide_photo, "What is in this image?")
+    embeds = torch.from_numpy(trace.inputs_embeds)[None].to(model.network.device)
+    with attending(model), torch.inference_mode():
+        explicit = model.network(inputs_embeds=embeds, output_attentions=True).attentions
     seen = []
     with recording(seen.append), torch.inference_mode():
-        eager.network(inputs_embeds=embeds)
+        model.network(inputs_embeds=embeds)
     assert len(seen) == len(explicit)
     for recorded, weights in zip(seen, explicit):
         torch.testing.assert_close(recorded(), weights[0], atol=1e-5, rtol=0)
@@ -93,13 +84,13 @@ def answered(model, wide_photo):
     return model.trace(wide_photo, "What is in this image?", vlm.Decoding(max_new_tokens=4))
 
 
-def test_a_words_attention_is_the_last_row_of_eager_attention(answered, eager):
-    embed = eager.network.get_input_embeddings()
+def test_a_words_attention_is_the_last_row_of_eager_attention(model, answered):
+    embed = model.network.get_input_embeddings()
     for step in answered.steps:
-        said = torch.tensor([earlier.token_id for earlier in answered.steps[: step.index]], dtype=torch.long)
-        with torch.inference_mode():
-            embeds = torch.cat([torch.from_numpy(answered.inputs_embeds), embed(said)])[None]
-            explicit = torch.stack(eager.network(inputs_embeds=embeds, output_attentions=True).attentions)[:, 0, :, -1].mean(1)
+        said = torch.tensor([earlier.token_id for earlier in answered.steps[: step.index]], dtype=torch.long, device=model.network.device)
+        with attending(model), torch.inference_mode():
+            embeds = torch.cat([torch.from_numpy(answered.inputs_embeds).to(said.device), embed(said)])[None]
+            explicit = torch.stack(model.network(inputs_embeds=embeds, output_attentions=True).attentions)[:, 0, :, -1].mean(1)
         assert step.attention.shape == (3, len(answered.input_ids) + step.index)
-        np.testing.assert_allclose(step.attention, explicit.numpy(), atol=1e-5)
+        np.testing.assert_allclose(step.attention, to_numpy(explicit), atol=1e-5)
         np.testing.assert_allclose(step.attention.sum(1), 1, atol=1e-5)

@@ -9,6 +9,7 @@ import torch
 
 import vlm
 from vlm import contextual_lens
+from vlm.device import to_numpy
 from vlm.phrases import phrases
 
 TEXTS = ("a photo of a cat", "a photo of a dog", "a cat on the grass", "a photo of a dog and a cat", "what is in this image")
@@ -23,10 +24,10 @@ def states(model, text: str) -> np.ndarray:
     """The last word of a text at every layer, read alone."""
     from vlm import architecture
 
-    ids = torch.tensor([model.processor.tokenizer(text)["input_ids"]])
+    ids = torch.tensor([model.processor.tokenizer(text)["input_ids"]], device=model.network.device)
     with torch.inference_mode():
         hidden = architecture.language_trunk(model.network)(input_ids=ids, output_hidden_states=True).hidden_states
-    return torch.stack([each[0, -1] for each in hidden]).numpy()
+    return to_numpy(torch.stack([each[0, -1] for each in hidden]))
 
 
 def test_nearest_to_the_state_of_a_phrase_is_that_phrase(tiny_model, index):

@@ -10,6 +10,7 @@ import torch
 import vlm
 from tests.tiny import photo, tiny_clip
 from vlm.catalogue import LISTED
+from vlm.device import exact_placement, to_numpy
 
 PHOTOS = [photo(90, 150), photo(150, 90, seed=1), photo(60, 60, seed=2)]
 TEXTS = ["a photo of a cat", "waves of colour", "七 days 🐈"]
@@ -20,6 +21,10 @@ def contrast(request, tmp_path):
     if request.param == "sigmoid":
         return vlm.load_contrastive(tiny_clip(tmp_path, logit_bias=-10.0))
     return request.getfixturevalue(f"{request.param}_contrast")
+
+
+def device_of(contrast) -> torch.device:
+    return next(contrast.network.parameters()).device
 
 
 def softmax(values: np.ndarray, axis: int) -> np.ndarray:
@@ -66,10 +71,11 @@ def test_the_softmaxes_are_each_over_its_own_axis_and_sum_to_one(contrast):
 
 @torch.inference_mode()
 def test_the_logits_are_those_of_open_clips_own_forward(tiny_contrast):
-    pixels = torch.stack([tiny_contrast.preprocess(image) for image in PHOTOS])
-    image_features, text_features, scale, *_ = tiny_contrast.network(pixels, tiny_contrast.tokenizer(TEXTS))
+    where = device_of(tiny_contrast)
+    pixels = torch.stack([tiny_contrast.preprocess(image) for image in PHOTOS]).to(where)
+    image_features, text_features, scale, *_ = tiny_contrast.network(pixels, tiny_contrast.tokenizer(TEXTS).to(where))
     m = tiny_contrast.similarity(PHOTOS, TEXTS)
-    assert np.array_equal(m.cosine, (image_features @ text_features.T).numpy())
+    assert np.array_equal(m.cosine, (image_features.cpu() @ text_features.cpu().T).numpy())
     assert m.logit_scale == float(scale)
 
 
@@ -102,11 +108,11 @@ def test_a_patch_share_is_that_patchs_feature_through_the_linear_map(embedded_co
     network, image = embedded_contrast.network, PHOTOS[0]
     blocks, outputs = network.visual.trunk.blocks, []
     handles = [blocks[layer - 1].register_forward_hook(lambda module, given, output: outputs.append(output[0].double())) for layer in network.visual.layers]
-    network.visual.trunk.forward_features(embedded_contrast.preprocess(image)[None])
+    network.visual.trunk.forward_features(embedded_contrast.preprocess(image)[None].to(device_of(embedded_contrast)))
     for handle in handles:
         handle.remove()
-    tokens = torch.cat([(each - each.mean(1, keepdim=True)) / each.std(1, keepdim=True, correction=0) for each in outputs], dim=1).numpy()
-    weight, bias = network.visual.proj.weight.numpy().astype(np.float64), network.visual.proj.bias.numpy()
+    tokens = torch.cat([(each - each.mean(1, keepdim=True)) / each.std(1, keepdim=True, correction=0) for each in outputs], dim=1).cpu().numpy()
+    weight, bias = to_numpy(network.visual.proj.weight).astype(np.float64), to_numpy(network.visual.proj.bias)
     text = embedded_contrast.embed_text(TEXTS[0])
     whole = weight @ np.concatenate([tokens[0], tokens[1:].mean(0)]) + bias
     expected = text @ (weight[:, tokens.shape[1] :] @ tokens[1 + 77]) / np.linalg.norm(whole)
@@ -139,7 +145,7 @@ def tower(request):
     if "timm_model_name" in TOWERS[kind]:
         network.visual.trunk.set_input_size((64, 64))
     preprocess = open_clip.image_transform(64, is_train=False, resize_mode="shortest")
-    return kind, ContrastiveModel(kind, network, preprocess, open_clip.get_tokenizer("ViT-B-32"), "shortest")
+    return kind, ContrastiveModel(kind, network.to(exact_placement().device), preprocess, open_clip.get_tokenizer("ViT-B-32"), "shortest")
 
 
 @torch.inference_mode()
@@ -147,12 +153,12 @@ def test_embeddings_logits_and_losses_are_open_clips_own(tower):
     import open_clip
 
     kind, model = tower
-    pixels, tokens = torch.stack([model.preprocess(image) for image in PHOTOS]), model.tokenizer(TEXTS)
+    pixels, tokens = torch.stack([model.preprocess(image) for image in PHOTOS]).to(device_of(model)), model.tokenizer(TEXTS).to(device_of(model))
     images, texts = model.network.encode_image(pixels, normalize=True), model.network.encode_text(tokens, normalize=True)
-    np.testing.assert_array_equal(np.stack([each.vector for each in model.embed_images(PHOTOS)]), images.numpy())
-    np.testing.assert_array_equal(model.embed_texts(TEXTS), texts.numpy())
+    np.testing.assert_array_equal(np.stack([each.vector for each in model.embed_images(PHOTOS)]), to_numpy(images))
+    np.testing.assert_array_equal(model.embed_texts(TEXTS), to_numpy(texts))
     m = model.similarity(PHOTOS, TEXTS)
-    np.testing.assert_allclose(m.logits, model.network.get_logits(pixels, tokens)[0].numpy(), atol=1e-4)
+    np.testing.assert_allclose(m.logits, to_numpy(model.network.get_logits(pixels, tokens)[0]), atol=1e-4)
     # a bias that every logit shares changes no softmax
     assert m.loss == pytest.approx(float(open_clip.loss.ClipLoss()(images, texts, model.network.logit_scale.exp())), rel=1e-5)
     if kind == "siglip":

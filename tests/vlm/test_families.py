@@ -8,9 +8,11 @@ import pytest
 import torch
 
 import vlm
+from tests.attending import attending
 from tests.families import CROSSED, FAMILIES, tiny_family
 from tests.tiny import photo
 from vlm import architecture, attention
+from vlm.device import to_numpy
 from vlm.families import FAMILIES as ROWS
 from vlm.listening import entering
 
@@ -47,7 +49,7 @@ def inputs(model):
     prompt = architecture.render_prompt(model.network, model.processor, QUESTION)
     given = model.processor(images=[photo(90, 150)], text=prompt, return_tensors="pt")
     given.pop("labels", None)
-    return given
+    return model.on_device(given)
 
 
 def test_the_stages_are_the_models_own_forward(model, trace):
@@ -62,7 +64,7 @@ def test_a_greedy_answer_is_that_of_generate(model, trace, inputs):
 
 
 def test_every_word_is_as_probable_as_the_whole_forward_says(model, trace, inputs):
-    said = torch.tensor([[step.token_id for step in trace.steps]])
+    said = torch.tensor([[step.token_id for step in trace.steps]], device=model.network.device)
     given = dict(inputs) | {"input_ids": torch.cat([inputs["input_ids"], said[:, :-1]], 1)}
     if "cross_attention_mask" in given:  # what the last position may look at, the words after it may
         mask = given["cross_attention_mask"]
@@ -70,9 +72,9 @@ def test_every_word_is_as_probable_as_the_whole_forward_says(model, trace, input
     for name in ("attention_mask", "token_type_ids", "mm_token_type_ids", "image_embeds_position_mask"):
         if name in given:
             is_one = name == "attention_mask" or architecture.family(model.network).name == "PaliGemma"  # whose answers are of type 1: read causally
-            given[name] = torch.cat([given[name], torch.full((1, said.shape[1] - 1), int(is_one))], 1)
+            given[name] = torch.cat([given[name], torch.full((1, said.shape[1] - 1), int(is_one), device=said.device)], 1)
     with torch.inference_mode():
-        expected = model.network(**given).logits[0, -said.shape[1] :].log_softmax(-1).gather(1, said[0][:, None])[:, 0]
+        expected = model.network(**given).logits[0, -said.shape[1] :].log_softmax(-1).gather(1, said[0][:, None])[:, 0].cpu()
     np.testing.assert_allclose([step.log_probability for step in trace.steps], expected, atol=2e-5)
     np.testing.assert_allclose(model.score(trace, said[0].tolist()), expected, atol=2e-5)
 
@@ -215,35 +217,31 @@ def explicit_attention(model, sight) -> list[np.ndarray]:
     def attend(module, query, key, value, mask, **named):
         if module in of:
             if mask is not None and mask.dtype == torch.bool:
-                mask = torch.zeros(mask.shape).masked_fill(~mask, float("-inf"))
+                mask = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, float("-inf"))
             scaling = named.get("scaling") or query.shape[-1] ** -0.5
             maps[of[module]] += eager_attention_forward(module, query, key, value, mask, scaling=scaling)[1]
         return attention.as_always(module, query, key, value, mask, **named)
 
     with attention.replacing(attend), torch.inference_mode(), entering(layers[0]) as entered:
-        getattr(model.network, "get_image_features", model.network)(**sight.inputs)
-    read = entered[0][0].flatten(0, -2).numpy()
+        getattr(model.network, "get_image_features", model.network)(**model.on_device(sight.inputs))
+    read = to_numpy(entered[0][0].flatten(0, -2))
     order: list[int] = []
     for patch in sight.patch_features[0]:  # two of a margin can be the same
         order.append(next(place for place in np.flatnonzero((read == patch).all(1)).tolist() if place not in order))
-    return [np.stack([torch.block_diag(*[each[head] for each in layer]).numpy() for head in range(len(layer[0]))])[:, order][:, :, order] for layer in maps]
+    return [np.stack([to_numpy(torch.block_diag(*[each[head] for each in layer])) for head in range(len(layer[0]))])[:, order][:, :, order] for layer in maps]
 
 
 def test_the_language_models_attention_is_that_of_eager_attention(model, trace, inputs):
     """The weights of the last word, layer by layer."""
-    model.network.set_attn_implementation("eager")
-    try:
-        with torch.inference_mode():
-            whole = model.network(**inputs, output_attentions=True)
-    finally:
-        model.network.set_attn_implementation(attention.IMPLEMENTATION)
+    with attending(model), torch.inference_mode():
+        whole = model.network(**inputs, output_attentions=True)
     explicit = whole.attentions if "attentions" in whole else whole.language_model_outputs.attentions
     crossing = getattr(model.network.config.get_text_config(), "cross_attention_layers", ())  # they look beside the sequence
     explicit = [weights for layer, weights in enumerate(explicit) if layer not in crossing]
     recorded = trace.steps[0].attention
     assert len(recorded) == len(explicit)
     for row, weights in zip(recorded, explicit):
-        np.testing.assert_allclose(row, weights[0, :, -1].mean(0).numpy(), atol=1e-5)
+        np.testing.assert_allclose(row, to_numpy(weights[0, :, -1].mean(0)), atol=1e-5)
 
 
 def test_an_answer_without_visual_tokens_knows_nothing_of_the_photo(model, trace):
@@ -251,7 +249,7 @@ def test_an_answer_without_visual_tokens_knows_nothing_of_the_photo(model, trace
     other = model.encode(photo(90, 150, seed=1), QUESTION)
     assert (model.prefill(trace).logits != model.prefill(other).logits).any()
     without = [vlm.experiments.remove(each, range(len(each.visual_tokens.embeddings)), "zero") for each in (trace, other)]
-    np.testing.assert_array_equal(*(model.prefill(each).logits for each in without))
+    np.testing.assert_array_equal(*(to_numpy(model.prefill(each).logits) for each in without))
 
 
 def test_where_positions_are_needed_a_model_without_them_says_so(model, trace):

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import vlm
+from tests.attending import attending
 from tests.families import FAMILIES, tiny_family
 from tests.tiny import photo
 from vlm.attention import replacing
@@ -52,20 +53,16 @@ def test_what_a_word_looked_at_beside_the_sequence_is_what_eager_cross_attention
     trace, given, seen = model.trace(photo(50, 100), "What is in this image?", SHORT), [], []
     layers = [module for name, module in model.network.named_modules() if name.endswith("cross_attn")]
     hooks = [layer.register_forward_hook(lambda module, inputs, output: given.append(output[1])) for layer in layers]
-    usual = model.network.config._attn_implementation
-    model.network.set_attn_implementation("eager")
-    try:
-        inputs = model.on_device(model.inputs(trace.sight.images, trace.question))
+    inputs = model.on_device(model.inputs(trace.sight.images, trace.question))
+    with attending(model):
         model.network.generate(**inputs, max_new_tokens=len(trace.steps), do_sample=False)
-    finally:
-        model.network.set_attn_implementation(usual)
-        for hook in hooks:
-            hook.remove()
+    for hook in hooks:
+        hook.remove()
     used = inputs["aspect_ratio_mask"].flatten().bool()
     assert not used.all() and len(given) == len(layers) * len(trace.steps)  # places without a tile are left out
     for step in trace.steps:
         mine = torch.stack(given[step.index * len(layers) : (step.index + 1) * len(layers)])[:, 0, :, -1].mean(1)
-        seen.append(mine.unflatten(1, (len(used), -1))[:, used].flatten(1).detach().numpy())
+        seen.append(mine.unflatten(1, (len(used), -1))[:, used].flatten(1).detach().cpu().numpy())
         np.testing.assert_allclose(step.beside, seen[-1], atol=1e-6)
         np.testing.assert_allclose(step.beside.sum(1), 1, atol=1e-5)
     assert np.abs(seen[0] - seen[1]).max() > 1e-4 and trace.steps[0].attention.shape[1] == len(trace.input_ids)

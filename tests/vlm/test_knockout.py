@@ -5,8 +5,10 @@ import pytest
 import torch
 
 import vlm
+from tests.attending import attending
 from vlm import architecture, attention, knockout, lens
 from vlm.attention import replacing
+from vlm.device import to_numpy
 from vlm.knockout import Cut, FastV, Knockout, under
 
 QUESTION = "What is in this image?"
@@ -55,12 +57,11 @@ def masked_logits(model, trace, hidden):
     length = len(trace.input_ids)
     visible = np.tril(np.ones((length, length), bool)) & ~hidden
     mask = torch.where(torch.from_numpy(visible), 0.0, torch.finfo(torch.float32).min)[None, None]
-    model.network.set_attn_implementation("eager")
-    with torch.inference_mode():
-        states = architecture.language_trunk(model.network)(inputs_embeds=torch.from_numpy(trace.inputs_embeds)[None], attention_mask=mask).last_hidden_state
+    embeds, mask = (each.to(model.network.device) for each in (torch.from_numpy(trace.inputs_embeds)[None], mask))
+    with attending(model), torch.inference_mode():
+        states = architecture.language_trunk(model.network)(inputs_embeds=embeds, attention_mask=mask).last_hidden_state
         logits = architecture.head(model.network, states[:, -1:])[0, -1]
-    model.network.set_attn_implementation(attention.IMPLEMENTATION)
-    return logits.log_softmax(-1).numpy()
+    return to_numpy(logits.log_softmax(-1))
 
 
 @pytest.mark.parametrize("path", list(knockout.PATHS))

@@ -38,11 +38,11 @@ def test_the_final_norm_is_applied_once(model, trace):
     from vlm import architecture, lens
 
     hidden = model.hidden_states(trace)
-    embeds = torch.from_numpy(trace.inputs_embeds)[None]
+    embeds = torch.from_numpy(trace.inputs_embeds)[None].to(model.network.device)
     with torch.inference_mode():
         own = model.network(inputs_embeds=embeds).logits[0].softmax(-1)
         norm, head = architecture.final_norm(model.network), model.network.get_output_embeddings()
-        middle = head(norm(torch.from_numpy(hidden[1]))).softmax(-1)
+        middle = head(norm(torch.from_numpy(hidden[1]).to(embeds.device))).softmax(-1)
         torch.testing.assert_close(lens.probabilities(model.network, hidden, len(hidden) - 1), own, atol=1e-5, rtol=1e-3)
         torch.testing.assert_close(lens.probabilities(model.network, hidden, 1), middle, atol=1e-5, rtol=1e-3)
 

@@ -10,6 +10,7 @@ import torch
 import vlm
 from tests.tiny import photo
 from vlm import architecture
+from vlm.device import to_numpy
 
 QUESTION = "What is in this image?"
 SHORT = vlm.Decoding(max_new_tokens=8)
@@ -28,9 +29,10 @@ def model(request, tiny_models):
 def inputs(model, wide_photo):
     """What transformers' own chat interface makes of the photo and the question."""
     content = [{"type": "image", "image": wide_photo}, {"type": "text", "text": QUESTION}]
-    return model.processor.apply_chat_template(
+    given = model.processor.apply_chat_template(
         [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
     )
+    return model.on_device(given)
 
 
 @pytest.fixture
@@ -64,21 +66,21 @@ def test_the_prompt_is_the_chat_templates(trace, inputs):
 
 
 def test_the_patches_put_together_are_the_pixels_the_model_gets(trace, inputs):
-    assert np.array_equal(vlm.unpatchify(trace.patches.pixels, trace.patches.pictures[0].rows, trace.patches.size), inputs["pixel_values"][0].numpy())
+    assert np.array_equal(vlm.unpatchify(trace.patches.pixels, trace.patches.pictures[0].rows, trace.patches.size), to_numpy(inputs["pixel_values"][0]))
 
 
 @torch.inference_mode()
 def test_the_linear_projection_of_the_patches_is_the_encoders_convolution(model, trace, inputs):
     convolution = next(module for module in tower(model).modules() if isinstance(module, torch.nn.Conv2d))
-    expected = convolution(inputs["pixel_values"])[0].flatten(1).T.numpy()
+    expected = to_numpy(convolution(inputs["pixel_values"])[0].flatten(1).T)
     weight, bias = architecture.patch_projection(model.network)
-    projected = trace.patches.pixels @ weight.numpy().T + (0 if bias is None else bias.numpy())
+    projected = trace.patches.pixels @ to_numpy(weight).T + (0 if bias is None else to_numpy(bias))
     np.testing.assert_allclose(projected, expected, atol=2e-4 * np.abs(expected).max())
 
 
 @torch.inference_mode()
 def test_the_patch_features_are_the_encoders_hidden_states_after_every_layer(model, trace, inputs):
-    expected = torch.cat(tower(model)(inputs["pixel_values"], output_hidden_states=True).hidden_states).numpy()
+    expected = to_numpy(torch.cat(tower(model)(inputs["pixel_values"], output_hidden_states=True).hidden_states))
     prefix = expected.shape[1] - len(trace.patches.boxes)
     assert len(trace.patch_features) == model.network.config.vision_config.num_hidden_layers + 1
     assert prefix == (0 if model.network.config.vision_config.model_type == "siglip_vision_model" else 1)
@@ -106,20 +108,20 @@ def test_every_row_of_patch_features_comes_out_of_that_layer_of_the_encoder(mode
             handle.remove()
     for number, output in enumerate(with_hooks, start=1):
         output = output[0] if isinstance(output, tuple) else output
-        assert np.array_equal(output[0, -len(trace.patches.boxes) :].numpy(), trace.patch_features[number])
+        assert np.array_equal(to_numpy(output[0, -len(trace.patches.boxes) :]), trace.patch_features[number])
 
 
 @torch.inference_mode()
 def test_the_visual_tokens_are_the_models_image_features(model, trace, inputs):
     expected = model.network.get_image_features(pixel_values=inputs["pixel_values"]).pooler_output
-    assert np.array_equal(trace.visual_tokens.embeddings, torch.cat(list(expected)).numpy())
+    assert np.array_equal(trace.visual_tokens.embeddings, to_numpy(torch.cat(list(expected))))
 
 
 @torch.inference_mode()
 def test_the_fused_sequence_is_what_the_language_model_gets_in_the_models_own_forward(model, trace, inputs):
     with calls(model.network.get_decoder()) as seen:
         model.network(**inputs)
-    assert np.array_equal(seen[0][1]["inputs_embeds"][0].numpy(), trace.inputs_embeds)
+    assert np.array_equal(to_numpy(seen[0][1]["inputs_embeds"][0]), trace.inputs_embeds)
 
 
 def test_the_fused_sequence_holds_the_two_kinds_of_token_each_at_its_positions(trace):
@@ -175,7 +177,7 @@ def test_an_end_token_ends_both(tiny_model, wide_photo, monkeypatch):
     tokens = [step.token_id for step in tiny_model.trace(wide_photo, QUESTION, SHORT).steps]
     monkeypatch.setattr(tiny_model.network.generation_config, "eos_token_id", [tokens[4], 5])
     trace = tiny_model.trace(wide_photo, QUESTION, SHORT)
-    inputs = tiny_model.processor(images=wide_photo, text=trace.prompt, return_tensors="pt")
+    inputs = tiny_model.on_device(tiny_model.processor(images=wide_photo, text=trace.prompt, return_tensors="pt"))
     assert [step.token_id for step in trace.steps] == greedy(tiny_model, inputs, max_new_tokens=8) == tokens[: tokens.index(tokens[4]) + 1]
     assert [step.is_end for step in trace.steps] == [False] * (len(trace.steps) - 1) + [True]
     assert trace.answer == trace.steps[-2].answer  # the end token is not part of the text
@@ -184,7 +186,7 @@ def test_an_end_token_ends_both(tiny_model, wide_photo, monkeypatch):
 @pytest.mark.parametrize("options", [{"temperature": 1.0}, {"temperature": 0.7, "top_k": 9}, {"temperature": 1.4, "top_p": 0.8}, {"temperature": 1.2, "top_k": 20, "top_p": 0.9, "repetition_penalty": 1.3}])
 def test_a_sampled_trace_gives_the_tokens_of_generate_from_the_same_seed(tiny_model, wide_photo, options):
     trace = tiny_model.trace(wide_photo, QUESTION, vlm.Decoding(max_new_tokens=20, seed=7, **options))
-    inputs = tiny_model.processor(images=wide_photo, text=trace.prompt, return_tensors="pt")
+    inputs = tiny_model.on_device(tiny_model.processor(images=wide_photo, text=trace.prompt, return_tensors="pt"))
     torch.manual_seed(7)
     generated = tiny_model.network.generate(**inputs, do_sample=True, max_new_tokens=20, **{"top_k": 0, **options})
     assert [step.token_id for step in trace.steps] == generated[0, inputs["input_ids"].shape[1] :].tolist()
@@ -211,7 +213,7 @@ def test_decode_reads_the_recorded_sequence_and_not_the_photo_again(tiny_model, 
     with calls(tower(tiny_model)) as encoder, calls(tiny_model.network.get_decoder()) as language:
         next(tiny_model.decode(trace))
     assert encoder == []
-    assert np.array_equal(language[0][1]["inputs_embeds"][0].numpy(), trace.inputs_embeds)
+    assert np.array_equal(to_numpy(language[0][1]["inputs_embeds"][0]), trace.inputs_embeds)
 
 
 def test_the_streamed_steps_are_those_of_the_trace(tiny_model, wide_photo):

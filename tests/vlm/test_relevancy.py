@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import vlm
+from tests.attending import attending
 from tests.tiny import photo
 from vlm import attention, relevancy
 
@@ -21,16 +22,15 @@ def trace(tiny_model, wide_photo):
 def published(model, trace, step):
     """Chefer et al.'s R from explicit attention and autograd, every matrix held; and the gradient of the logit by what goes in."""
     said = [each.token_id for each in trace.steps[: step + 1]]
-    embed = model.network.get_input_embeddings()
-    embeds = torch.cat([torch.from_numpy(trace.inputs_embeds), embed(torch.tensor(said[:-1], dtype=torch.long))])[None].requires_grad_()
-    model.network.set_attn_implementation("eager")
-    output = model.network(inputs_embeds=embeds, output_attentions=True)
-    model.network.set_attn_implementation(attention.IMPLEMENTATION)
+    embed, where = model.network.get_input_embeddings(), model.network.device
+    embeds = torch.cat([torch.from_numpy(trace.inputs_embeds).to(where), embed(torch.tensor(said[:-1], dtype=torch.long, device=where))])[None].requires_grad_()
+    with attending(model):
+        output = model.network(inputs_embeds=embeds, output_attentions=True)
     *gradients, by_input = torch.autograd.grad(output.logits[0, -1, said[-1]], [*output.attentions, embeds])
-    product = torch.eye(embeds.shape[1])
+    product = torch.eye(embeds.shape[1], device=where)
     for weights, gradient in zip(output.attentions, gradients):
         product = product + (weights * gradient).clamp(min=0)[0].mean(0) @ product
-    return product[-1].detach().numpy(), by_input
+    return product[-1].detach().cpu().numpy(), by_input
 
 
 @pytest.mark.parametrize("step", [0, 2])

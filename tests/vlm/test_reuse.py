@@ -8,6 +8,7 @@ import torch
 
 import vlm
 from tests.tiny import photo
+from vlm.device import to_numpy
 
 QUESTION = "What is in this image?"
 SHORT = vlm.Decoding(max_new_tokens=6)
@@ -49,8 +50,8 @@ def test_the_projection_is_the_patches_times_the_weights(model, wide_photo):
 
     sight = model.see(wide_photo)
     weight, bias = architecture.patch_projection(model.network)
-    expected = torch.from_numpy(sight.patches.pixels) @ weight.T + (0 if bias is None else bias)
-    np.testing.assert_allclose(sight.projections, expected.numpy(), atol=1e-4)
+    expected = torch.from_numpy(sight.patches.pixels).to(weight.device) @ weight.T + (0 if bias is None else bias)
+    np.testing.assert_allclose(sight.projections, to_numpy(expected), atol=1e-4)
 
 
 def test_position_embeddings_do_not_depend_on_the_photo(model, wide_photo):

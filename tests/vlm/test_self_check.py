@@ -10,6 +10,7 @@ import torch
 import vlm
 from tests.tiny import photo
 from vlm import self_check
+from vlm.device import to_numpy
 
 QUESTION = "What is in this image?"
 NAMES = ["visual tokens VT", "logits of the first answer token", "last row of the logit lens", "recorded attention, middle layer", "boxes of the visual tokens"]
@@ -42,9 +43,9 @@ def test_a_norm_that_is_applied_twice_is_noticed(tiny_model, trace):
     from vlm import architecture
 
     network = copy.deepcopy(tiny_model.network)
-    architecture.final_norm(network).weight.data.mul_(torch.linspace(0.5, 3, 48))  # uneven, so that twice is not once
+    architecture.final_norm(network).weight.data.mul_(torch.linspace(0.5, 3, 48, device=network.device))  # uneven, so that twice is not once
     twice = dataclasses.replace(tiny_model, network=network)
-    logits = twice.prefill(trace).logits.numpy()
+    logits = to_numpy(twice.prefill(trace).logits)
     hidden = twice.hidden_states
 
     class Wrong:
@@ -53,7 +54,7 @@ def test_a_norm_that_is_applied_twice_is_noticed(tiny_model, trace):
 
         def hidden_states(self, trace):
             with torch.inference_mode():
-                return architecture.final_norm(network)(torch.from_numpy(hidden(trace))).numpy()
+                return to_numpy(architecture.final_norm(network)(torch.from_numpy(hidden(trace)).to(network.device)))
 
     assert self_check.last_row(twice, trace, logits, 1e-4).holds
     assert not self_check.last_row(Wrong(), trace, logits, 1e-4).holds
@@ -63,11 +64,11 @@ def test_a_lens_that_norms_its_last_row_once_more_is_noticed(tiny_model, trace, 
     from vlm import architecture, lens
 
     network = copy.deepcopy(tiny_model.network)
-    architecture.final_norm(network).weight.data.mul_(torch.linspace(0.5, 3, 48))
+    architecture.final_norm(network).weight.data.mul_(torch.linspace(0.5, 3, 48, device=network.device))
     model = dataclasses.replace(tiny_model, network=network)
-    logits = model.prefill(trace).logits.numpy()
+    logits = to_numpy(model.prefill(trace).logits)
     assert self_check.last_row(model, trace, logits, 1e-4).holds
-    monkeypatch.setattr(lens, "normed", lambda model, hidden, layer: architecture.final_norm(model)(torch.from_numpy(hidden[layer])))
+    monkeypatch.setattr(lens, "normed", lambda model, hidden, layer: architecture.final_norm(model)(torch.from_numpy(hidden[layer]).to(model.device)))
     assert not self_check.last_row(model, trace, logits, 1e-4).holds
 
 

@@ -5,6 +5,7 @@ import pytest
 
 import vlm
 from tests.tiny import photo, tiny_llava
+from vlm.device import to_numpy
 from vlm.text_tokens import token_string
 
 QUESTIONS = [
@@ -73,7 +74,7 @@ def test_a_token_that_is_a_part_of_a_character_is_shown_by_its_entry(model):
 
 def test_the_embeddings_are_rows_of_the_table(model):
     tokens = model.encode(photo(30, 40), "What is this?").text_tokens
-    table = model.network.get_input_embeddings().weight.detach().numpy()
+    table = to_numpy(model.network.get_input_embeddings().weight.detach())
     assert np.array_equal(tokens.embeddings, table[tokens.token_ids])
 
 

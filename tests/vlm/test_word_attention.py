@@ -5,7 +5,9 @@ import pytest
 import torch
 
 import vlm
-from vlm import attention, word_attention
+from tests.attending import attending
+from vlm import word_attention
+from vlm.device import to_numpy
 
 QUESTION = "What is in this image?"
 
@@ -18,13 +20,10 @@ def trace(tiny_model, wide_photo):
 @pytest.fixture
 def explicit(tiny_model, trace):
     """The weights of every layer by transformers' explicit attention: layers x heads x positions x positions."""
-    tiny_model.network.set_attn_implementation("eager")
-    said = torch.tensor([step.token_id for step in trace.steps[:-1]])
-    embeds = torch.cat([torch.from_numpy(trace.inputs_embeds), tiny_model.network.get_input_embeddings()(said)])[None]
-    with torch.inference_mode():
-        weights = torch.cat(tiny_model.network(inputs_embeds=embeds, output_attentions=True).attentions)
-    tiny_model.network.set_attn_implementation(attention.IMPLEMENTATION)
-    return weights.numpy()
+    said = torch.tensor([step.token_id for step in trace.steps[:-1]], device=tiny_model.network.device)
+    with attending(tiny_model), torch.inference_mode():
+        embeds = torch.cat([torch.from_numpy(trace.inputs_embeds).to(said.device), tiny_model.network.get_input_embeddings()(said)])[None]
+        return to_numpy(torch.cat(tiny_model.network(inputs_embeds=embeds, output_attentions=True).attentions))
 
 
 def test_every_head_of_every_layer_is_that_of_explicit_attention(tiny_model, trace, explicit):

@@ -22,7 +22,7 @@ def test_a_family_in_no_table_is_worked_out_and_proven(tmp_path, name):
     assert architecture.family(model.network).name == f"{name} (worked out from the model itself)" == model.versions()["family"]
     trace = model.trace(photo(90, 150), QUESTION, vlm.Decoding(max_new_tokens=4))
     assert [check.difference for check in model.check(trace)] == [0, 0]
-    inputs = model.inputs([photo(90, 150)], QUESTION)
+    inputs = model.on_device(model.inputs([photo(90, 150)], QUESTION))
     generated = model.network.generate(**inputs, do_sample=False, max_new_tokens=4)[0, inputs["input_ids"].shape[1] :].tolist()
     assert [step.token_id for step in trace.steps] == generated
     assert model.encoder_attention(trace.sight).row(1, 0).sum() > 0
