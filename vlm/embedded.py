@@ -33,7 +33,7 @@ SENTENCE = WheelFile(
     "0872f5d7d0e806c443e588b6dd6b933e9200cf589b0e757e85e3afd57539c592", 83,
 )  # fmt: skip
 PARTS = Path(__file__).parents[1] / "assets" / "embedded"
-RECIPE = 5  # raise it when the code below joins the same parts differently: the checkpoints are then made anew
+RECIPE = 6  # raise it when the code below joins the same parts differently: the checkpoints are then made anew
 
 FEATURE_LAYERS = (9, 10, 11)  # of f_v's 12, side by side: the export was tuned for saliency, which cost the last layer most of its meaning
 IMAGE_SIDE = 224  # pixels; 224 / 14 = 16 patches a side
@@ -208,7 +208,8 @@ def _build_language_checkpoint(onnx_path: Path, gguf_path: Path, parts_path: Pat
     whole |= {f"model.language_model.{name.removeprefix('model.')}": weight for name, weight in state.items() if name.startswith("model.")}
     whole["lm_head.weight"] = state["model.embed_tokens.weight"]
     model.load_state_dict(whole)
-    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)  # one row for <image>; it is never read
+    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    model.get_input_embeddings().weight.data[len(state["model.embed_tokens.weight"]) :] = 0  # <image>, which is never read; it came by chance
     end = tokenizer.convert_tokens_to_ids("<|im_end|>")
     model.generation_config.eos_token_id, model.generation_config.pad_token_id = end, end
     processor = LlavaProcessor(

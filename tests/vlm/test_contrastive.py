@@ -187,8 +187,8 @@ def test_in_the_corrected_map_a_patch_depends_on_its_own_last_layer_only(tower):
         pytest.skip("only open_clip's own transformer")
     with torch.inference_mode():
         block = model.network.visual.transformer.resblocks[-1]
-        before = torch.randn(1, 17, 64)
-        alone = torch.full((17, 17), float("-inf")).fill_diagonal_(0)
+        before = torch.randn(1, 17, 64).to(device_of(model))
+        alone = torch.full((17, 17), float("-inf"), device=before.device).fill_diagonal_(0)
         normed = block.ln_1(before)
         value = torch.nn.functional.linear(normed, block.attn.in_proj_weight[128:], block.attn.in_proj_bias[128:])
         expected = before + block.attn.out_proj(value)

@@ -259,7 +259,17 @@ def test_the_catalogue_is_whole():
     assert catalogue.MODELS == tuple(sorted(catalogue.MODELS, key=lambda model: model.parameters))
 
 
-def test_four_bit_says_what_is_missing(checkpoints):
+@pytest.fixture
+def on_the_cpu(monkeypatch):
+    """Where these tests run on a GPU too, not this one."""
+    monkeypatch.setenv(device.VARIABLE, "cpu")
+    monkeypatch.delenv(device.FORMAT_VARIABLE, raising=False)
+    device.placement.cache_clear()
+    yield
+    device.placement.cache_clear()
+
+
+def test_four_bit_says_what_is_missing(checkpoints, on_the_cpu):
     with pytest.raises(vlm.ModelError, match="NVIDIA GPU"):
         vlm.load(checkpoints("clip"), four_bit=True)
 
@@ -297,7 +307,7 @@ def test_a_model_that_accelerate_places_answers_alike(checkpoints, wide_photo, d
 
 
 @pytest.mark.parametrize(("features", "dtype"), [("fpu avx512_bf16 sse", torch.bfloat16), ("fpu avx2", torch.float32)])
-def test_a_large_model_is_in_bfloat16_where_the_cpu_is_made_for_it(monkeypatch, tmp_path, features, dtype):
+def test_a_large_model_is_in_bfloat16_where_the_cpu_is_made_for_it(monkeypatch, tmp_path, on_the_cpu, features, dtype):
     (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: {features}\n")
     monkeypatch.setattr(device, "CPU_FEATURES", tmp_path / "cpuinfo")
     assert device.placement_of(device.LARGE).dtype == dtype

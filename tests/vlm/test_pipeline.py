@@ -185,6 +185,8 @@ def test_an_end_token_ends_both(tiny_model, wide_photo, monkeypatch):
 
 @pytest.mark.parametrize("options", [{"temperature": 1.0}, {"temperature": 0.7, "top_k": 9}, {"temperature": 1.4, "top_p": 0.8}, {"temperature": 1.2, "top_k": 20, "top_p": 0.9, "repetition_penalty": 1.3}])
 def test_a_sampled_trace_gives_the_tokens_of_generate_from_the_same_seed(tiny_model, wide_photo, options):
+    if tiny_model.network.device.type != "cpu":
+        pytest.skip("generate draws with the GPU's own generator there; a trace draws on the CPU, so that one seed gives one answer everywhere")
     trace = tiny_model.trace(wide_photo, QUESTION, vlm.Decoding(max_new_tokens=20, seed=7, **options))
     inputs = tiny_model.on_device(tiny_model.processor(images=wide_photo, text=trace.prompt, return_tensors="pt"))
     torch.manual_seed(7)
