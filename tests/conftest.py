@@ -4,6 +4,8 @@ import os
 import shutil
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"  # workers share the cores; threads of several would wait for each other
 os.environ.setdefault("VLM_DEVICE", "cpu")  # float32: identities hold exactly; a GPU if it is asked for
 
 from jaxtyping import install_import_hook

@@ -215,7 +215,7 @@ def final_norm(model: PreTrainedModel) -> nn.Module:
     return at(language_trunk(model), family(model).norm)
 
 
-def head(model: PreTrainedModel, hidden: Float[Tensor, "... D"], token_ids: Int[Tensor, " words"] | None = None) -> Float[Tensor, "... vocab"]:
+def head(model: PreTrainedModel, hidden: Float[Tensor, "... D"], token_ids: Int[Tensor, " words"] | slice | None = None) -> Float[Tensor, "... vocab"]:
     """The logits that g_phi's head makes of its last hidden states; of some tokens only, if they are given."""
     output = model.get_output_embeddings()
     if token_ids is None:

@@ -60,8 +60,14 @@ class Instruments:
         return lens.embedding_lens(self.network, self.processor.tokenizer, rows, count)
 
     @torch.inference_mode()
-    def hidden_states(self, trace: Trace) -> Float[np.ndarray, "layers S D"]:
-        """VT + TT inside the language model: row 0 is what goes in, row k the output of layer k; the last one is after the final norm."""
+    def hidden_states(self, trace: Trace, prefill: Any = None) -> Float[np.ndarray, "layers S D"]:
+        """VT + TT inside the language model: row 0 is what goes in, row k the output of layer k; the last one is after the final norm.
+
+        Args:
+            prefill: from an earlier `prefill` of the same trace; if that kept them, nothing is computed.
+        """
+        if prefill is not None and prefill.hidden is not None:
+            return prefill.hidden
         output = architecture.language_trunk(self.network)(**self.language_inputs(trace), use_cache=False, output_hidden_states=True)
         return to_numpy(torch.cat(output.hidden_states))
 

@@ -5,7 +5,7 @@ The embedding lens compares a vector with the input embeddings; the logit lens (
 windows that show little in early layers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,7 @@ Reading = tuple[str, float]  # a vocabulary entry, and how strongly it is said
 SHORTEST = 4  # letters of a piece of a word that says something alone
 SPARE = 11  # more words than are asked for that are computed again
 AT_ONCE = 64 * 2**20  # bytes of logits in float32 that a table holds at a time
+CACHED = 1024  # states and words at a time on a CPU: 4 MiB of logits, which stay in its cache while they are read three times
 
 
 @dataclass(frozen=True)
@@ -53,65 +54,76 @@ def embedding_lens(model: PreTrainedModel, tokenizer, rows: Float[np.ndarray, "r
     return tuple(reading for part in parts for reading in _readings(tokenizer, part @ table.T / lengths, count))
 
 
-def normed(model: PreTrainedModel, hidden: Float[np.ndarray, "layers rows D"], layer: int) -> Float[Tensor, "rows D"]:
-    """What the head would read after `layer`; the last layer's states come already normed."""
-    states = torch.from_numpy(hidden[layer]).to(model.device, model.dtype)
-    return states if layer == len(hidden) - 1 else architecture.final_norm(model)(states)
+def normed(model: PreTrainedModel, hidden: Float[np.ndarray, "layers rows D"]) -> Float[Tensor, "layers rows D"]:
+    """What the head would read after each layer; the last layer's states come already normed."""
+    states = torch.from_numpy(hidden).to(model.device, model.dtype)
+    return torch.cat([architecture.final_norm(model)(states[:-1]), states[-1:]])
 
 
 def probabilities(model: PreTrainedModel, hidden: Float[np.ndarray, "layers rows D"], layer: int) -> Float[Tensor, "rows vocab"]:
     """The next-token distribution if the language model stopped after `layer`."""
-    return architecture.head(model, normed(model, hidden, layer)).float().softmax(-1)
+    return architecture.head(model, normed(model, hidden)[layer]).float().softmax(-1)
 
 
 def table(model: PreTrainedModel, hidden: Float[np.ndarray, "layers rows D"], count: int) -> LensTable:
-    """See `VisionLanguageModel.lens_table`. Goes through so many states at a time that their logits take 64 MiB."""
+    """See `VisionLanguageModel.lens_table`. Goes through states, and on a CPU through the vocabulary, in parts: at most 64 MiB of logits at a time, there what its cache holds."""
     output = model.get_output_embeddings()
+    vocabulary, on_cpu = len(output.weight), output.weight.device.type == "cpu"
     plain = getattr(output, "bias", None) is None and getattr(model.config.get_text_config(), "final_logit_softcapping", None) is None
-    quick = plain and output.weight.device.type == "cpu" and output.weight.dtype == torch.float32 and has_fast_bfloat16()
+    quick = plain and on_cpu and output.weight.dtype == torch.float32 and has_fast_bfloat16()
     coarse = output.weight.bfloat16() if quick else None
-    states = torch.cat([normed(model, hidden, layer) for layer in range(len(hidden))])  # all layers together: the vocabulary's matrix is read as seldom as can be
-    parts = states.split(max(1, AT_ONCE // (4 * len(output.weight))))
-    read = [_exactly(model, part, count) if coarse is None else _nearly(part, output.weight, coarse, count) for part in parts]
-    words, values, totals = (torch.cat(columns) for columns in zip(*read))
+    words = [slice(start, start + CACHED) for start in range(0, vocabulary, CACHED)] if on_cpu else [slice(vocabulary)]
+    states = normed(model, hidden).flatten(0, 1)  # all layers together: the vocabulary's matrix is read as seldom as can be
+    parts = states.split(CACHED if on_cpu else max(1, AT_ONCE // (4 * vocabulary)))
+    read = [_exactly(model, part, words, count) if coarse is None else _nearly(part, words, output.weight, coarse, count) for part in parts]
+    ids, values, totals = (torch.cat(columns) for columns in zip(*read))
     shape = hidden.shape[:2]
-    return LensTable(*(to_numpy(rows).reshape(*shape, *rows.shape[1:]) for rows in (words, (values - totals[:, None]).exp(), totals)))
+    return LensTable(*(to_numpy(rows).reshape(*shape, *rows.shape[1:]) for rows in (ids, (values - totals[:, None]).exp(), totals)))
 
 
 Read = tuple[Int[Tensor, "rows count"], Float[Tensor, "rows count"], Float[Tensor, " rows"]]  # words, their logits, the normaliser
 
 
-def _exactly(model: PreTrainedModel, rows: Float[Tensor, "rows D"], count: int) -> Read:
-    logits = architecture.head(model, rows).float()
-    values, words = logits.topk(count)
-    return words, values, logits.logsumexp(-1)
+def _best(parts: Sequence[slice], logits_of: Callable[[slice], Float[Tensor, "rows words"]], count: int) -> Read:
+    """The largest logits, and the logarithm of the sum of e^logit, from parts of the vocabulary."""
+    ids, values, totals = [], [], []
+    for words in parts:
+        logits = logits_of(words).float()
+        largest, at = logits.topk(min(count, logits.shape[1]))
+        ids.append(at + (words.start or 0))
+        values.append(largest)
+        totals.append((logits - largest[:, :1]).exp_().sum(-1).log_() + largest[:, 0])
+    best, order = torch.cat(values, 1).topk(min(count, sum(each.shape[1] for each in values)))
+    return torch.cat(ids, 1).gather(1, order), best, torch.stack(totals).logsumexp(0)
 
 
-def _nearly(rows: Float[Tensor, "rows D"], weight: Float[Tensor, "vocab D"], coarse: Tensor, count: int) -> Read:
+def _exactly(model: PreTrainedModel, rows: Float[Tensor, "rows D"], parts: Sequence[slice], count: int) -> Read:
+    return _best(parts, lambda words: architecture.head(model, rows, words), count)
+
+
+def _nearly(rows: Float[Tensor, "rows D"], parts: Sequence[slice], weight: Float[Tensor, "vocab D"], coarse: Tensor, count: int) -> Read:
     """The same in bfloat16, which some CPUs multiply several times faster, with the largest logits computed again in float32.
 
     The words that a table names are float32's unless one of them is not among the `count` + 11 largest in bfloat16; the normaliser,
     where the small ones' errors cancel, is off by less than 0.005 in 99 cells of 100, and by less than 0.02 in all that were compared.
     """
-    logits = rows.bfloat16() @ coarse.T
-    rough, words = logits.topk(min(count + SPARE, logits.shape[1]))
-    most, exact = rough[:, :1], torch.einsum("rd,rkd->rk", rows, weight[words])
-    sums = torch.cat([(some - top).exp_().sum(-1, dtype=torch.float32) for some, top in zip(logits.split(4), most.split(4))])  # so few rows stay in the cache
-    sums += (exact - most.float()).exp().sum(-1) - (rough - most).exp().sum(-1, dtype=torch.float32)
-    values, order = exact.topk(count)
-    return words.gather(1, order), values, most[:, 0].float() + sums.log()
+    narrow = rows.bfloat16()
+    ids, rough, total = _best(parts, lambda words: narrow @ coarse[words].T, count + SPARE)
+    exact = torch.einsum("rd,rkd->rk", rows, weight[ids])
+    changed = ((exact - total[:, None]).exp() - (rough - total[:, None]).exp()).sum(-1)
+    values, order = exact.topk(min(count, exact.shape[1]))
+    return ids.gather(1, order), values, total + changed.log1p()
 
 
 def word_probabilities(model: PreTrainedModel, hidden: Float[np.ndarray, "layers rows D"], table: LensTable, token_ids: Sequence[int]) -> Float[np.ndarray, "layers rows words"]:
     """The probability of some vocabulary entries at every position and layer of a table: as many products as there are entries, not vocabulary."""
     chosen = torch.tensor(list(token_ids), device=model.device)
-    logits = [to_numpy(architecture.head(model, normed(model, hidden, layer), chosen)) for layer in range(len(hidden))]
-    return np.exp(np.stack(logits) - table.normaliser[..., None])
+    return np.exp(to_numpy(architecture.head(model, normed(model, hidden), chosen)) - table.normaliser[..., None])
 
 
 def logit_lens(model: PreTrainedModel, tokenizer, hidden: Float[np.ndarray, "layers D"], count: int) -> tuple[tuple[Reading, ...], ...]:
     """See `VisionLanguageModel.logit_lens`."""
-    rows = torch.cat([normed(model, hidden[:, None], layer) for layer in range(len(hidden))])
+    rows = normed(model, hidden[:, None])[:, 0]
     return _readings(tokenizer, architecture.head(model, rows).float().softmax(-1), count)
 
 

@@ -42,15 +42,18 @@ class Check:
     name: str
     difference: float
 
+KEPT = 64 * 2**20  # bytes of hidden states in float32 that a prefill keeps at most
+
 
 @dataclass(frozen=True)
 class Prefill:
-    """What the language model keeps of VT + TT (keys and values of every layer), its logits for the first token of the answer, and what it looked at."""
+    """What the language model keeps of VT + TT (keys and values of every layer), its logits for the first token of the answer, what it looked at, and if it was asked to, what VT + TT became."""
 
     cache: DynamicCache
     logits: Float[Tensor, " vocab"]
     attention: Float[np.ndarray, "layers S"] | None
     beside: Float[np.ndarray, "layers V"] | None
+    hidden: Float[np.ndarray, "states S D"] | None
 
 
 @dataclass(frozen=True)
@@ -222,10 +225,15 @@ class VisionLanguageModel(Instruments):
         return architecture.head(self.network, hidden)
 
     @torch.inference_mode()
-    def prefill(self, trace: Trace) -> Prefill:
-        """Let the language model read VT + TT once: what every answer to this trace starts from."""
+    def prefill(self, trace: Trace, hidden: bool = False) -> Prefill:
+        """Let the language model read VT + TT once: what every answer to this trace starts from.
+
+        Args:
+            hidden: keep `hidden_states` too, where they take at most 64 MiB.
+        """
         cache = DynamicCache(config=self.network.config.get_text_config())
-        return Prefill(cache, *self._forward(trace, self.language_inputs(trace), cache))
+        small = (self.language_layers + 1) * trace.inputs_embeds.nbytes <= KEPT
+        return Prefill(cache, *self._forward(trace, self.language_inputs(trace), cache, hidden and small))
 
     def decode(self, trace: Trace, decoding: Decoding = Decoding(), prefill: Prefill | None = None) -> Iterator[Step]:
         """Stream the answer to an encoded trace: one prefill of `trace.inputs_embeds`, then one short forward a token.
@@ -275,14 +283,15 @@ class VisionLanguageModel(Instruments):
         return {"inputs_embeds": embeds, **following}
 
     def _forward(
-        self, trace: Trace, inputs: Mapping[str, Any], cache: DynamicCache
-    ) -> tuple[Float[Tensor, " vocab"], Float[np.ndarray, "layers positions"] | None, Float[np.ndarray, "layers V"] | None]:
-        """One pass of the language model over new positions: the logits of the next token, what it is read from in the sequence (if that is recorded) and beside it."""
-        rows, beside = [], []
+        self, trace: Trace, inputs: Mapping[str, Any], cache: DynamicCache, keep: bool = False
+    ) -> tuple[Float[Tensor, " vocab"], Float[np.ndarray, "layers positions"] | None, Float[np.ndarray, "layers V"] | None, Float[np.ndarray, "states positions D"] | None]:
+        """One pass of the language model over new positions: the logits of the next token, what it is read from in the sequence (if that is recorded) and beside it; and what the positions became, if that is to be kept."""
+        rows, beside, more = [], [], {"output_hidden_states": True} if keep else {}
         with recording(lambda weights: rows.append(weights()[:, -1].mean(0)), True, architecture.crossing(self.network), lambda weights: beside.append(weights()[:, -1].mean(0))):
-            hidden = architecture.language_trunk(self.network)(**inputs, **architecture.reading_on(self.network, cache)).last_hidden_state[0, -1]
+            output = architecture.language_trunk(self.network)(**inputs, **architecture.reading_on(self.network, cache), **more)
         crossed = to_numpy(architecture.weights_beside(torch.stack(beside), trace.sight.inputs)) if beside else None
-        return self.logits(hidden), to_numpy(at_their_places(rows, cache.get_seq_length())) if rows else None, crossed
+        looked = to_numpy(at_their_places(rows, cache.get_seq_length())) if rows else None
+        return self.logits(output.last_hidden_state[0, -1]), looked, crossed, to_numpy(torch.cat(output.hidden_states)) if keep else None
 
     def trace(self, image: Image.Image, question: str, decoding: Decoding = Decoding()) -> Trace:
         """The whole pipeline on one photo and one question.

@@ -67,7 +67,7 @@ def last_row(model: Any, trace: Trace, logits: Float[np.ndarray, " vocab"], shar
     if trace.visual_tokens.positions is None:
         return Comparison(name, None, 0.0, "this model reads its visual tokens beside the sequence, so the lens does not open")
     hidden = model.hidden_states(trace)[:, -1:]
-    [said] = to_numpy(architecture.head(model.network, lens.normed(model.network, hidden, len(hidden) - 1)))
+    [said] = to_numpy(architecture.head(model.network, lens.normed(model.network, hidden)[-1]))
     return Comparison(name, float(np.abs(said - logits).max()), float(share * np.abs(logits).max()), "the final norm is applied once: the last layer's row is the model's own logits")
 
 

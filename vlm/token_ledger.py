@@ -5,7 +5,7 @@ what the named checkpoints publish (see `published`). What a processor counts be
 breaks) is taken off again, so that every number means the same: positions of the sequence that hold a piece of the picture.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -27,7 +27,7 @@ class Family:
         why: (processor, height, width, tokens) -> the reason for the count, in words.
         prompt: what makes its processor leave room for a picture.
         mark: the placeholder in the sequence.
-        others: (processor, height, width) -> how many of the processor's count are markers and no piece of the picture.
+        others: (processor, height, width, count) -> how many of the processor's count are markers and no piece of the picture.
         count: (processor, height, width) -> visual tokens, where the processor does not plan ahead.
         compared: among the four whose curves Nulli draws in "The Hidden Inefficiency in Vision Language Modelling".
     """
@@ -39,14 +39,14 @@ class Family:
     why: Callable[[object, int, int, int], str]
     prompt: str = "<image>"
     mark: str = "<image>"
-    others: Callable[[object, int, int], int] = lambda processor, height, width: 0
+    others: Callable[[object, int, int, int], int] = lambda processor, height, width, count: 0
     count: Callable[[object, int, int], int] | None = None
     compared: bool = False
 
 
 @dataclass(frozen=True)
 class Spending:
-    """What one family spends on one photo: visual tokens, and why; and whether it is one of the four that are often drawn together."""
+    """What one family spends on one photo: visual tokens (0: it takes no such photo), and why; and whether it is one of the four that are often drawn together."""
 
     family: str
     checkpoint: str
@@ -61,27 +61,38 @@ def ledger(height: int, width: int) -> tuple[Spending, ...]:
     Raises:
         ImageError: there are no such photos.
     """
-    for name, value in (("height", height), ("width", width)):
-        if not isinstance(value, int) or not 1 <= value <= MOST:
-            raise ImageError(f"The {name} is {value!r}; give a whole number of pixels from 1 to {MOST:,}.")
-    return tuple(_spend(family, height, width) for family in FAMILIES)
+    [spent] = ledgers([(height, width)])
+    return spent
 
 
-def _spend(family: Family, height: int, width: int) -> Spending:
+def ledgers(sizes: Sequence[tuple[int, int]]) -> tuple[tuple[Spending, ...], ...]:
+    """The same of several sizes (height, width), for each of them; every processor is asked once."""
+    for size in sizes:
+        for name, value in zip(("height", "width"), size):
+            if not isinstance(value, int) or not 1 <= value <= MOST:
+                raise ImageError(f"The {name} is {value!r}; give a whole number of pixels from 1 to {MOST:,}.")
+    return tuple(zip(*(_spend(family, sizes) for family in FAMILIES)))
+
+
+def _spend(family: Family, sizes: Sequence[tuple[int, int]]) -> list[Spending]:
     processor = _processor(family.name)
-    tokens = _visual_tokens(processor, family, height, width)
-    return Spending(family.name, family.checkpoint, tokens, family.why(processor, height, width, tokens), family.compared)
+
+    def spending(tokens: int, why: str) -> Spending:
+        return Spending(family.name, family.checkpoint, tokens, why, family.compared)
+
+    try:
+        counts = zip(sizes, _visual_tokens(processor, family, sizes), strict=True)
+        return [spending(tokens, family.why(processor, *size, tokens)) for size, tokens in counts]
+    except ValueError as error:  # Qwen's refuse what is 200 times as long as wide
+        return [spending(0, f"takes no photo of this shape ({error})")] if len(sizes) == 1 else [spent for size in sizes for spent in _spend(family, [size])]
 
 
-def _visual_tokens(processor, family: Family, height: int, width: int) -> int:
-    """The processor's own count, without markers."""
+def _visual_tokens(processor, family: Family, sizes: Sequence[tuple[int, int]]) -> list[int]:
+    """The processor's own counts, without markers."""
     if family.count:
-        return family.count(processor, height, width)
-    return _positions(processor, height, width) - family.others(processor, height, width)
-
-
-def _positions(processor, height: int, width: int) -> int:
-    return processor._get_num_multimodal_tokens([(height, width)])["num_image_tokens"][0]
+        return [family.count(processor, height, width) for height, width in sizes]
+    counts = processor._get_num_multimodal_tokens(list(sizes))["num_image_tokens"]
+    return [count - family.others(processor, height, width, count) for (height, width), count in zip(sizes, counts, strict=True)]
 
 
 @cache
@@ -146,13 +157,13 @@ def _rotary(processor, height: int, width: int, tokens: int) -> str:
     return f"at most {longest:,} pixels on a side, in its own shape: {rows} x {columns} {what} (row breaks between them are extra)"
 
 
-def _row_breaks(processor, height: int, width: int) -> int:
+def _row_breaks(processor, height: int, width: int, count: int) -> int:
     return _in_shape(processor, height, width)[0]
 
 
-def _around_tiles(each: int) -> Callable[[object, int, int], int]:
+def _around_tiles(each: int) -> Callable[[object, int, int, int], int]:
     """One mark a tile of `each` tokens, and two around them all."""
-    return lambda processor, height, width: 2 + (_positions(processor, height, width) - 2) // (each + 1)
+    return lambda processor, height, width, count: 2 + (count - 2) // (each + 1)
 
 
 def _canvas(processor, height: int, width: int) -> int:
@@ -179,7 +190,7 @@ _QWEN = dict(why=_native, prompt="<|image_pad|>", mark="<|image_pad|>")
 _MARKS = dict(prompt="[IMG]", mark="[IMG]", others=_row_breaks)
 _QUERIES = dict(prompt="What is this?", count=lambda processor, height, width: processor.num_query_tokens)
 _QUERIED = _fixed("always 32 queries, which look at the whole photo; none has a place of its own")
-_SEPARATORS = dict(others=lambda processor, height, width: _positions(processor, height, width) % processor.image_seq_len)
+_SEPARATORS = dict(others=lambda processor, height, width, count: count % processor.image_seq_len)
 
 FAMILIES = (
     Family("LLaVA-1.5", "llava", "llava-hf/llava-1.5-7b-hf", published.llava, _SQUEEZED, compared=True),
@@ -204,7 +215,7 @@ FAMILIES = (
     Family("Qwen3-VL, mixture of experts", "qwen3_vl_moe", "Qwen/Qwen3-VL-30B-A3B-Instruct", published.qwen3_vl, **_QWEN),
     Family("Qwen3.5", "qwen3_5", "Qwen/Qwen3.5-27B", published.qwen3_vl, **_QWEN),
     Family("Qwen3.5, mixture of experts", "qwen3_5_moe", "Qwen/Qwen3.5-35B-A3B", published.qwen3_vl, **_QWEN),
-    Family("InternVL3", "internvl", "OpenGVLab/InternVL3-1B-hf", published.internvl, _tiles, "<IMG_CONTEXT>", "<IMG_CONTEXT>", lambda processor, height, width: 2),
+    Family("InternVL3", "internvl", "OpenGVLab/InternVL3-1B-hf", published.internvl, _tiles, "<IMG_CONTEXT>", "<IMG_CONTEXT>", lambda processor, height, width, count: 2),
     Family("Aya Vision", "aya_vision", "CohereLabs/aya-vision-8b", published.aya_vision, _tiles, mark="<|IMG_PATCH|>", others=_around_tiles(169)),
     Family("Command A Vision", "cohere2_vision", "CohereLabs/command-a-vision-07-2025", published.cohere2_vision, _tiles, "<|IMG_PATCH|>", "<|IMG_PATCH|>", _around_tiles(256)),
     Family("Idefics3", "idefics3", "HuggingFaceM4/Idefics3-8B-Llama3", lambda: published.idefics(1456, 364, 169), partial(_split, 2), **_SEPARATORS),

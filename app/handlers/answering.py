@@ -119,7 +119,7 @@ def run(path: str | None, also: Sequence[str] | None, question: str, choice: mod
     record = payloads.record(key, trace) | {"language_layers": model.language_layers, "model": model.name, "asked": asked(trace, choice, operator)}
     yield record, project(key, trace, first), payloads.answer((), False, longest) | {"run": key}, gr.skip()
     steps: list[vlm.Step] = []
-    for step in gpu.answer(model, choice, trace, operator, lambda: prefills.get(key, lambda: model.prefill(trace))):
+    for step in gpu.answer(model, choice, trace, operator, lambda: prefills.get(key, lambda: model.prefill(trace, hidden=True))):
         steps.append(step)
         yield gr.skip(), gr.skip(), payloads.answer(steps, False, longest) | {"run": key}, gr.skip()
     answered = f"{key}-{hashlib.blake2b(repr(operator).encode(), digest_size=8).hexdigest()}"

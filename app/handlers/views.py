@@ -2,7 +2,7 @@
 
 import vlm
 from app import models, payloads
-from app.handlers.answering import model_of, remembered, remembered_answer
+from app.handlers.answering import model_of, prefills, remembered, remembered_answer
 from app.handlers.errors import MAX_TEXT, asked_by_script, whole_number
 
 BLOCK = 16  # visual tokens whose lens is read at a time: about what a screen shows
@@ -45,7 +45,7 @@ def positions(trace: vlm.Trace):
 
 def hidden_states(run: str, trace: vlm.Trace):
     """The trace inside the language model, layer by layer."""
-    return hidden_by_run.get(run, lambda: model_of(run).hidden_states(trace))
+    return hidden_by_run.get(run, lambda: model_of(run).hidden_states(trace, prefills.known(run)))
 
 
 @asked_by_script

@@ -20,7 +20,7 @@ function plot() {
   const { rows, sides, curve } = data, across = sides.length, ink = getComputedStyle(element).getPropertyValue('--body-text-color').trim() || '#333';
   const shown = lines(rows, curve, across);
   const drawn = shown.flatMap(({ f }) => Array.from(curve.subarray(f * across, (f + 1) * across))), most = Math.max(...drawn), least = Math.max(1, Math.min(...drawn)), left = 44, bottom = canvas.height - 30, right = canvas.width - 122, top = 10;
-  const x = side => left + (side - sides[0]) / (sides[across - 1] - sides[0]) * (right - left), y = tokens => bottom - Math.log(tokens / least) / Math.log(most / least) * (bottom - top);
+  const x = side => left + (side - sides[0]) / (sides[across - 1] - sides[0]) * (right - left), y = tokens => bottom - Math.log(Math.max(tokens, least) / least) / Math.log(most / least) * (bottom - top);
   pen.clearRect(0, 0, canvas.width, canvas.height);
   pen.font = '11px system-ui, sans-serif'; pen.fillStyle = ink; pen.strokeStyle = 'rgba(128,128,128,.3)'; pen.lineWidth = 1; pen.setLineDash([]);
   for (const tokens of [10, 32, 100, 316, 1000, 3162, 10000]) if (tokens >= least && tokens <= most) { pen.beginPath(); pen.moveTo(left, y(tokens)); pen.lineTo(right, y(tokens)); pen.stroke(); pen.textAlign = 'right'; pen.fillText(tokens.toLocaleString('en'), left - 4, y(tokens) + 4); }

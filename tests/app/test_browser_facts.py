@@ -106,6 +106,6 @@ def test_the_comparisons_are_numbers_with_a_verdict(url, visit, picture):
         page.get_by_text("Is this true?").click()
         page.locator("#check").click()
         expect(page.locator("#checks [data-finished=true]")).to_be_attached(timeout=60_000)
-        expect(page.locator("#checks tbody tr")).to_have_count(5)
+        expect(page.locator("#checks tbody tr")).to_have_count(6)
         expect(page.locator("#checks tbody tr").first).to_contain_text("✓ yes")
         expect(page.locator("#checks .versions")).to_contain_text("transformers")

@@ -19,7 +19,7 @@ def main() -> None:
             "limit": lambda: pipeline.against_the_limit(Path(folder), given.rounds, given.tokens),
             "growth": lambda: pipeline.growth(Path(folder), given.rounds),
             "reuse": lambda: pipeline.reuse(given.rounds, given.tokens),
-            "lens": lambda: lens.cost(given.rounds),
+            "lens": lambda: (lens.cost(given.rounds), lens.opened()),
             "start": lambda: start.cold(given.rounds),
             "opening": lambda: start.opened(given.rounds),
             "page": lambda: page.quickness(given.count),

@@ -1,11 +1,30 @@
-"""What the lenses of the embedded model cost on this machine, in seconds of the wall and of the processor."""
+"""What the lenses of the embedded model cost on this machine, in seconds of the wall and of the processor, and how long a visitor waits for the table."""
 
+import shutil
+import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
 
 import vlm
 from app.handlers.views import BLOCK
+from tests.benchmark.page import asked, served
 from vlm.device import has_fast_bfloat16
+
+PHOTOS = ("astronaut", "coffee", "flower", "rocket", "china")  # not the one that the page opens with, of which all is there
+OPEN = """() => new Promise(done => {
+  const lens = document.querySelector('#view-lens'), start = performance.now();
+  const look = () => {
+    const cells = [...lens.querySelectorAll('.grid tbody tr[data-token] td')];
+    if (cells.length && !cells.some(cell => cell.classList.contains('blank'))) requestAnimationFrame(() => { watch.disconnect(); done((performance.now() - start) / 1000); });
+  };
+  const watch = new MutationObserver(look);
+  watch.observe(lens.querySelector('.grid'), { childList: true, subtree: true });
+  document.querySelector('#view-tabs [data-view=lens]').click();
+})"""
 
 
 def took(call: Callable[[], object], rounds: int) -> str:
@@ -36,3 +55,22 @@ def cost(rounds: int) -> None:
     print("| what | seconds | CPU seconds |\n|---|---|---|")
     for what, call in ways.items():
         print(f"| {what} | {took(call, rounds)} |", flush=True)
+
+
+def opened() -> None:
+    """How long the page takes from the press that opens the lens view to every row in sight of its table, one photo after another, once all else of a run is there."""
+    model = vlm.load("embedded")
+    with tempfile.TemporaryDirectory() as folder, served(model, Path(folder)) as url, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--headless", "--disable-gpu"])
+        page, seconds = browser.new_page(viewport={"width": 1440, "height": 900}), []
+        page.goto(url)
+        page.wait_for_function("window.VTE && VTE.store")
+        page.locator("#view-tabs [data-view=lens]").click()
+        page.locator("#view-lens [data-part=table]").click()
+        for name in PHOTOS:
+            page.locator("#view-tabs [data-view=photo]").click()  # nothing is asked for a view that is not seen
+            asked(page, Path("assets/examples") / f"{name}.jpg")
+            page.wait_for_timeout(5000)
+            seconds.append(page.evaluate(OPEN))
+        browser.close()
+    print(f"\nFrom the press to the rows in sight, {len(seconds)} photos: median {statistics.median(seconds):.2f} s, {min(seconds):.2f} to {max(seconds):.2f} s")

@@ -79,6 +79,13 @@ def test_every_word_is_as_probable_as_the_whole_forward_says(model, trace, input
     np.testing.assert_allclose(model.score(trace, said[0].tolist()), expected, atol=2e-5)
 
 
+def test_what_a_prefill_keeps_is_what_a_pass_of_its_own_gives(model, trace):
+    read = model.prefill(trace, hidden=True)
+    np.testing.assert_array_equal(read.hidden, model.hidden_states(trace))
+    np.testing.assert_array_equal(to_numpy(read.logits), to_numpy(model.prefill(trace).logits))
+    assert model.prefill(trace).hidden is None and model.hidden_states(trace, read) is read.hidden
+
+
 def test_the_last_row_of_the_lens_is_the_models_own_distribution(model, trace):
     hidden = model.hidden_states(trace)
     assert len(hidden) == model.language_layers + 1

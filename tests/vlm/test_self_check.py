@@ -70,7 +70,7 @@ def test_a_lens_that_norms_its_last_row_once_more_is_noticed(tiny_model, trace, 
     model = dataclasses.replace(tiny_model, network=network)
     logits = to_numpy(model.prefill(trace).logits)
     assert self_check.last_row(model, trace, logits, 1e-4).holds
-    monkeypatch.setattr(lens, "normed", lambda model, hidden, layer: architecture.final_norm(model)(torch.from_numpy(hidden[layer]).to(model.device)))
+    monkeypatch.setattr(lens, "normed", lambda model, hidden: architecture.final_norm(model)(torch.from_numpy(hidden).to(model.device)))
     assert not self_check.last_row(model, trace, logits, 1e-4).holds
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 import vlm
 from vlm import families
-from vlm.token_ledger import FAMILIES, _processor
+from vlm.token_ledger import FAMILIES, _processor, ledgers
 
 SIZES = [(300, 451), (1080, 1920), (64, 800), (20, 20), (700, 700), (1500, 400)]
 
@@ -62,3 +62,15 @@ def test_the_reason_multiplies_to_the_count(size):
 def test_a_size_that_no_photo_has_is_refused(size):
     with pytest.raises(vlm.ImageError, match="whole number of pixels"):
         vlm.ledger(*size)
+
+
+def test_several_sizes_are_counted_like_each_alone():
+    sizes = [(336, 336), (8_192, 1), (700, 500)]
+    assert ledgers(sizes) == tuple(vlm.ledger(*size) for size in sizes)
+
+
+def test_a_family_that_takes_no_such_photo_says_so_beside_those_that_do():
+    spent = vlm.ledger(8_192, 1)
+    refused = [each for each in spent if "takes no photo of this shape" in each.why]
+    assert {each.family for each in refused} == {family.name for family in FAMILIES if family.name.startswith("Qwen")} and not any(each.tokens for each in refused)
+    assert next(each for each in spent if each.family == "LLaVA-1.5").tokens == 576
