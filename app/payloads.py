@@ -249,26 +249,31 @@ def shares(trace: vlm.Trace, step: vlm.Step) -> np.ndarray:
 
 
 def looked(trace: vlm.Trace, attention, step: int, layer: int, sinks) -> dict:
-    """Maps of what one word looked at; `layer` counts the layers that have attention from 1, 0 is their mean."""
-    visual, text = trace.visual_tokens.positions, trace.text_tokens.positions
+    """Maps of what one word looked at; `layer` counts the layers that have attention to the picture from 1, 0 is their mean.
+
+    Of a picture beside the sequence there is no rollout, and what was read of the text is no share of the same attention.
+    """
+    beside, text = trace.visual_tokens.positions is None, trace.text_tokens.positions
+    visual = np.arange(len(trace.visual_tokens.embeddings)) if beside else trace.visual_tokens.positions  # in the rows
     of_all = attention.weights(step)
     rows = of_all[layer - 1] if layer else of_all.mean(0)  # heads x positions
-    kept = attention.weights(step, tuple({*sinks.positions, *visual[list(sinks.encoder_tokens)].tolist()}))
+    parked = set() if beside else set(sinks.positions)
+    kept = attention.weights(step, tuple(parked | set(visual[list(sinks.encoder_tokens)].tolist())))
     clean = kept[layer - 1] if layer else kept.mean(0)
     mean = rows.mean(0)
-    others = np.mean([each.attention[layer - 1, visual] if layer else each.attention[:, visual].mean(0) for each in trace.steps], axis=0)
-    shares = [float(part.sum()) for part in (mean[visual], mean[text], mean[len(trace.input_ids) :])]
+    others = np.mean([seen(trace, each)[layer - 1] if layer else seen(trace, each).mean(0) for each in trace.steps], axis=0)
+    shares = [float(part.sum()) for part in (mean[visual], mean[text], mean[len(trace.input_ids) :])] if not beside else []
     return {
         "numbers": list(attention.numbers),
         "heads": packed(rows[:, visual]),
         "mean": packed(mean[visual]),
         "clean": packed(clean.mean(0)[visual]),
         "relative": packed(mean[visual] - others),
-        "rollout": packed(attention.rollout(step)[visual]),
-        "text": packed(mean[text]),
+        "rollout": None if beside else packed(attention.rollout(step)[visual]),
+        "text": None if beside else packed(mean[text]),
         "shares": [round(share, 4) for share in shares],
         "sinks": [[token, sinks.why(token, int(visual[token]))] for token in sorted({*sinks.tokens, *sinks.encoder_tokens})],
-        "first": None if visual.min() == 0 else round(float(mean[0]), 4),  # where the prompt begins with the picture, no word of it is the first
+        "first": None if beside or visual.min() == 0 else round(float(mean[0]), 4),  # where the prompt begins with the picture, no word of it is the first
     }
 
 

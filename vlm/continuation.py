@@ -25,6 +25,8 @@ def continued(inputs: Mapping[str, Any], embeds: Float[Tensor, "1 new D"]) -> di
     longer["inputs_embeds"] = torch.cat([inputs["inputs_embeds"], embeds], dim=1)
     for name, following in architecture.next_positions(inputs, 0, new).items():
         longer[name] = torch.cat([inputs[name], following], dim=-1)
+    for name, following in architecture.next_masks(inputs, new).items():
+        longer[name] = torch.cat([inputs[name], following], dim=2)
     return longer
 
 

@@ -124,14 +124,18 @@ class Instruments:
     def attention(self, trace: Trace) -> WordAttention:
         """What each word of the answer looked at, by layer and head, and its rollout: one pass over VT + TT and the answer.
 
-        Raises:
-            ModelError: this model reads its visual tokens beside the sequence, as do all that follow.
+        Of a model that reads its visual tokens beside the sequence, what its layers of cross-attention looked at among them.
         """
         said = [step.token_id for step in trace.steps]
-        return word_attention(self.network, self._going_on(trace, said[:-1]), len(trace.input_ids), len(said))
+        beside = trace.sight.inputs if trace.visual_tokens.positions is None else None
+        return word_attention(self.network, self._continued(trace, said[:-1]), len(trace.input_ids), len(said), beside)
 
     def relevancy(self, trace: Trace, step: int) -> Float[np.ndarray, " positions"]:
-        """What one word of the answer hangs on: gradient x attention relevancy of every position before it, never negative."""
+        """What one word of the answer hangs on: gradient x attention relevancy of every position before it, never negative.
+
+        Raises:
+            ModelError: this model reads its visual tokens beside the sequence, as do `sweep`, `cut` and `drop`.
+        """
         said = self._said(trace, step)
         return relevancy(self.network, self._going_on(trace, said[:-1]), said[-1])
 
@@ -241,5 +245,9 @@ class Instruments:
         """What g_phi is called with for VT + TT and the beginning of an answer."""
         if trace.visual_tokens.positions is None:
             raise ModelError("This model reads its visual tokens by cross-attention, not as positions of its sequence; this view needs positions.")
+        return self._continued(trace, said)
+
+    def _continued(self, trace: Trace, said: Sequence[int]) -> dict[str, Any]:
+        """The same, wherever the visual tokens stand."""
         embed = self.network.get_input_embeddings()
         return continued(self.language_inputs(trace), embed(torch.tensor([list(said)], dtype=torch.long, device=self.network.device)))

@@ -10,6 +10,7 @@ What was looked at need not have mattered: attention is what was read, not what 
 Explanation", 2019). `vlm.ablation` asks what mattered.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,16 +31,16 @@ from transformers import PreTrainedModel  # noqa: E402
 
 @dataclass(frozen=True)
 class Layer:
-    """One attention of the language model as it was called: its module, queries, keys, mask and settings."""
+    """One attention of the language model as it was called: its module, queries, keys (of the same positions, or of a picture beside them), mask and settings."""
 
     module: torch.nn.Module
     query: Float[Tensor, "1 heads positions size"]
-    key: Float[Tensor, "1 groups positions size"]
+    key: Float[Tensor, "1 groups keys size"]
     mask: Tensor | None
     scaling: float | None
     is_causal: bool
 
-    def row(self, position: int) -> Float[Tensor, "heads positions"]:
+    def row(self, position: int) -> Float[Tensor, "heads keys"]:
         """What one position reads; each head's row sums to 1."""
         mask, key = self.mask, self.key
         if mask is not None:
@@ -47,7 +48,7 @@ class Layer:
         elif self.is_causal:
             key = key[:, :, : position + 1]
         row = weights(self.module, self.query[:, :, position : position + 1], key, mask, self.scaling, False)[:, 0]
-        return torch.nn.functional.pad(row, (0, self.query.shape[2] - row.shape[1]))
+        return torch.nn.functional.pad(row, (0, self.key.shape[2] - row.shape[1]))
 
     def mean(self) -> Float[Tensor, "positions positions"]:
         """The mean of the heads, of all positions; a group of heads at a time."""
@@ -63,16 +64,18 @@ class Layer:
 @dataclass(frozen=True)
 class WordAttention:
     """Attributes:
-    layers: every attention of the language model, the first one first.
+    layers: every attention of the language model that reads visual tokens, the first one first.
     numbers: which of its layers each belongs to; 1 is the first. Some models have layers without attention.
     prompt: S, the positions before the answer.
     words: T, how many words of the answer there are.
+    beside: what the encoder was given, of models that read the picture beside the sequence, by cross-attention: their rows are over visual tokens.
     """
 
     layers: tuple[Layer, ...]
     numbers: tuple[int, ...]
     prompt: int
     words: int
+    beside: Mapping[str, Tensor] | None = None
 
     def position(self, step: int) -> int:
         """The position from which a word was read.
@@ -86,13 +89,18 @@ class WordAttention:
 
     @torch.inference_mode()
     def weights(self, step: int, hidden: tuple[int, ...] = ()) -> Float[np.ndarray, "layers heads positions"]:
-        """What one word was read from: one row a head, which sums to 1, over the positions before it.
+        """What one word was read from: one row a head, which sums to 1, over the positions before it, or over the visual tokens beside them.
 
         Args:
-            hidden: positions, such as sinks, that are taken out of every row.
+            hidden: positions (or visual tokens), such as sinks, that are taken out of every row.
         """
         position = self.position(step)
-        return without(to_numpy(torch.stack([layer.row(position)[:, : position + 1] for layer in self.layers])), hidden)
+        rows = torch.stack([layer.row(position) for layer in self.layers])
+        if self.beside is None:
+            rows = rows[..., : position + 1]
+        else:
+            rows = architecture.weights_beside(rows.flatten(0, 1), self.beside).unflatten(0, rows.shape[:2])
+        return without(to_numpy(rows), hidden)
 
     @torch.inference_mode()
     def rollout(self, step: int) -> Float[np.ndarray, " positions"]:
@@ -100,7 +108,12 @@ class WordAttention:
 
         Abnar and Zuidema, "Quantifying Attention Flow in Transformers", 2020. The row sums to 1; positions that many read, such as the
         first one, gather most of it.
+
+        Raises:
+            ModelError: there is no such word, or the picture stands beside the sequence.
         """
+        if self.beside is not None:
+            raise ModelError("This model reads its visual tokens beside the sequence, so no way leads from them through its positions.")
         position = self.position(step)
         row = torch.zeros(self.layers[-1].query.shape[2], device=self.layers[-1].query.device)
         row[position] = 1
@@ -110,18 +123,21 @@ class WordAttention:
 
 
 @torch.inference_mode()
-def word_attention(network: PreTrainedModel, inputs: dict, prompt: int, words: int) -> WordAttention:
-    """One pass of the language model. `inputs` are its arguments for VT + TT and all words of the answer but the last."""
+def word_attention(network: PreTrainedModel, inputs: dict, prompt: int, words: int, beside: Mapping[str, Tensor] | None = None) -> WordAttention:
+    """One pass of the language model. `inputs` are its arguments for VT + TT and all words of the answer but the last; `beside` as in `WordAttention`."""
     kept: list[Layer] = []
+    crossing = architecture.crossing(network)
 
     def keep(module, query, key, value, attention_mask, **named):
-        is_causal = named.get("is_causal")
-        kept.append(Layer(module, query, key, attention_mask, named.get("scaling"), getattr(module, "is_causal", True) if is_causal is None else is_causal))
+        if (module in crossing) == (beside is not None):
+            is_causal = named.get("is_causal")
+            is_causal = getattr(module, "is_causal", beside is None) if is_causal is None else is_causal
+            kept.append(Layer(module, query, key, attention_mask, named.get("scaling"), is_causal))
         return as_always(module, query, key, value, attention_mask, **named)
 
     with replacing(keep):
         architecture.language_trunk(network)(**inputs, use_cache=False)
-    return WordAttention(tuple(kept), tuple(layer.module.layer_idx + 1 for layer in kept), prompt, words)
+    return WordAttention(tuple(kept), tuple(layer.module.layer_idx + 1 for layer in kept), prompt, words, beside)
 
 
 def without(rows: Float[np.ndarray, "*layers positions"], positions: tuple[int, ...]) -> Float[np.ndarray, "*layers positions"]:

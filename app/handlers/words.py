@@ -4,7 +4,7 @@ import vlm
 from app import models, payloads
 from app.handlers.answering import model_of, remembered_answer
 from app.handlers.errors import asked_by_script, whole_number
-from app.handlers.views import hidden_states, positions
+from app.handlers.views import hidden_states
 
 attentions: models.Recent = models.Recent(heavy=True)
 sinks_by_run: models.Recent = models.Recent()
@@ -18,7 +18,6 @@ def answered(key: str, step: int):
         vlm.VLMError: it is no longer kept, or there is no such word.
     """
     trace, _ = remembered_answer(key)
-    positions(trace)  # is there a place in the sequence to look at?
     return trace, whole_number(step, "word", len(trace.steps)), model_of(key)
 
 

@@ -192,6 +192,11 @@ def test_tokens_beside_the_sequence_are_shown_beside_it(shown):
         page.wait_for_function("VTE.store.state.overlay && VTE.store.state.overlay.from === 'answer'")
         np.testing.assert_allclose(page.evaluate("Array.from(VTE.store.state.overlay.values)"), steps[1].beside.mean(0), rtol=1e-3)  # in float16
         assert "mean of the cross-attention layers" in page.evaluate("VTE.store.state.overlay.label")
+        open_view(page, "looked")
+        expect(page.locator("#view-looked .hint")).to_contain_text("by cross-attention, beside the sequence")
+        looked = models.language.get().attention(trace.with_steps(steps))
+        expect(page.locator("#view-looked .heads .small:visible")).to_have_count(looked.layers[0].query.shape[1])
+        expect(page.locator("#view-looked .text-row")).to_be_hidden()
 
 
 def test_an_encoder_of_convolutions_is_told_no_positions_and_has_no_attention(shown):

@@ -60,9 +60,13 @@ def test_what_a_word_looked_at_beside_the_sequence_is_what_eager_cross_attention
         hook.remove()
     used = inputs["aspect_ratio_mask"].flatten().bool()
     assert not used.all() and len(given) == len(layers) * len(trace.steps)  # places without a tile are left out
+    looked = model.attention(trace)
+    assert [layer.module for layer in looked.layers] == layers and looked.numbers == tuple(layer.layer_idx + 1 for layer in layers)
     for step in trace.steps:
-        mine = torch.stack(given[step.index * len(layers) : (step.index + 1) * len(layers)])[:, 0, :, -1].mean(1)
-        seen.append(mine.unflatten(1, (len(used), -1))[:, used].flatten(1).detach().cpu().numpy())
+        mine = torch.stack(given[step.index * len(layers) : (step.index + 1) * len(layers)])[:, 0, :, -1]  # layers x heads x places
+        heads = mine.unflatten(2, (len(used), -1))[:, :, used].flatten(2).detach().cpu().numpy()
+        np.testing.assert_allclose(looked.weights(step.index), heads, atol=1e-6)
+        seen.append(heads.mean(1))
         np.testing.assert_allclose(step.beside, seen[-1], atol=1e-6)
         np.testing.assert_allclose(step.beside.sum(1), 1, atol=1e-5)
     assert np.abs(seen[0] - seen[1]).max() > 1e-4 and trace.steps[0].attention.shape[1] == len(trace.input_ids)
