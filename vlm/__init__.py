@@ -21,7 +21,7 @@ from vlm.catalogue import LISTED, MODELS, TEMPLATES, Listed, ListedModel
 from vlm.connector import VisualTokens
 from vlm.errors import DecodingError, FetchError, ImageError, ModelError, QuestionError, RunError, VLMError, is_out_of_memory
 from vlm.images import open_image
-from vlm.token_ledger import Spending, ledger
+from vlm.token_ledger import Spending, ledger, ledgers
 from vlm.patches import Patches, patchify, unpatchify
 from vlm.projection import Colours, Projection, pca_colours, project
 from vlm.records import Alternative, Decoding, ImageEmbedding, PatchScores, Sight, Similarity, Stage, Step, Trace, ZeroShot
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Alternative", "Colours", "Decoding", "DecodingError", "FetchError", "ImageEmbedding", "ImageError", "LISTED", "Listed", "ListedModel", "MODELS", "ModelError", "PatchScores", "Patches", "Progress", "Projection",
-    "QuestionError", "RunError", "Sight", "Similarity", "Spending", "Stage", "Step", "TEMPLATES", "TextTokens", "Trace", "VLMError", "VisualTokens", "ZeroShot", "decode_on", "experiments", "facts", "is_out_of_memory", "ledger", "load", "load_contrastive", "open_image", "patchify",
+    "QuestionError", "RunError", "Sight", "Similarity", "Spending", "Stage", "Step", "TEMPLATES", "TextTokens", "Trace", "VLMError", "VisualTokens", "ZeroShot", "decode_on", "experiments", "facts", "is_out_of_memory", "ledger", "ledgers", "load", "load_contrastive", "open_image", "patchify",
     "pca_colours", "project", "release_memory", "replay", "save_run", "storages", "unpatchify",
 ]  # fmt: skip
 
