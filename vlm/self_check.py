@@ -134,8 +134,8 @@ def boxes(model: Any, trace: Trace) -> Iterator[Comparison]:
     done = f"the pixels in the boxes of {len(chosen)} tokens were turned to their opposite: for how many another"
     yield Comparison(names[0], float(patches), 0.0, f"{done} patch of what the encoder gets changed more than those the token is made of")
     yield Comparison(
-        names[1], float(tokens), float(len(chosen) // 2),
-        f"{done} token changed more, for its length. In the encoder patches look at each other, so that it may happen to fewer than half; with wrong boxes it would to nearly all",
+        names[1], float(tokens), float(len(chosen) // 4),
+        f"{done} token changed more, for its length. In the encoder patches look at each other, so that it may happen to one in four; with wrong boxes it would to nearly all",
     )  # fmt: skip
 
 
