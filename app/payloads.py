@@ -205,7 +205,7 @@ def findings(run: str, found: Sequence, total: int) -> dict:
 
 def comparisons(found: Sequence, versions: dict[str, str], finished: bool) -> dict:
     """What was compared so far, and what is at work."""
-    rows = [{"name": each.name, "difference": each.difference, "allowed": each.allowed, "holds": each.holds, "words": each.words} for each in found]
+    rows = [{"name": each.name, "difference": each.difference, "allowed": each.allowed, "holds": each.holds, "words": each.words, "counted": each.counted} for each in found]
     return {"rows": rows, "versions": [[name, value] for name, value in versions.items()], "finished": finished}
 
 
@@ -241,6 +241,12 @@ def seen(trace: vlm.Trace, step: vlm.Step) -> np.ndarray:
     return step.beside if positions is None else step.attention[:, positions]
 
 
+def among_sources(trace: vlm.Trace, sources: int) -> np.ndarray:
+    """Where the visual tokens stand in a row of all that a word comes from: at their positions, or behind all positions. V."""
+    positions = trace.visual_tokens.positions
+    return sources - len(trace.visual_tokens.embeddings) + np.arange(len(trace.visual_tokens.embeddings)) if positions is None else positions
+
+
 def shares(trace: vlm.Trace, step: vlm.Step) -> np.ndarray:
     """How much of what a word was read from was the picture, the prompt, earlier words, layer by layer; of the sequence alone where the picture stands beside it. 3 x layers."""
     rows, visual = step.attention, trace.visual_tokens.positions
@@ -251,7 +257,7 @@ def shares(trace: vlm.Trace, step: vlm.Step) -> np.ndarray:
 def looked(trace: vlm.Trace, attention, step: int, layer: int, sinks) -> dict:
     """Maps of what one word looked at; `layer` counts the layers that have attention to the picture from 1, 0 is their mean.
 
-    Of a picture beside the sequence there is no rollout, and what was read of the text is no share of the same attention.
+    Of a picture beside the sequence, what was read of the text is no share of the same attention.
     """
     beside, text = trace.visual_tokens.positions is None, trace.text_tokens.positions
     visual = np.arange(len(trace.visual_tokens.embeddings)) if beside else trace.visual_tokens.positions  # in the rows
@@ -262,6 +268,7 @@ def looked(trace: vlm.Trace, attention, step: int, layer: int, sinks) -> dict:
     clean = kept[layer - 1] if layer else kept.mean(0)
     mean = rows.mean(0)
     others = np.mean([seen(trace, each)[layer - 1] if layer else seen(trace, each).mean(0) for each in trace.steps], axis=0)
+    rollout = attention.rollout(step)
     shares = [float(part.sum()) for part in (mean[visual], mean[text], mean[len(trace.input_ids) :])] if not beside else []
     return {
         "numbers": list(attention.numbers),
@@ -269,7 +276,7 @@ def looked(trace: vlm.Trace, attention, step: int, layer: int, sinks) -> dict:
         "mean": packed(mean[visual]),
         "clean": packed(clean.mean(0)[visual]),
         "relative": packed(mean[visual] - others),
-        "rollout": None if beside else packed(attention.rollout(step)[visual]),
+        "rollout": packed(rollout[among_sources(trace, len(rollout))]),
         "text": None if beside else packed(mean[text]),
         "shares": [round(share, 4) for share in shares],
         "sinks": [[token, sinks.why(token, int(visual[token]))] for token in sorted({*sinks.tokens, *sinks.encoder_tokens})],

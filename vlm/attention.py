@@ -83,7 +83,7 @@ def weights(
     scaling: float | None,
     is_causal: bool | None,
 ) -> Float[Tensor, "heads queries keys"]:
-    """softmax(q k^T * scaling + mask), in float32."""
+    """softmax(q k^T * scaling + mask), in float32; 0 everywhere for a query that may read no key."""
     _, heads, queries, size = query.shape
     groups, keys = key.shape[1:3]
     # heads that share their keys are multiplied as one: repeating the keys would cost memory
@@ -91,8 +91,10 @@ def weights(
     scores = (grouped @ key[0].float().transpose(-1, -2)).reshape(heads, queries, keys) * (size**-0.5 if scaling is None else scaling)
     if mask is not None:
         part = mask[0, ..., :keys]
-        scores = scores.masked_fill(~part, float("-inf")) if part.dtype == torch.bool else scores + part.float()
-    elif (getattr(module, "is_causal", False) if is_causal is None else is_causal) and queries > 1:
+        if part.dtype != torch.bool:
+            return (scores + part.float()).softmax(-1)
+        return scores.masked_fill(~part, float("-inf")).softmax(-1).masked_fill(~part.any(-1, keepdim=True), 0)
+    if (getattr(module, "is_causal", False) if is_causal is None else is_causal) and queries > 1:
         visible = torch.ones(queries, keys, dtype=torch.bool, device=scores.device).tril(keys - queries)
         scores = scores.masked_fill(~visible, float("-inf"))
     return scores.softmax(-1)

@@ -1,6 +1,6 @@
 """What looks inside a trace of a loaded model: lenses, attention, relevancy, sinks, ablation, knockout, interventions. Each is a file of its own; here they are asked."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -127,17 +127,15 @@ class Instruments:
         Of a model that reads its visual tokens beside the sequence, what its layers of cross-attention looked at among them.
         """
         said = [step.token_id for step in trace.steps]
-        beside = trace.sight.inputs if trace.visual_tokens.positions is None else None
-        return word_attention(self.network, self._continued(trace, said[:-1]), len(trace.input_ids), len(said), beside)
+        return word_attention(self.network, self._going_on(trace, said[:-1]), len(trace.input_ids), len(said), _beside(trace))
 
     def relevancy(self, trace: Trace, step: int) -> Float[np.ndarray, " positions"]:
         """What one word of the answer hangs on: gradient x attention relevancy of every position before it, never negative.
 
-        Raises:
-            ModelError: this model reads its visual tokens beside the sequence, as do `sweep`, `cut` and `drop`.
+        After the positions come the visual tokens that stand beside the sequence, if they do.
         """
         said = self._said(trace, step)
-        return relevancy(self.network, self._going_on(trace, said[:-1]), said[-1])
+        return relevancy(self.network, self._going_on(trace, said[:-1]), said[-1], _beside(trace))
 
     def sinks(self, trace: Trace, hidden: Float[np.ndarray, "layers S D"] | None = None) -> Sinks:
         """Positions at which attention is parked, in the language model and in the encoder."""
@@ -176,23 +174,25 @@ class Instruments:
         """Attention cut along one of `paths` in layers `first` to `last` (1 is the first layer), for `intervene`.
 
         Raises:
-            ModelError: there is no such path or window; this model reads its visual tokens beside the sequence.
+            ModelError: there is no such path or window.
         """
         if not 1 <= first <= last <= self.language_layers:
             raise ModelError(f"Layers {first} to {last} are no window; give two of the {self.language_layers} layers, counted from 1, the earlier one first.")
         cut = knockout.Cut.path(trace, path, first, last)
-        return lambda: knockout.Knockout([cut])
+        crossing = architecture.crossing(self.network)
+        return lambda: knockout.Knockout([cut], crossing)
 
     def drop(self, trace: Trace, layer: int, share: float = 0.5) -> Callable[[], Masking]:
         """FastV for `intervene`: after `layer` nobody reads the `share` of the visual tokens that was looked at least in it.
 
         Raises:
-            ModelError: there is no such layer or share; this model reads its visual tokens beside the sequence.
+            ModelError: there is no such layer or share.
         """
         if not 1 <= layer <= self.language_layers or not 0 <= share <= 1:
             raise ModelError(f"Nothing can drop a share of {share} after layer {layer}; give a share from 0 to 1 and one of the {self.language_layers} layers, counted from 1.")
-        picture = knockout.places(trace)["picture"]
-        return lambda: knockout.FastV(picture, layer, share)
+        positions, crossing = trace.visual_tokens.positions, architecture.crossing(self.network)
+        places = architecture.places_beside(trace.language_inputs, trace.sight.inputs) if positions is None else positions
+        return lambda: knockout.FastV(places.tolist(), layer, share, crossing)
 
     @torch.inference_mode()
     def begins(self, trace: Trace, word: str, masking: Callable[[], Masking] | None = None) -> float:
@@ -243,11 +243,10 @@ class Instruments:
 
     def _going_on(self, trace: Trace, said: Sequence[int]) -> dict[str, Any]:
         """What g_phi is called with for VT + TT and the beginning of an answer."""
-        if trace.visual_tokens.positions is None:
-            raise ModelError("This model reads its visual tokens by cross-attention, not as positions of its sequence; this view needs positions.")
-        return self._continued(trace, said)
-
-    def _continued(self, trace: Trace, said: Sequence[int]) -> dict[str, Any]:
-        """The same, wherever the visual tokens stand."""
         embed = self.network.get_input_embeddings()
         return continued(self.language_inputs(trace), embed(torch.tensor([list(said)], dtype=torch.long, device=self.network.device)))
+
+
+def _beside(trace: Trace) -> Mapping[str, torch.Tensor] | None:
+    """What the encoder was given, if the visual tokens stand beside the sequence."""
+    return trace.sight.inputs if trace.visual_tokens.positions is None else None

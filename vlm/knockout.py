@@ -3,7 +3,8 @@
 Geva et al., "Dissecting Recall of Factual Associations in Auto-Regressive Language Models", 2023, cut the attention from some positions to
 others in a window of layers and look at what becomes of the next word; Kaduri et al., "What's in the Image?", 2024, and Zhang et al.,
 "Cross-modal Information Flow in Multimodal Large Language Models", 2024, do so with the image. Nothing is set to zero here: the keys are
-hidden from the softmax, as if they were not there. Chen et al., "An Image is Worth 1/2 Tokens After Layer 2" (FastV), 2024, drop after a
+hidden from the softmax, as if they were not there; a position that may read nothing of a picture beside the sequence gets nothing from
+that attention. Chen et al., "An Image is Worth 1/2 Tokens After Layer 2" (FastV), 2024, drop after a
 layer the visual tokens that the last position looked at least; here they stay in the sequence and nobody reads them, which gives the same
 answer and saves no time.
 
@@ -11,14 +12,14 @@ A cut is an object that stands in the place of the usual attention, in one threa
 """
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from vlm import architecture
 from vlm.attention import Attend, as_always, replacing, weights
@@ -44,14 +45,12 @@ def places(trace: Trace) -> dict[str, tuple[int, ...]]:
     """The positions of the prompt by their part: "picture"; "question"; "template", what stands after the picture besides; "answer", the last
     position, which says the answer's first word (every position after it says one too); "after", all but the picture from its first token on.
 
-    Raises:
-        ModelError: this model reads its visual tokens beside the sequence.
+    A picture beside the sequence has no positions; "after" begins where it is read first.
     """
-    if trace.visual_tokens.positions is None:
-        raise ModelError("This model reads its visual tokens by cross-attention, not as positions of its sequence; there is nothing to cut here.")
-    picture = set(trace.visual_tokens.positions.tolist())
-    last = len(trace.input_ids) - 1
-    after = [position for position in range(min(picture), last + 1) if position not in picture]
+    visual, last = trace.visual_tokens.positions, len(trace.input_ids) - 1
+    picture = set() if visual is None else set(visual.tolist())
+    first = architecture.first_beside(trace.language_inputs) if visual is None else min(picture)
+    after = [position for position in range(first, last + 1) if position not in picture]
     question = [position for position, role in enumerate(trace.roles) if role == "question" and position != last]
     template = [position for position in after if position not in question and position != last]
     return {"picture": tuple(sorted(picture)), "question": tuple(question), "template": tuple(template), "answer": (last,), "after": tuple(after)}
@@ -62,10 +61,11 @@ class Cut:
     """These `queries` may not read these `keys` (positions of the sequence) in layers `first` to `last`; 1 is the first layer.
 
     Attributes:
+        keys: None: the whole picture that stands beside the sequence, in the layers that read it by cross-attention.
         beyond: nor may any position from the answer's beginning, `prompt`, on; None: those are free.
     """
 
-    keys: tuple[int, ...]
+    keys: tuple[int, ...] | None
     queries: tuple[int, ...]
     first: int
     last: int
@@ -82,48 +82,64 @@ class Cut:
             raise ModelError(f"There is no path {path!r}; choose one of {', '.join(PATHS)}.")
         source, target = PATHS[path]
         parts = places(trace)
-        return Cut(parts[source], parts[target], first, last, len(trace.input_ids) if target in ("answer", "after") else None)
+        keys = None if source == "picture" and trace.visual_tokens.positions is None else parts[source]
+        return Cut(keys, parts[target], first, last, len(trace.input_ids) if target in ("answer", "after") else None)
 
 
 class Masking:
-    """Stands in the place of attention and hides keys. It counts the positions that came by, so one object serves one answer."""
+    """Stands in the place of attention and hides keys. It counts the positions that came by, so one object serves one answer.
 
-    def __init__(self) -> None:
+    Args:
+        crossing: the attentions that read what stands beside the sequence, see `architecture.crossing`.
+    """
+
+    def __init__(self, crossing: Collection[nn.Module] = ()) -> None:
         self._seen: dict[int, int] = {}
+        self._crossing = crossing
 
     def __call__(self, module, query, key, value, attention_mask, **named):
         layer, new, kept = module.layer_idx + 1, query.shape[2], key.shape[2]
+        beside = module in self._crossing
         # a sliding cache gives the last keys only; a cache from elsewhere begins before this object did
-        total = self._seen[layer] = max(self._seen.get(layer, 0) + new, kept)
-        self.look(layer, module, query, key, attention_mask, named)
-        hidden = self.hidden(layer, torch.arange(total - new, total), torch.arange(total - kept, total))
-        if hidden is not None and hidden.any():
-            attention_mask = _hide(module, query, key, attention_mask, named.get("is_causal"), hidden.to(query.device))
-        return as_always(module, query, key, value, attention_mask, **named)
+        total = self._seen[layer] = max(self._seen.get(layer, 0) + new, max(self._seen.values(), default=0) if beside else kept)
+        self.look(layer, beside, module, query, key, attention_mask, named)
+        keys = torch.arange(kept) if beside else torch.arange(total - kept, total)
+        hidden = self.hidden(layer, beside, torch.arange(total - new, total), keys)
+        if hidden is None or not hidden.any():
+            return as_always(module, query, key, value, attention_mask, **named)
+        hidden = hidden.to(query.device)
+        if beside:
+            attention_mask = _readable(attention_mask, hidden)
+        else:
+            attention_mask = _hide(module, query, key, attention_mask, named.get("is_causal"), hidden)
+        output, recorded = as_always(module, query, key, value, attention_mask, **named)
+        return output.masked_fill(hidden.all(-1)[None, :, None, None], 0), recorded
 
-    def look(self, layer: int, module, query: Tensor, key: Tensor, mask: Tensor | None, named: dict) -> None:
+    def look(self, layer: int, beside: bool, module, query: Tensor, key: Tensor, mask: Tensor | None, named: dict) -> None:
         """What is to be learned from the weights before they are used."""
 
-    def hidden(self, layer: int, queries: Tensor, keys: Tensor) -> Bool[Tensor, "queries keys"] | None:
-        """Which keys are hidden from which queries, both given as positions."""
+    def hidden(self, layer: int, beside: bool, queries: Tensor, keys: Tensor) -> Bool[Tensor, "queries keys"] | None:
+        """Which keys are hidden from which queries, both given as positions; `beside`: keys are places of a picture beside the sequence."""
         raise NotImplementedError
 
 
 class Knockout(Masking):
     """Some cuts at once."""
 
-    def __init__(self, cuts: Iterable[Cut]) -> None:
-        super().__init__()
-        self._cuts = [(cut, torch.tensor(cut.keys, dtype=torch.long), torch.tensor(cut.queries, dtype=torch.long)) for cut in cuts]
+    def __init__(self, cuts: Iterable[Cut], crossing: Collection[nn.Module] = ()) -> None:
+        super().__init__(crossing)
+        self._cuts = [(cut, torch.tensor(cut.keys or (), dtype=torch.long), torch.tensor(cut.queries, dtype=torch.long)) for cut in cuts]
 
-    def hidden(self, layer: int, queries: Tensor, keys: Tensor) -> Bool[Tensor, "queries keys"] | None:
+    def hidden(self, layer: int, beside: bool, queries: Tensor, keys: Tensor) -> Bool[Tensor, "queries keys"] | None:
         result = None
         for cut, sources, targets in self._cuts:
-            if cut.first <= layer <= cut.last:
+            if cut.first <= layer <= cut.last and (cut.keys is None) == beside:
                 reads = torch.isin(queries, targets)
                 if cut.beyond is not None:
                     reads |= queries >= cut.beyond
-                here = reads[:, None] & torch.isin(keys, sources)[None] & (queries[:, None] != keys[None])  # every position may read itself
+                # every position may read itself
+                read = torch.ones(1, len(keys), dtype=torch.bool) if beside else torch.isin(keys, sources)[None] & (queries[:, None] != keys[None])
+                here = reads[:, None] & read
                 result = here if result is None else result | here
         return result
 
@@ -131,29 +147,33 @@ class Knockout(Masking):
 class FastV(Masking):
     """After `layer` nobody reads the `share` of the visual tokens that the prompt's last position looked at least in that layer (mean of its heads).
 
-    In a model some of whose layers have no attention, the first one from `layer` on that has is taken.
+    In a model some of whose layers have no attention to the picture, the first one from `layer` on that has is taken.
+
+    Args:
+        positions: of the visual tokens in the sequence, or their places beside it.
 
     Attributes:
-        dropped: their positions, known once the prompt was read.
+        dropped: those of the dropped ones, known once the prompt was read.
     """
 
-    def __init__(self, positions: Sequence[int], layer: int, share: float = 0.5) -> None:
-        super().__init__()
+    def __init__(self, positions: Sequence[int], layer: int, share: float = 0.5, crossing: Collection[nn.Module] = ()) -> None:
+        super().__init__(crossing)
         self._positions, self._layer, self._share = torch.tensor(list(positions), dtype=torch.long), layer, share
         self.dropped: Tensor | None = None
 
-    def look(self, layer: int, module, query: Tensor, key: Tensor, mask: Tensor | None, named: dict) -> None:
-        if layer >= self._layer and self.dropped is None:
+    def look(self, layer: int, beside: bool, module, query: Tensor, key: Tensor, mask: Tensor | None, named: dict) -> None:
+        if layer >= self._layer and self.dropped is None and beside == bool(self._crossing):
             self._layer = layer
             mask = mask if mask is None or mask.shape[-2] == 1 else mask[..., -1:, :]
             looked = weights(module, query[:, :, -1:], key, mask, named.get("scaling"), False)[:, 0].mean(0)
             least = looked[self._positions.to(looked.device)].argsort()[: int(self._share * len(self._positions))]
             self.dropped = self._positions[least.cpu()]
 
-    def hidden(self, layer: int, queries: Tensor, keys: Tensor) -> Bool[Tensor, "queries keys"] | None:
-        if self.dropped is None or layer <= self._layer:
+    def hidden(self, layer: int, beside: bool, queries: Tensor, keys: Tensor) -> Bool[Tensor, "queries keys"] | None:
+        if self.dropped is None or layer <= self._layer or beside != bool(self._crossing):
             return None
-        return torch.isin(keys, self.dropped)[None] & (queries[:, None] != keys[None])
+        dropped = torch.isin(keys, self.dropped)[None]
+        return dropped.expand(len(queries), -1) if beside else dropped & (queries[:, None] != keys[None])
 
 
 def _hide(module, query: Tensor, key: Tensor, mask: Tensor | None, is_causal: bool | None, hidden: Bool[Tensor, "queries keys"]) -> Tensor:
@@ -165,6 +185,13 @@ def _hide(module, query: Tensor, key: Tensor, mask: Tensor | None, is_causal: bo
         return visible[None, None]
     part = mask[..., : key.shape[2]]
     return part & ~hidden if part.dtype == torch.bool else part.masked_fill(hidden, torch.finfo(part.dtype).min)
+
+
+def _readable(mask: Tensor | None, hidden: Bool[Tensor, "queries places"]) -> Bool[Tensor, "1 1 queries places"]:
+    """What of a picture beside the sequence may still be read."""
+    if mask is None:
+        return ~hidden[None, None]
+    return (mask if mask.dtype == torch.bool else mask >= 0) & ~hidden
 
 
 def masked(masking: Callable[[], Attend] | None) -> AbstractContextManager:
@@ -241,14 +268,14 @@ def sweep(
         hidden = architecture.language_trunk(network)(**arguments).last_hidden_state[:, -1:]
         return float(architecture.head(network, hidden)[0, -1].float().log_softmax(-1)[token_id])
 
-    cache, change = _prefix_cache(network, inputs), np.zeros((len(paths), len(over)), np.float32)
+    cache, change, crossing = _prefix_cache(network, inputs), np.zeros((len(paths), len(over)), np.float32), architecture.crossing(network)
     before = last(**inputs, **({"use_cache": False} if cache is None else architecture.reading_on(network, cache)))
     for row, path in enumerate(paths):
         for column, (first, final) in enumerate(over):
             cut = Cut.path(trace, path, first, final)
             rest = _rest(network, inputs, cache, min(cut.queries, default=0), int(max(trace.visual_tokens.positions))) if cache is not None else None
             if cut.queries or cut.beyond is not None:
-                with replacing(Knockout([cut])):
+                with replacing(Knockout([cut], crossing)):
                     change[row, column] = last(**(rest or {**inputs, "use_cache": False})) - before
             if progress:
                 progress((row * len(over) + column + 1) / change.size)

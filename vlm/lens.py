@@ -60,11 +60,6 @@ def normed(model: PreTrainedModel, hidden: Float[np.ndarray, "layers rows D"]) -
     return torch.cat([architecture.final_norm(model)(states[:-1]), states[-1:]])
 
 
-def probabilities(model: PreTrainedModel, hidden: Float[np.ndarray, "layers rows D"], layer: int) -> Float[Tensor, "rows vocab"]:
-    """The next-token distribution if the language model stopped after `layer`."""
-    return architecture.head(model, normed(model, hidden)[layer]).float().softmax(-1)
-
-
 def table(model: PreTrainedModel, hidden: Float[np.ndarray, "layers rows D"], count: int) -> LensTable:
     """See `VisionLanguageModel.lens_table`. Goes through states, and on a CPU through the vocabulary, in parts: at most 64 MiB of logits at a time, there what its cache holds."""
     output = model.get_output_embeddings()

@@ -286,12 +286,14 @@ class Trace:
         """What one word of the answer was read from: one row a head, which sums to 1 (see `vlm.word_attention`).
 
         Raises:
-            ModelError: there is no such word, or the visual tokens stand beside the sequence.
+            ModelError: there is no such word.
         """
         return self.maker().attention(self).weights(step)
 
     def relevancy(self, step: int) -> Float[np.ndarray, " positions"]:
         """What one word of the answer hangs on: gradient x attention relevancy of every position before it, never negative (see `vlm.relevancy`).
+
+        After the positions come the visual tokens that stand beside the sequence, if they do.
 
         Raises:
             ModelError: as `attention`.

@@ -33,12 +33,14 @@ class Comparison:
     difference: the largest absolute one; None where it cannot be compared with this model.
     allowed: how large it may be.
     words: what was done, or why it cannot be.
+    counted: the difference is a number of things, not a distance.
     """
 
     name: str
     difference: float | None
     allowed: float
     words: str
+    counted: bool = False
 
     @property
     def holds(self) -> bool | None:
@@ -132,10 +134,11 @@ def boxes(model: Any, trace: Trace) -> Iterator[Comparison]:
         patches += not any(shows_the_same(sight.patches.boxes[patch], sight.patches.boxes[source]) for source in visual.sources[token] if source >= 0)
         tokens += not shows_the_same(visual.boxes[most], visual.boxes[token])
     done = f"the pixels in the boxes of {len(chosen)} tokens were turned to their opposite: for how many another"
-    yield Comparison(names[0], float(patches), 0.0, f"{done} patch of what the encoder gets changed more than those the token is made of")
+    yield Comparison(names[0], float(patches), 0.0, f"{done} patch of what the encoder gets changed more than those the token is made of", True)
     yield Comparison(
         names[1], float(tokens), float(len(chosen) // 4),
         f"{done} token changed more, for its length. In the encoder patches look at each other, so that it may happen to one in four; with wrong boxes it would to nearly all",
+        True,
     )  # fmt: skip
 
 

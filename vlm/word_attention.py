@@ -50,7 +50,7 @@ class Layer:
         row = weights(self.module, self.query[:, :, position : position + 1], key, mask, self.scaling, False)[:, 0]
         return torch.nn.functional.pad(row, (0, self.key.shape[2] - row.shape[1]))
 
-    def mean(self) -> Float[Tensor, "positions positions"]:
+    def mean(self) -> Float[Tensor, "positions keys"]:
         """The mean of the heads, of all positions; a group of heads at a time."""
         heads, groups = self.query.shape[1], self.key.shape[1]
         total = torch.zeros(self.query.shape[2], self.key.shape[2], device=self.query.device)
@@ -68,6 +68,7 @@ class WordAttention:
     numbers: which of its layers each belongs to; 1 is the first. Some models have layers without attention.
     prompt: S, the positions before the answer.
     words: T, how many words of the answer there are.
+    through: all its attentions, of which `layers` are some where the picture stands beside the sequence; the rollout goes through them.
     beside: what the encoder was given, of models that read the picture beside the sequence, by cross-attention: their rows are over visual tokens.
     """
 
@@ -75,6 +76,7 @@ class WordAttention:
     numbers: tuple[int, ...]
     prompt: int
     words: int
+    through: tuple[Layer, ...]
     beside: Mapping[str, Tensor] | None = None
 
     def position(self, step: int) -> int:
@@ -107,19 +109,24 @@ class WordAttention:
         """What one word has read of every position by way of all layers: its row of the product of (mean of the heads + identity) / 2.
 
         Abnar and Zuidema, "Quantifying Attention Flow in Transformers", 2020. The row sums to 1; positions that many read, such as the
-        first one, gather most of it.
+        first one, gather most of it. After the positions come the visual tokens that stand beside the sequence, if they do: what its layers
+        of cross-attention read of them by the same rule (what was read of places that hold no tile is left out of the sum).
 
         Raises:
-            ModelError: there is no such word, or the picture stands beside the sequence.
+            ModelError: there is no such word.
         """
-        if self.beside is not None:
-            raise ModelError("This model reads its visual tokens beside the sequence, so no way leads from them through its positions.")
-        position = self.position(step)
-        row = torch.zeros(self.layers[-1].query.shape[2], device=self.layers[-1].query.device)
+        position, device = self.position(step), self.through[-1].query.device
+        crossing = set() if self.beside is None else {layer.module for layer in self.layers}
+        row, picture = torch.zeros(self.through[-1].query.shape[2], device=device), torch.zeros((), device=device)
         row[position] = 1
-        for layer in reversed(self.layers):
-            row = (row + row @ layer.mean()) / 2
-        return to_numpy(row[: position + 1])
+        for layer in reversed(self.through):
+            read = row @ layer.mean()
+            if layer.module in crossing:
+                row, picture = row / 2, picture + read / 2
+            else:
+                row = (row + read) / 2
+        row = row[: position + 1]
+        return to_numpy(row if self.beside is None else torch.cat([row, architecture.weights_beside(picture[None], self.beside)[0]]))
 
 
 @torch.inference_mode()
@@ -129,15 +136,15 @@ def word_attention(network: PreTrainedModel, inputs: dict, prompt: int, words: i
     crossing = architecture.crossing(network)
 
     def keep(module, query, key, value, attention_mask, **named):
-        if (module in crossing) == (beside is not None):
-            is_causal = named.get("is_causal")
-            is_causal = getattr(module, "is_causal", beside is None) if is_causal is None else is_causal
-            kept.append(Layer(module, query, key, attention_mask, named.get("scaling"), is_causal))
+        is_causal = named.get("is_causal")
+        is_causal = getattr(module, "is_causal", module not in crossing) if is_causal is None else is_causal
+        kept.append(Layer(module, query, key, attention_mask, named.get("scaling"), is_causal))
         return as_always(module, query, key, value, attention_mask, **named)
 
     with replacing(keep):
         architecture.language_trunk(network)(**inputs, use_cache=False)
-    return WordAttention(tuple(kept), tuple(layer.module.layer_idx + 1 for layer in kept), prompt, words, beside)
+    layers = tuple(layer for layer in kept if (layer.module in crossing) == (beside is not None))
+    return WordAttention(layers, tuple(layer.module.layer_idx + 1 for layer in layers), prompt, words, tuple(kept), beside)
 
 
 def without(rows: Float[np.ndarray, "*layers positions"], positions: tuple[int, ...]) -> Float[np.ndarray, "*layers positions"]:

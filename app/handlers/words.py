@@ -41,7 +41,7 @@ def relevancy(key: str, step: int) -> dict:
     """What one word hangs on: gradient times attention, of every visual token, and the share of the picture."""
     trace, step, model = answered(key, step)
     values = relevancies.get((key, step), lambda: model.relevancy(trace, step))
-    visual = trace.visual_tokens.positions
+    visual = payloads.among_sources(trace, len(values))
     came = values.sum() - 1  # what R's identity puts at the word's own position came from nowhere
     return {"values": payloads.packed(values[visual]), "share": round(float(values[visual].sum() / max(came, 1e-12)), 4)}
 

@@ -1,15 +1,15 @@
 // What the page shows against what the model computes by itself: differences as numbers, and what is at work.
 const { element: make } = window.VTE;
 const find = selector => element.querySelector(selector);
-const digits = value => (value === 0 ? '0 (identical)' : value.toExponential(1));
+const digits = value => value.toExponential(1);
 
 function draw() {
   const value = props.value;
   find('.results').hidden = !value || !value.rows;
   if (find('.results').hidden) return;
   find('tbody').replaceChildren(...value.rows.map(each => {
-    const row = make('tr'), open = each.holds === null;
-    row.append(make('td', '', each.name), make('td', '', open ? '–' : digits(each.difference)), make('td', '', open ? '–' : digits(each.allowed).replace(' (identical)', '')), make('td', '', open ? '– not to be compared' : each.holds ? '✓ yes' : '✗ no'), make('td', '', each.words));
+    const row = make('tr'), open = each.holds === null, written = value => (each.counted ? String(value) : digits(value));
+    row.append(make('td', '', each.name), make('td', '', open ? '–' : each.difference === 0 && !each.counted ? '0 (identical)' : written(each.difference)), make('td', '', open ? '–' : written(each.allowed)), make('td', '', open ? '– not to be compared' : each.holds ? '✓ yes' : '✗ no'), make('td', '', each.words));
     return row;
   }));
   find('.versions').textContent = 'At work: ' + value.versions.map(([name, version]) => name + ' ' + version).join(' · ');

@@ -2,6 +2,7 @@
 const { store, element: make, heading, stageView, GridMap, cividis, rgb, ink, percent, visible, pick, point } = window.VTE;
 const find = selector => element.querySelector(selector), buttons = [...element.querySelectorAll('.part')];
 const ROW = 18, NUMBER = 44, CELL = 62;  // pixels: a row, its head, a cell
+const BLOCK = 12;  // tokens whose rows are asked for at a time, as in `app/handlers/views.py`
 const SHOWN = 3;  // words of the logit lens a layer; the others are in the cell's title
 const WORDS = {
   token: 'Three ways to ask what one token “says” on its way through the language model. Look for the layer where the words begin to name what is there.',
@@ -10,7 +11,7 @@ const WORDS = {
 };
 const map = new GridMap(find('.chosen'), 'where the word is said');
 map.host.style.width = '200px';
-let part = 'token', layers = 0, every = [], run = null, rows = [], asking = false, failed = '', pointed = null, drawnFor = '';
+let part = 'token', layers = 0, every = [], run = null, rows = [], asked = new Set(), failed = '', pointed = null, drawnFor = '';
 
 const layerName = layer => (layer ? 'layer ' + layer : 'going in');
 function choose(name) {
@@ -74,27 +75,29 @@ function showToken({ lens }, token) {
   find('.near').lastChild.textContent = there && lens.without ? lens.without : 'phrases whose last word is in a like state';
 }
 
-// All tokens. The rows in sight are asked for first, the others afterwards, one part at a time; only rows in sight are in the document.
+// All tokens. The rows in sight are asked for at once, whatever is on its way, the others afterwards, one block at a time; only rows in sight are in the document.
 const inSight = () => { const box = find('.window'), first = Math.floor(box.scrollTop / ROW); return [Math.max(0, first), Math.min(rows.length, first + Math.ceil(box.clientHeight / ROW) + 1)]; };
 function fill() {
-  if (asking || failed || !rows.length || part !== 'table' || !store.state.open.includes('lens')) return;
+  if (failed || !rows.length || part !== 'table' || !store.state.open.includes('lens')) return;
   const [first, last] = inSight();
-  let next = -1;
-  for (let token = first; token < last && next < 0; token++) if (!rows[token]) next = token;
-  if (next < 0) next = rows.findIndex(row => !row);
-  if (next < 0) return;
-  asking = true;
-  const asked = run;
-  store.call('lens_rows', [asked, next]).then(reply => {
-    asking = false;
-    if (asked !== run) { fill(); return; }
+  for (let block = first - first % BLOCK; block < last; block += BLOCK) if (rows.slice(block, block + BLOCK).includes(null)) ask(block);
+  const next = rows.indexOf(null);
+  if (next >= 0 && !asked.size) ask(next - next % BLOCK);
+}
+function ask(block) {
+  if (asked.has(block)) return;
+  const of = run, mine = asked;  // those of another run's rows are in another set
+  mine.add(block);
+  store.call('lens_rows', [of, block]).then(reply => {
+    mine.delete(block);
+    if (of !== run) return;
     if (reply.error) { failed = reply.error; hint(store.state); return; }
     const [count, across, best] = reply.ids.shape, size = across * best;
     for (let i = 0; i < count; i++) rows[reply.first + i] = { words: reply.words, best, ids: reply.ids.subarray(i * size, (i + 1) * size), chances: reply.chances.subarray(i * size, (i + 1) * size) };
     element.dataset.rows = rows.filter(Boolean).length;
     drawTable();
     fill();
-  }, () => { asking = false; });
+  }, () => mine.delete(block));
 }
 function tableRow(token) {
   const row = make('tr'), head = make('th', '', String(token)), said = rows[token];
@@ -173,7 +176,7 @@ function draw(state, changed) {
   }
   const { record } = state, token = store.focus();
   heading(find('.head'), 'What tokens say', 'g_φ', record && record.numbers['VT + TT'].shape, WORDS[part]);
-  if (record && record.run !== run) { run = record.run; rows = Array(record.boxes.length / 4).fill(null); failed = ''; element.dataset.rows = 0; pointed = null; find('.window').scrollTop = 0; }
+  if (record && record.run !== run) { run = record.run; rows = Array(record.boxes.length / 4).fill(null); asked = new Set(); failed = ''; element.dataset.rows = 0; pointed = null; requestAnimationFrame(() => { find('.window').scrollTop = 0; }); }  // a view that opens has its old place back until then
   if (record && layers !== record.language_layers) { layers = record.language_layers; find('.of').max = layers; find('.of').value = layers; }
   hint(state); name();
   if (part === 'token') showToken(state, record ? token : -1);

@@ -46,8 +46,8 @@ function draw(state, changed) {
   heading(find('.head'), 'What a word looked at', 'g_φ', null, 'Look for a word whose map lights its thing, and for tokens that are lit whatever the word is: sinks. What lights up was read; that alone does not prove that it mattered, so ask.');
   const ready = record && answer && answer.key, beside = record && !record.positions, now = step(), layer = +find('.of').value;
   const seen = ready && state.open.includes('looked') ? fetch_('looked', answer.key, now, layer) : null;
-  const hangs = seen && !seen.error && !beside ? fetch_('relevancy', answer.key, now) : null;
-  find('.hint').textContent = !record ? 'Run a question first.' : !ready ? 'Comes with the end of the answer.' : seen && seen.error ? seen.error : seen ? (hangs && hangs.error) || (beside ? 'This model reads the picture by cross-attention, beside the sequence: these are the layers that do, and there is neither a rollout through positions nor a relevancy of them.' : '') : store.late(answer.key) || 'Reading what “' + word() + '” looked at …';
+  const hangs = seen && !seen.error ? fetch_('relevancy', answer.key, now) : null;
+  find('.hint').textContent = !record ? 'Run a question first.' : !ready ? 'Comes with the end of the answer.' : seen && seen.error ? seen.error : seen ? (hangs && hangs.error) || (beside ? 'This model reads the picture by cross-attention, beside the sequence: these are the layers that do. Rollout and relevancy go through all layers.' : '') : store.late(answer.key) || 'Reading what “' + word() + '” looked at …';
   if (ready && options !== answer.key) {
     options = answer.key;
     find('.of-word').replaceChildren(...answer.steps.map((each, i) => { const option = make('option', '', visible(each.string)); option.value = i; return option; }));
@@ -69,7 +69,8 @@ function draw(state, changed) {
   heads.forEach((map, head) => map.show(there && head < there.heads.shape[0] ? { values: scaled('mean', layerOf(there.heads, head)), of: 'token', unit: '%', label: 'head ' + head } : null));
   find('.check-row').hidden = !there;
   find('.text-row').hidden = !there || beside;
-  find('.shares').textContent = !there || beside ? '' : 'Of what “' + word() + '” was read from, ' + percent(there.shares[0]) + ' was the picture, ' + percent(there.shares[1]) + ' the prompt' + (there.first === null ? '' : ' (' + percent(there.first) + ' its first token alone)') + ', ' + percent(there.shares[2]) + ' earlier words.' + (hangs && !hangs.error ? ' By relevancy the picture’s share is ' + percent(hangs.share) + '.' : '');
+  const share = hangs && !hangs.error ? ' By relevancy the picture’s share is ' + percent(hangs.share) + '.' : '';
+  find('.shares').textContent = !there ? '' : beside ? share.trim() : 'Of what “' + word() + '” was read from, ' + percent(there.shares[0]) + ' was the picture, ' + percent(there.shares[1]) + ' the prompt' + (there.first === null ? '' : ' (' + percent(there.first) + ' its first token alone)') + ', ' + percent(there.shares[2]) + ' earlier words.' + share;
   find('.sinks').replaceChildren(...(there ? there.sinks.slice(0, 5).map(([, why]) => make('li', '', why)) : []), ...(there && !there.sinks.length ? [make('li', '', 'No visual token of this picture is a sink: none has the dimensions of the first token, and none stands out in the encoder.')] : []));
   if (there && there.text) words(there.text, record.text.strings);
   const over = find('.over').value, chosen = over && shown && shown[over] ? { values: shown[over], of: 'token', signed: over === 'relative', from: 'looked', label: '“' + word() + '”: ' + LABELS[over] + (layer ? ', layer ' + there.numbers[layer - 1] : '') } : null;

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 import vlm
-from app import models
+from app import handlers, models
 from tests.app.browsing import ask, expect, expect_selected, open_view, press_patch
+from tests.app.conftest import unpacked
 from tests.families import tiny_family
 from tests.tiny import photo
 
@@ -197,6 +198,47 @@ def test_tokens_beside_the_sequence_are_shown_beside_it(shown):
         looked = models.language.get().attention(trace.with_steps(steps))
         expect(page.locator("#view-looked .heads .small:visible")).to_have_count(looked.layers[0].query.shape[1])
         expect(page.locator("#view-looked .text-row")).to_be_hidden()
+        about, tokens = (page.evaluate("VTE.store.state.answer.key"), 0), slice(-len(trace.visual_tokens.kinds), None)
+        answered = trace.with_steps(steps)
+        for shown_values, expected in (
+            (handlers.relevancy([*about])["values"], models.language.get().relevancy(answered, 0)),
+            (handlers.looked([*about, 0])["rollout"], looked.rollout(0)),
+        ):
+            np.testing.assert_allclose(unpacked(shown_values), expected[tokens], rtol=1e-4, atol=1e-7)
+        expect(page.locator("#view-looked .shares")).to_contain_text("By relevancy the picture’s share is")
+        page.click("#experiments .sweep")
+        expect(page.locator("#experiments [data-swept=true]")).to_be_attached()
+        expect(page.locator("#experiments .heat tbody tr")).to_have_count(len(models.language.get().paths))
+
+
+def test_the_lens_table_shows_what_is_in_sight_whatever_is_on_its_way(shown):
+    """136 rows: those in sight do not wait for others, and the next run's table begins at its top."""
+    hold = """() => { const call = VTE.store.call, box = document.querySelector('#view-lens .window');
+      window.held = [];
+      VTE.store.call = (name, about) => {
+        const away = name === 'lens_rows' && (about[1] * 18 > box.scrollTop + box.clientHeight || (about[1] + 12) * 18 < box.scrollTop);
+        return away ? (window.held.push(about[1]), new Promise(() => {})) : call(name, about);
+      };
+    }"""
+    filled = "() => { const cells = [...document.querySelectorAll('#view-lens tr[data-token] td')]; return cells.length && !cells.some(cell => cell.classList.contains('blank')); }"
+    with shown("llava_next") as (page, trace):
+        last = len(trace.visual_tokens.kinds) - 1
+        page.evaluate(hold)
+        open_view(page, "lens")
+        page.locator("#view-lens [data-part=table]").click()
+        page.wait_for_function(filled)
+        page.wait_for_function("window.held.length === 1")  # the others come one block at a time, and this one never does
+        assert page.locator(f"#view-lens tr[data-token='{last}']").count() == 0
+        page.evaluate("() => { const box = document.querySelector('#view-lens .window'); box.scrollTop = box.scrollHeight; }")
+        expect(page.locator(f"#view-lens tr[data-token='{last}']")).to_be_attached()
+        page.wait_for_function(filled)
+        open_view(page, "space")
+        page.fill("#question textarea", "What is this?")
+        page.press("#question textarea", "Enter")
+        page.wait_for_function("VTE.store.state.record.question === 'What is this?' && VTE.store.state.words")
+        open_view(page, "lens")
+        expect(page.locator("#view-lens tr[data-token='0']")).to_be_attached()
+        page.wait_for_function("document.querySelector('#view-lens .window').scrollTop === 0")
 
 
 def test_an_encoder_of_convolutions_is_told_no_positions_and_has_no_attention(shown):

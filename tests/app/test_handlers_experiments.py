@@ -104,13 +104,3 @@ def test_a_run_that_is_no_longer_kept_gets_a_sentence(answered):
         tried(key, "paste", tokens=[1], other="gone." + key.partition(".")[2])
     with pytest.raises(gr.Error, match="press Run first"):
         tried("nothing", "shuffle")
-
-
-def test_a_model_that_reads_the_picture_beside_the_sequence_says_so(answered, tiny_model):
-    import dataclasses
-
-    _, trace = answered
-    beside = dataclasses.replace(trace, visual_tokens=dataclasses.replace(trace.visual_tokens, positions=None))
-    for ask in (lambda: tiny_model.drop(beside, 1), lambda: tiny_model.cut(beside, "picture → answer", 1, 2), lambda: tiny_model.sweep(beside, 0)):
-        with pytest.raises(vlm.ModelError, match="cross-attention"):
-            ask()

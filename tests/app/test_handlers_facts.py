@@ -45,13 +45,13 @@ def test_three_lenses_read_one_token(asked, tiny_model, tmp_path, monkeypatch):
 
 def test_the_table_comes_in_blocks_that_say_what_the_lens_says(asked, tiny_model):
     key, _, hidden = asked
-    block = handlers.lens_rows([key, 3])
-    ids, chances = unpacked(block["ids"]), unpacked(block["chances"])
-    assert block["first"] == 0 and ids.shape == chances.shape == (16, len(hidden), 5)
+    blocks = [handlers.lens_rows([key, token]) for token in (3, 15)]
+    ids, chances = (np.concatenate([unpacked(block[part]) for block in blocks]) for part in ("ids", "chances"))
+    assert [block["first"] for block in blocks] == [0, 12] and ids.shape == chances.shape == (16, len(hidden), 5)
     for token in (0, 7, 15):
         for layer, words in enumerate(handlers.lens([key, token])["layers"]):
             np.testing.assert_allclose(chances[token, layer, :4], [chance for _, chance in words], atol=6e-3)
-            assert block["words"][ids[token, layer, 0]] == words[0][0]
+            assert blocks[token // 12]["words"][ids[token, layer, 0]] == words[0][0]
 
 
 def test_a_word_is_looked_for_at_every_layer_at_once(asked, tiny_model):

@@ -15,7 +15,7 @@ from tests.benchmark.page import asked, served
 from vlm.device import has_fast_bfloat16
 
 PHOTOS = ("astronaut", "coffee", "flower", "rocket", "china")  # not the one that the page opens with, of which all is there
-OPEN = """() => new Promise(done => {
+IN_SIGHT = """act => new Promise(done => {
   const lens = document.querySelector('#view-lens'), start = performance.now();
   const look = () => {
     const cells = [...lens.querySelectorAll('.grid tbody tr[data-token] td')];
@@ -23,7 +23,8 @@ OPEN = """() => new Promise(done => {
   };
   const watch = new MutationObserver(look);
   watch.observe(lens.querySelector('.grid'), { childList: true, subtree: true });
-  document.querySelector('#view-tabs [data-view=lens]').click();
+  if (act === 'open') document.querySelector('#view-tabs [data-view=lens]').click();
+  else { const box = lens.querySelector('.window'); box.scrollTop = box.scrollHeight; }
 })"""
 
 
@@ -58,11 +59,11 @@ def cost(rounds: int) -> None:
 
 
 def opened() -> None:
-    """How long the page takes from the press that opens the lens view to every row in sight of its table, one photo after another, once all else of a run is there."""
+    """How long the page takes from the press that opens the lens view to every row in sight of its table, and from a jump to its end, while the rows between are computed, to those in sight there; one photo after another, once all else of a run is there."""
     model = vlm.load("embedded")
     with tempfile.TemporaryDirectory() as folder, served(model, Path(folder)) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--headless", "--disable-gpu"])
-        page, seconds = browser.new_page(viewport={"width": 1440, "height": 900}), []
+        page, seconds = browser.new_page(viewport={"width": 1440, "height": 900}), {"press": [], "jump to the end": []}
         page.goto(url)
         page.wait_for_function("window.VTE && VTE.store")
         page.locator("#view-tabs [data-view=lens]").click()
@@ -71,6 +72,8 @@ def opened() -> None:
             page.locator("#view-tabs [data-view=photo]").click()  # nothing is asked for a view that is not seen
             asked(page, Path("assets/examples") / f"{name}.jpg")
             page.wait_for_timeout(5000)
-            seconds.append(page.evaluate(OPEN))
+            for act, taken in zip(("open", "jump"), seconds.values()):
+                taken.append(page.evaluate(IN_SIGHT, act))
         browser.close()
-    print(f"\nFrom the press to the rows in sight, {len(seconds)} photos: median {statistics.median(seconds):.2f} s, {min(seconds):.2f} to {max(seconds):.2f} s")
+    for act, taken in seconds.items():
+        print(f"\nFrom the {act} to the rows in sight, {len(taken)} photos: median {statistics.median(taken):.2f} s, {min(taken):.2f} to {max(taken):.2f} s")

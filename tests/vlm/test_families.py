@@ -259,14 +259,9 @@ def test_an_answer_without_visual_tokens_knows_nothing_of_the_photo(model, trace
     np.testing.assert_array_equal(*(to_numpy(model.prefill(each).logits) for each in without))
 
 
-def test_where_positions_are_needed_a_model_without_them_says_so(model, trace):
+def test_visual_tokens_beside_the_sequence_take_no_place_in_it(model, trace):
     if not architecture.family(model.network).crossed:
         pytest.skip("its visual tokens have positions")
-    for look in (lambda: model.relevancy(trace, 0), lambda: model.sweep(trace, 0)):
-        with pytest.raises(vlm.ModelError, match="by cross-attention, not as positions of its sequence"):
-            look()
-    with pytest.raises(vlm.ModelError, match="no way leads from them"):
-        model.attention(trace).rollout(0)
     assert trace.inputs_embeds.shape == trace.text_tokens.embeddings.shape
     assert trace.stages[4].axes == ("S: TT alone", "D")
     assert trace.visual_tokens.kinds.count("class") == len(trace.patches.pictures) > 1

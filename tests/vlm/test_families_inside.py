@@ -8,6 +8,7 @@ import vlm
 from tests.attending import attending
 from tests.families import FAMILIES, tiny_family
 from tests.tiny import photo
+from vlm import architecture
 from vlm.attention import replacing
 from vlm.knockout import Cut, FastV, Knockout, under
 
@@ -71,6 +72,124 @@ def test_what_a_word_looked_at_beside_the_sequence_is_what_eager_cross_attention
         np.testing.assert_allclose(step.beside.sum(1), 1, atol=1e-5)
     assert np.abs(seen[0] - seen[1]).max() > 1e-4 and trace.steps[0].attention.shape[1] == len(trace.input_ids)
 
+
+@pytest.fixture
+def beside(tmp_path):
+    """A model that reads its picture beside the sequence, and what it answered; some places hold no tile."""
+    model = vlm.load(tiny_family(tmp_path, "mllama"))
+    return model, model.trace(photo(50, 100), "What is in this image?", SHORT)
+
+
+def whole_pass(model, trace, step):
+    """VT + TT and the answer up to a word in one pass of transformers' explicit attention: every attention's weights, in order, and the word's logits."""
+    seen, said = [], [each.token_id for each in trace.steps[:step]]
+    attentions = [module for name, module in model.network.named_modules() if name.startswith("model.language_model") and name.endswith(("self_attn", "cross_attn"))]
+    hooks = [module.register_forward_hook(lambda module, inputs, output: seen.append(output[1])) for module in attentions]
+    try:
+        with attending(model), torch.inference_mode(False), torch.enable_grad():
+            inputs = {name: value.clone() for name, value in model.on_device(model.inputs(trace.sight.images, trace.question)).items()}
+            longer = torch.cat([inputs["input_ids"], torch.tensor([said], dtype=torch.long, device=model.network.device)], 1)
+            mask = inputs["cross_attention_mask"]
+            more = {"input_ids": longer, "attention_mask": torch.ones_like(longer), "cross_attention_mask": torch.cat([mask, mask[:, -1:].expand(-1, len(said), -1, -1)], 1)}
+            embeds = model.network.get_input_embeddings()(longer).requires_grad_()
+            more.pop("input_ids"), inputs.pop("input_ids")
+            logits = model.network(**{**inputs, **more, "inputs_embeds": embeds}).logits[0, -1]
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return seen, [module in architecture.crossing(model.network) for module in attentions], logits
+
+
+def through(maps, crossed, scale, used):
+    """The last row of the product of (1 + map) x scale; the picture is counted as positions that nobody changes."""
+    length, places = maps[0].shape[0], next(each for each, beside in zip(maps, crossed) if beside).shape[1]
+    product = np.eye(length + places)
+    for each, cross in zip(maps, crossed):
+        layer = np.eye(length + places)
+        layer[:length] *= scale
+        layer[:length, length:] += scale * each if cross else 0
+        layer[:length, :length] += 0 if cross else scale * each
+        product = layer @ product
+    row, kept = product[length - 1], np.repeat(used, places // len(used))
+    return np.concatenate([row[:length], row[length:][kept]])
+
+
+@pytest.mark.parametrize("step", [0, 2])
+def test_relevancy_and_rollout_go_into_a_picture_beside_the_sequence(beside, step):
+    model, trace = beside
+    weights, crossed, logits = whole_pass(model, trace, step)
+    used = trace.sight.inputs["aspect_ratio_mask"].flatten().bool().cpu().numpy()
+    assert sum(crossed) == 2 and not used.all()
+    gradients = torch.autograd.grad(logits[trace.steps[step].token_id], weights)
+    relevant = [(each * gradient).clamp(min=0)[0].mean(0).detach().cpu().numpy() for each, gradient in zip(weights, gradients)]
+    values = model.relevancy(trace, step)
+    np.testing.assert_allclose(values, through(relevant, crossed, 1, used), rtol=1e-3, atol=1e-6)
+    assert values[-len(trace.visual_tokens.embeddings) :].any()
+    means = [each[0].mean(0).detach().cpu().numpy() for each in weights]
+    np.testing.assert_allclose(model.attention(trace).rollout(step), through(means, crossed, 0.5, used), atol=1e-5)
+
+
+def test_a_cut_from_a_picture_beside_the_sequence_is_the_model_whose_cross_attention_gives_nothing(beside):
+    model, trace = beside
+    start = trace.input_ids.tolist().index(model.network.config.image_token_id)
+
+    def silent(module, inputs, output):
+        output[0][:, start:] = 0
+        return output
+
+    for first, last in ((1, 4), (3, 4), (3, 3)):  # layers 2 and 4 read the picture
+        hooks = [module.register_forward_hook(silent) for module in architecture.crossing(model.network) if first <= module.layer_idx + 1 <= last]
+        expected = whole_pass(model, trace, 0)[2].log_softmax(-1).detach().cpu().numpy()
+        for hook in hooks:
+            hook.remove()
+        steps = list(under(model.cut(trace, "picture → all after it", first, last)(), model.decode(trace, SHORT)))
+        np.testing.assert_allclose(steps[0].log_probability, expected.max(), atol=1e-5)
+        assert steps[0].token_id == expected.argmax()
+        seen = np.array([[row.sum() for row in step.beside] for step in steps])
+        np.testing.assert_allclose(seen, [[float(not first <= layer <= last) for layer in (2, 4)]] * len(steps), atol=1e-5)
+    assert [step.token_id for step in steps] == [step.token_id for step in trace.steps]  # layer 3 reads no picture
+
+
+def test_the_sweep_of_a_picture_beside_the_sequence_is_the_score_under_each_cut(beside):
+    model, trace = beside
+    ids, windows = [step.token_id for step in trace.steps], ((1, 4), (2, 2), (3, 3))
+    swept = model.sweep(trace, len(ids) - 1, windows)
+    for row, path in enumerate(swept.paths):
+        for column, window in enumerate(windows):
+            with replacing(model.cut(trace, path, *window)()):
+                np.testing.assert_allclose(swept.change[row, column], model.score(trace, ids)[-1] - swept.log_probability, atol=1e-5)
+    from_picture = [row for row, path in enumerate(swept.paths) if path.startswith("picture")]
+    assert not swept.change[from_picture, 2].any() and swept.change[from_picture, 0].all()
+    asked = swept.paths.index("question → answer")
+    assert swept.change[asked, 2] and not swept.change[asked, 1]  # layer 2 reads the picture alone
+
+
+def test_half_of_a_picture_beside_the_sequence_is_dropped(beside):
+    model, trace = beside
+    said = [(step.token_id, step.log_probability) for step in trace.steps]
+    tokens = len(trace.visual_tokens.embeddings)
+    looked = trace.steps[0].beside[0]
+    least = set(looked.argsort()[: tokens // 2].tolist())
+    for layer in (1, 2):  # layer 2 is the first that reads the picture
+        half = model.drop(trace, layer)()
+        steps = list(under(half, model.decode(trace, SHORT)))
+        for step in steps:
+            assert (step.beside[0] > 0).all() and set(np.flatnonzero(step.beside[1] == 0).tolist()) == least
+    places = architecture.places_beside(trace.language_inputs, trace.sight.inputs).tolist()
+    assert {places.index(place) for place in half.dropped.tolist()} == least
+
+    def fewer(module, arguments, named):
+        mask = named["attention_mask"].clone()
+        mask[..., half.dropped] = torch.finfo(mask.dtype).min
+        return arguments, named | {"attention_mask": mask}
+
+    [last] = [module for module in architecture.crossing(model.network) if module.layer_idx == 3]
+    hook = last.register_forward_pre_hook(fewer, with_kwargs=True)
+    expected = whole_pass(model, trace, 0)[2].log_softmax(-1).detach().cpu().numpy()
+    hook.remove()
+    np.testing.assert_allclose(steps[0].log_probability, expected.max(), atol=1e-5)
+    for nothing in (model.drop(trace, 1, 0.0), model.drop(trace, 4, 1.0), model.cut(trace, "picture → answer", 3, 3)):
+        assert [(step.token_id, step.log_probability) for step in under(nothing(), model.decode(trace, SHORT))] == said
 
 
 @pytest.mark.parametrize("name", ["gemma3", "aya_vision", "cohere2_vision"])
