@@ -96,7 +96,8 @@ def test_the_answer_is_a_table_and_the_tensors_are_a_run(url, visit, picture, tm
     assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "@"))]  # nothing a spreadsheet would compute
     with zipfile.ZipFile(run) as archive:
         archive.extractall(tmp_path / "run")
-    assert vlm.replay(tmp_path / "run").identical
+    again = vlm.replay(tmp_path / "run")
+    assert again.identical, again.words
 
 
 def test_ones_own_photo_has_no_link(url, visit, picture):
