@@ -172,7 +172,7 @@ def rows(trace: vlm.Trace, patch: int, layer: int, attention=None, without: str 
 
 
 def lenses(entering: Sequence[tuple[str, float]], layers: Sequence, near: Sequence, without: str) -> dict:
-    """The three lenses of one visual token; `near` is empty, and `without` says why, where there is no contextual lens."""
+    """The three lenses of one visual token; `near` is empty, and `without` says why, where there is no contextual lens; so are `layers` where it passes none."""
     return {
         "entering": [[word, round(cosine, 4)] for word, cosine in entering],
         "layers": layers,

@@ -303,11 +303,6 @@ def places_beside(given: Mapping[str, object], inputs: Mapping[str, Tensor]) -> 
     return torch.arange(given["cross_attention_states"].shape[:-1].numel()).unflatten(0, (places, -1))[used.cpu()].flatten()
 
 
-def first_beside(given: Mapping[str, object]) -> int:
-    """The first position of the sequence that was made to read the picture beside it; those before it come before the photo's mark."""
-    return int(given["full_text_row_masked_out_mask"][0, 0, :, 0].nonzero()[0])
-
-
 def tokens_beside(given: Mapping[str, object], inputs: Mapping[str, Tensor], tokens: Float[Tensor, "V D"], deeper: Sequence[Float[Tensor, "V D"]]) -> dict[str, object]:
     """Those arguments of the language model that hold visual tokens beside `inputs_embeds`, with other tokens in their places.
 

@@ -83,7 +83,7 @@ def weights(
     scaling: float | None,
     is_causal: bool | None,
 ) -> Float[Tensor, "heads queries keys"]:
-    """softmax(q k^T * scaling + mask), in float32; 0 everywhere for a query that may read no key."""
+    """softmax(q k^T * scaling + mask), in float32; 0 everywhere for a query that may read no key by a mask of booleans."""
     _, heads, queries, size = query.shape
     groups, keys = key.shape[1:3]
     # heads that share their keys are multiplied as one: repeating the keys would cost memory

@@ -45,12 +45,11 @@ def places(trace: Trace) -> dict[str, tuple[int, ...]]:
     """The positions of the prompt by their part: "picture"; "question"; "template", what stands after the picture besides; "answer", the last
     position, which says the answer's first word (every position after it says one too); "after", all but the picture from its first token on.
 
-    A picture beside the sequence has no positions; "after" begins where it is read first.
+    A picture beside the sequence has no positions, and none of the others stands before it: in transformers' forward those before its mark read it too.
     """
     visual, last = trace.visual_tokens.positions, len(trace.input_ids) - 1
     picture = set() if visual is None else set(visual.tolist())
-    first = architecture.first_beside(trace.language_inputs) if visual is None else min(picture)
-    after = [position for position in range(first, last + 1) if position not in picture]
+    after = [position for position in range(min(picture, default=0), last + 1) if position not in picture]
     question = [position for position, role in enumerate(trace.roles) if role == "question" and position != last]
     template = [position for position in after if position not in question and position != last]
     return {"picture": tuple(sorted(picture)), "question": tuple(question), "template": tuple(template), "answer": (last,), "after": tuple(after)}
@@ -61,7 +60,7 @@ class Cut:
     """These `queries` may not read these `keys` (positions of the sequence) in layers `first` to `last`; 1 is the first layer.
 
     Attributes:
-        keys: None: the whole picture that stands beside the sequence, in the layers that read it by cross-attention.
+        keys: positions; None for the whole picture that stands beside the sequence, in the layers that read it by cross-attention.
         beyond: nor may any position from the answer's beginning, `prompt`, on; None: those are free.
     """
 
@@ -90,10 +89,11 @@ class Masking:
     """Stands in the place of attention and hides keys. It counts the positions that came by, so one object serves one answer.
 
     Args:
-        crossing: the attentions that read what stands beside the sequence, see `architecture.crossing`.
+        crossing: the attentions that read what stands beside the sequence, see `architecture.crossing`. Their keys have no positions, so where
+            a cache came from elsewhere, queries are counted by the layers before them.
     """
 
-    def __init__(self, crossing: Collection[nn.Module] = ()) -> None:
+    def __init__(self, crossing: Collection[nn.Module]) -> None:
         self._seen: dict[int, int] = {}
         self._crossing = crossing
 
@@ -107,13 +107,12 @@ class Masking:
         hidden = self.hidden(layer, beside, torch.arange(total - new, total), keys)
         if hidden is None or not hidden.any():
             return as_always(module, query, key, value, attention_mask, **named)
-        hidden = hidden.to(query.device)
-        if beside:
-            attention_mask = _readable(attention_mask, hidden)
-        else:
-            attention_mask = _hide(module, query, key, attention_mask, named.get("is_causal"), hidden)
-        output, recorded = as_always(module, query, key, value, attention_mask, **named)
-        return output.masked_fill(hidden.all(-1)[None, :, None, None], 0), recorded
+        if not beside:  # where every position reads itself at least
+            mask = _hide(module, query, key, attention_mask, named.get("is_causal"), hidden.to(query.device))
+            return as_always(module, query, key, value, mask, **named)
+        readable = _readable(attention_mask, hidden.to(query.device))
+        output, *rest = as_always(module, query, key, value, readable, **named)
+        return output.masked_fill(~readable.any(-1)[:, 0, :, None, None], 0), *rest
 
     def look(self, layer: int, beside: bool, module, query: Tensor, key: Tensor, mask: Tensor | None, named: dict) -> None:
         """What is to be learned from the weights before they are used."""
@@ -126,7 +125,7 @@ class Masking:
 class Knockout(Masking):
     """Some cuts at once."""
 
-    def __init__(self, cuts: Iterable[Cut], crossing: Collection[nn.Module] = ()) -> None:
+    def __init__(self, cuts: Iterable[Cut], crossing: Collection[nn.Module]) -> None:
         super().__init__(crossing)
         self._cuts = [(cut, torch.tensor(cut.keys or (), dtype=torch.long), torch.tensor(cut.queries, dtype=torch.long)) for cut in cuts]
 
@@ -156,7 +155,7 @@ class FastV(Masking):
         dropped: those of the dropped ones, known once the prompt was read.
     """
 
-    def __init__(self, positions: Sequence[int], layer: int, share: float = 0.5, crossing: Collection[nn.Module] = ()) -> None:
+    def __init__(self, positions: Sequence[int], layer: int, share: float, crossing: Collection[nn.Module]) -> None:
         super().__init__(crossing)
         self._positions, self._layer, self._share = torch.tensor(list(positions), dtype=torch.long), layer, share
         self.dropped: Tensor | None = None

@@ -293,8 +293,8 @@ class VisionLanguageModel(Instruments):
         looked = to_numpy(at_their_places(rows, cache.get_seq_length())) if rows else None
         return self.logits(output.last_hidden_state[0, -1]), looked, crossed, to_numpy(torch.cat(output.hidden_states)) if keep else None
 
-    def trace(self, image: Image.Image, question: str, decoding: Decoding = Decoding()) -> Trace:
-        """The whole pipeline on one photo and one question.
+    def trace(self, image: Image.Image | Sequence[Image.Image], question: str, decoding: Decoding = Decoding()) -> Trace:
+        """The whole pipeline on one photo, or several, and one question.
 
         Raises:
             QuestionError, ModelError: as `encode`.

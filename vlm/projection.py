@@ -1,9 +1,12 @@
 """Many dimensions to two or three: PCA at once, UMAP and t-SNE on request. Knows rows of numbers, not what they stand for."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, UInt8
 
 Method = Literal["pca", "umap", "tsne"]
@@ -65,7 +68,18 @@ def project(
 
     start = "spectral" if len(rows) > SPECTRAL_LEAST else "random"
     umap = UMAP(n_components=dimensions, n_neighbors=min(neighbours, len(rows) - 1), metric=metric, init=start, random_state=seed, n_jobs=1)
-    return Projection(np.asarray(umap.fit_transform(rows), np.float32), "umap", ())
+    with own_threads():
+        return Projection(np.asarray(umap.fit_transform(rows), np.float32), "umap", ())
+
+
+@contextmanager
+def own_threads() -> Iterator[None]:
+    """numba, with which UMAP is compiled, starts its threads by telling OpenMP to take as many in this thread as there are cores; torch would take them too, and round otherwise than elsewhere."""
+    count = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(count)
 
 
 def pca_colours(rows: Float[np.ndarray, "rows columns"], edge: Bool[np.ndarray, "rows"] | None = None) -> Colours:

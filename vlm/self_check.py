@@ -66,8 +66,6 @@ def compare(model: Any, trace: Trace) -> Iterator[Comparison]:
 def last_row(model: Any, trace: Trace, logits: Float[np.ndarray, " vocab"], share: float) -> Comparison:
     """The last row of the logit lens at the last position against the logits that the answer begins with."""
     name = "last row of the logit lens"
-    if trace.visual_tokens.positions is None:
-        return Comparison(name, None, 0.0, "this model reads its visual tokens beside the sequence, so the lens does not open")
     hidden = model.hidden_states(trace)[:, -1:]
     [said] = to_numpy(architecture.head(model.network, lens.normed(model.network, hidden)[-1]))
     return Comparison(name, float(np.abs(said - logits).max()), float(share * np.abs(logits).max()), "the final norm is applied once: the last layer's row is the model's own logits")
@@ -134,11 +132,11 @@ def boxes(model: Any, trace: Trace) -> Iterator[Comparison]:
         patches += not any(shows_the_same(sight.patches.boxes[patch], sight.patches.boxes[source]) for source in visual.sources[token] if source >= 0)
         tokens += not shows_the_same(visual.boxes[most], visual.boxes[token])
     done = f"the pixels in the boxes of {len(chosen)} tokens were turned to their opposite: for how many another"
-    yield Comparison(names[0], float(patches), 0.0, f"{done} patch of what the encoder gets changed more than those the token is made of", True)
+    yield Comparison(names[0], float(patches), 0.0, f"{done} patch of what the encoder gets changed more than those the token is made of", counted=True)
     yield Comparison(
         names[1], float(tokens), float(len(chosen) // 4),
         f"{done} token changed more, for its length. In the encoder patches look at each other, so that it may happen to one in four; with wrong boxes it would to nearly all",
-        True,
+        counted=True,
     )  # fmt: skip
 
 

@@ -108,9 +108,9 @@ class WordAttention:
     def rollout(self, step: int) -> Float[np.ndarray, " positions"]:
         """What one word has read of every position by way of all layers: its row of the product of (mean of the heads + identity) / 2.
 
-        Abnar and Zuidema, "Quantifying Attention Flow in Transformers", 2020. The row sums to 1; positions that many read, such as the
-        first one, gather most of it. After the positions come the visual tokens that stand beside the sequence, if they do: what its layers
-        of cross-attention read of them by the same rule (what was read of places that hold no tile is left out of the sum).
+        Abnar and Zuidema, "Quantifying Attention Flow in Transformers", 2020. The row sums to 1, less what was read of places beside the
+        sequence that hold no tile; positions that many read, such as the first one, gather most of it. After the positions come the visual
+        tokens that stand beside the sequence, if they do: what layers of cross-attention read of them, by the same rule.
 
         Raises:
             ModelError: there is no such word.

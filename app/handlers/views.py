@@ -6,6 +6,7 @@ from app.handlers.answering import model_of, prefills, remembered, remembered_an
 from app.handlers.errors import MAX_TEXT, asked_by_script, whole_number
 
 BLOCK = 12  # visual tokens whose lens is read at a time: what a screen shows
+BESIDE = "In this model the visual tokens stand beside the sequence, read by cross-attention: they say nothing on the way through the layers."
 hidden_by_run: models.Recent = models.Recent(heavy=True)
 tables: models.Recent = models.Recent()
 attentions: models.Recent = models.Recent(heavy=True)
@@ -39,7 +40,7 @@ def positions(trace: vlm.Trace):
         vlm.ModelError: nowhere.
     """
     if trace.visual_tokens.positions is None:
-        raise vlm.ModelError("In this model the visual tokens stand beside the sequence, read by cross-attention: they say nothing on the way through the layers.")
+        raise vlm.ModelError(BESIDE)
     return trace.visual_tokens.positions
 
 
@@ -50,11 +51,13 @@ def hidden_states(run: str, trace: vlm.Trace):
 
 @asked_by_script
 def lens(run: str, token: int) -> dict:
-    """What one visual token "says": as it goes in (embedding lens), and at every layer (logit lens, contextual lens)."""
+    """What one visual token "says": as it goes in (embedding lens), and, where it stands in the sequence, at every layer (logit lens, contextual lens)."""
     trace, model = remembered(run), model_of(run)
-    position = int(positions(trace)[whole_number(token, "token", len(trace.visual_tokens.embeddings))])
-    hidden = hidden_states(run, trace)
-    [entering] = model.embedding_lens(hidden[0, position : position + 1], payloads.WORDS)
+    token = whole_number(token, "token", len(trace.visual_tokens.embeddings))
+    [entering] = model.embedding_lens(trace.visual_tokens.embeddings[token : token + 1], payloads.WORDS)
+    if trace.visual_tokens.positions is None:
+        return payloads.lenses(entering, (), (), BESIDE)
+    position, hidden = int(trace.visual_tokens.positions[token]), hidden_states(run, trace)
     try:
         near, without = model.contextual_lens(hidden[:-1, position], payloads.PHRASES), ""
     except vlm.ModelError as error:  # no index for this model: the two others need none

@@ -2,7 +2,7 @@
 const { store, element: make, heading, stageView, GridMap, cividis, rgb, ink, percent, visible, pick, point } = window.VTE;
 const find = selector => element.querySelector(selector), buttons = [...element.querySelectorAll('.part')];
 const ROW = 18, NUMBER = 44, CELL = 62;  // pixels: a row, its head, a cell
-const BLOCK = 12;  // tokens whose rows are asked for at a time, as in `app/handlers/views.py`
+const BLOCK = 12, AT_ONCE = 3;  // tokens whose rows are asked for at a time, as in `app/handlers/views.py`; how many blocks are on their way at most
 const SHOWN = 3;  // words of the logit lens a layer; the others are in the cell's title
 const WORDS = {
   token: 'Three ways to ask what one token “says” on its way through the language model. Look for the layer where the words begin to name what is there.',
@@ -11,7 +11,7 @@ const WORDS = {
 };
 const map = new GridMap(find('.chosen'), 'where the word is said');
 map.host.style.width = '200px';
-let part = 'token', layers = 0, every = [], run = null, rows = [], asked = new Set(), failed = '', pointed = null, drawnFor = '';
+let part = 'token', layers = 0, every = [], run = null, rows = [], asked = new Set(), failed = '', pointed = null, drawnFor = '', fresh = false;
 
 const layerName = layer => (layer ? 'layer ' + layer : 'going in');
 function choose(name) {
@@ -71,24 +71,24 @@ function showToken({ lens }, token) {
   }).reverse());
   find('.says thead .logit').colSpan = SHOWN;
   find('.says thead .near').colSpan = 2;
-  find('.says').hidden = !there;
+  find('.says').hidden = !there || !lens.layers.length;
   find('.near').lastChild.textContent = there && lens.without ? lens.without : 'phrases whose last word is in a like state';
 }
 
-// All tokens. The rows in sight are asked for at once, whatever is on its way, the others afterwards, one block at a time; only rows in sight are in the document.
-const inSight = () => { const box = find('.window'), first = Math.floor(box.scrollTop / ROW); return [Math.max(0, first), Math.min(rows.length, first + Math.ceil(box.clientHeight / ROW) + 1)]; };
+// All tokens. The rows in sight are asked for beside what is on its way, the others afterwards, one block at a time; only rows in sight are in the document.
+const inSight = () => { const box = find('.window'), first = fresh ? 0 : Math.floor(box.scrollTop / ROW); return [Math.max(0, first), Math.min(rows.length, first + Math.ceil(box.clientHeight / ROW) + 1)]; };
 function fill() {
   if (failed || !rows.length || part !== 'table' || !store.state.open.includes('lens')) return;
   const [first, last] = inSight();
-  for (let block = first - first % BLOCK; block < last; block += BLOCK) if (rows.slice(block, block + BLOCK).includes(null)) ask(block);
+  for (let token = first; token < last && asked.size < AT_ONCE; token++) if (!rows[token]) ask(token);
   const next = rows.indexOf(null);
-  if (next >= 0 && !asked.size) ask(next - next % BLOCK);
+  if (next >= 0 && !asked.size) ask(next);
 }
-function ask(block) {
-  if (asked.has(block)) return;
-  const of = run, mine = asked;  // those of another run's rows are in another set
+function ask(token) {
+  const block = token - token % BLOCK, of = run, mine = asked;  // those of another run's rows are in another set
+  if (mine.has(block)) return;
   mine.add(block);
-  store.call('lens_rows', [of, block]).then(reply => {
+  store.call('lens_rows', [of, token]).then(reply => {
     mine.delete(block);
     if (of !== run) return;
     if (reply.error) { failed = reply.error; hint(store.state); return; }
@@ -133,7 +133,15 @@ function markTable() {
     if (pointed && pointed[0] === token) row.children[pointed[1] + 1].classList.add('at');
   }
 }
+// A new run's table begins at its top; a window that was out of sight has its old place back until it is seen.
+function settle() {
+  const box = find('.window');
+  if (!fresh || !box.clientHeight) return;
+  box.scrollTop = 0; fresh = false;
+  drawTable(); fill();
+}
 function come(token) {  // the row of a token that is pointed at elsewhere comes into sight
+  if (fresh) return;
   const box = find('.window'), top = token * ROW;
   if (token >= 0 && !box.matches(':hover') && (top < box.scrollTop || top > box.scrollTop + box.clientHeight - 3 * ROW)) box.scrollTop = Math.max(0, top - box.clientHeight / 2);
 }
@@ -165,7 +173,7 @@ find('.window').addEventListener('keydown', event => {
 function hint({ record, lens, found, sought }) {
   const token = store.focus();
   find('.hint').textContent = !record ? 'Run a question first.'
-    : part === 'token' ? (token < 0 ? 'Select a token in the picture.' : (lens && lens.error) || (lens ? '' : 'Reading …'))
+    : part === 'token' ? (token < 0 ? 'Select a token in the picture.' : (lens && lens.error) || (lens ? (lens.layers && !lens.layers.length ? lens.without : '') : 'Reading …'))
     : part === 'table' ? failed
     : (found && found.error) || (!sought ? 'Type a word and press Enter.' : found ? '' : 'Reading every token at every layer; the next word takes no time.');
 }
@@ -176,11 +184,11 @@ function draw(state, changed) {
   }
   const { record } = state, token = store.focus();
   heading(find('.head'), 'What tokens say', 'g_φ', record && record.numbers['VT + TT'].shape, WORDS[part]);
-  if (record && record.run !== run) { run = record.run; rows = Array(record.boxes.length / 4).fill(null); asked = new Set(); failed = ''; element.dataset.rows = 0; pointed = null; requestAnimationFrame(() => { find('.window').scrollTop = 0; }); }  // a view that opens has its old place back until then
+  if (record && record.run !== run) { run = record.run; rows = Array(record.boxes.length / 4).fill(null); asked = new Set(); failed = ''; element.dataset.rows = 0; pointed = null; fresh = true; }
   if (record && layers !== record.language_layers) { layers = record.language_layers; find('.of').max = layers; find('.of').value = layers; }
   hint(state); name();
   if (part === 'token') showToken(state, record ? token : -1);
-  if (part === 'table' && record) { if (changed.has('selected')) come(token); drawTable(); fill(); }
+  if (part === 'table' && record) { if (changed.has('selected')) come(token); drawTable(); fill(); if (fresh) requestAnimationFrame(settle); }
   if (record && ['found', 'record', 'open'].some(each => changed.has(each))) showEvery(state);
   if (part === 'word' && changed.has('selected')) every.forEach(each => each.mark());
   show(state);

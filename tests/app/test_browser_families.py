@@ -8,6 +8,7 @@ from PIL import Image
 
 import vlm
 from app import handlers, models
+from app.handlers.views import BLOCK
 from tests.app.browsing import ask, expect, expect_selected, open_view, press_patch
 from tests.app.conftest import unpacked
 from tests.families import tiny_family
@@ -155,6 +156,10 @@ def test_queries_stand_on_a_shelf_and_say_that_they_have_no_place(shown):
         expect(page.locator("#view-space .key")).to_contain_text("grey without a place")
         press_patch(page, 0, "#received .overlay")
         expect_selected(page, 0)
+        # the language model adds positions to what goes in; the embedding lens reads the visual token itself
+        model, entering = models.language.get(), handlers.lens([page.evaluate("VTE.store.state.record.run"), 0])["entering"]
+        [[*near]], [[*later]] = (model.embedding_lens(rows, 4) for rows in (trace.visual_tokens.embeddings[:1], model.hidden_states(trace)[0, trace.visual_tokens.positions[:1]]))
+        assert entering == [[word, round(cosine, 4)] for word, cosine in near] != [[word, round(cosine, 4)] for word, cosine in later]
 
 
 def test_two_photos_of_one_question_stand_side_by_side(shown):
@@ -188,6 +193,12 @@ def test_tokens_beside_the_sequence_are_shown_beside_it(shown):
         expect(page.locator("#view-sequence .told")).to_contain_text("the encoder’s own position for a whole picture (CLS)")
         open_view(page, "lens")
         expect(page.locator("#view-lens .hint")).to_contain_text("cross-attention")
+        entering = trace.visual_tokens.embeddings[cls : cls + 1]
+        [[(_, cosine), *_]] = models.language.get().embedding_lens(entering)
+        expect(page.locator("#view-lens .entering li").first).to_contain_text(f"{cosine:.2f}")
+        expect(page.locator("#view-lens .says")).to_be_hidden()
+        page.locator("#view-lens [data-part=table]").click()
+        expect(page.locator("#view-lens .hint")).to_contain_text("cross-attention")
         steps = list(models.language.get().decode(trace, vlm.Decoding(max_new_tokens=3)))
         page.locator("#answer .token").nth(1).hover()
         page.wait_for_function("VTE.store.state.overlay && VTE.store.state.overlay.from === 'answer'")
@@ -214,28 +225,44 @@ def test_tokens_beside_the_sequence_are_shown_beside_it(shown):
 def test_the_lens_table_shows_what_is_in_sight_whatever_is_on_its_way(shown):
     """136 rows: those in sight do not wait for others, and the next run's table begins at its top."""
     hold = """() => { const call = VTE.store.call, box = document.querySelector('#view-lens .window');
-      window.held = [];
+      window.held = []; window.most = 0;
+      let flying = 0;
       VTE.store.call = (name, about) => {
-        const away = name === 'lens_rows' && (about[1] * 18 > box.scrollTop + box.clientHeight || (about[1] + 12) * 18 < box.scrollTop);
-        return away ? (window.held.push(about[1]), new Promise(() => {})) : call(name, about);
+        const block = about[1] - about[1] % BLOCK, height = box.querySelector('tbody tr[data-token]').clientHeight;
+        const away = name === 'lens_rows' && (block * height > box.scrollTop + box.clientHeight || (block + BLOCK) * height < box.scrollTop);
+        window.most = Math.max(window.most, ++flying);
+        return away ? (window.held.push(block), new Promise(() => {})) : call(name, about).finally(() => flying--);
       };
     }"""
     filled = "() => { const cells = [...document.querySelectorAll('#view-lens tr[data-token] td')]; return cells.length && !cells.some(cell => cell.classList.contains('blank')); }"
     with shown("llava_next") as (page, trace):
         last = len(trace.visual_tokens.kinds) - 1
-        page.evaluate(hold)
+        page.evaluate(hold.replace("BLOCK", str(BLOCK)))
         open_view(page, "lens")
         page.locator("#view-lens [data-part=table]").click()
         page.wait_for_function(filled)
         page.wait_for_function("window.held.length === 1")  # the others come one block at a time, and this one never does
         assert page.locator(f"#view-lens tr[data-token='{last}']").count() == 0
-        page.evaluate("() => { const box = document.querySelector('#view-lens .window'); box.scrollTop = box.scrollHeight; }")
+        page.evaluate("""async () => {
+          const box = document.querySelector('#view-lens .window');
+          for (let step = 1; step <= 20; step++) { box.scrollTop = step / 20 * box.scrollHeight; await new Promise(requestAnimationFrame); }
+        }""")  # what is passed on the way is not asked for all at once
         expect(page.locator(f"#view-lens tr[data-token='{last}']")).to_be_attached()
         page.wait_for_function(filled)
-        open_view(page, "space")
+        assert 1 < page.evaluate("window.most") <= 3
+        page.locator("#view-lens [data-part=token]").click()  # the next run's table begins at its top when it is seen
         page.fill("#question textarea", "What is this?")
         page.press("#question textarea", "Enter")
         page.wait_for_function("VTE.store.state.record.question === 'What is this?' && VTE.store.state.words")
+        page.locator("#view-lens [data-part=table]").click()
+        expect(page.locator("#view-lens tr[data-token='0']")).to_be_attached()
+        page.wait_for_function("document.querySelector('#view-lens .window').scrollTop === 0")
+        page.evaluate("() => { const box = document.querySelector('#view-lens .window'); box.scrollTop = box.scrollHeight; }")
+        expect(page.locator(f"#view-lens tr[data-token='{last}']")).to_be_attached()
+        open_view(page, "space")
+        page.fill("#question textarea", "And this?")
+        page.press("#question textarea", "Enter")
+        page.wait_for_function("VTE.store.state.record.question === 'And this?' && VTE.store.state.words")
         open_view(page, "lens")
         expect(page.locator("#view-lens tr[data-token='0']")).to_be_attached()
         page.wait_for_function("document.querySelector('#view-lens .window').scrollTop === 0")

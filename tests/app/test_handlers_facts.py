@@ -33,7 +33,7 @@ def test_three_lenses_read_one_token(asked, tiny_model, tmp_path, monkeypatch):
     monkeypatch.setenv("VISUAL_TOKEN_EXPLORER_CACHE", str(tmp_path))
     told = handlers.lens([key, 5])
     assert told["layers"] == tiny_model.logit_lens(hidden, position, 4)
-    assert [word for word, _ in told["entering"]] == [word for word, _ in tiny_model.embedding_lens(hidden[0, position][None], 4)[0]]
+    assert [word for word, _ in told["entering"]] == [word for word, _ in tiny_model.embedding_lens(trace.visual_tokens.embeddings[5:6], 4)[0]]
     assert told["near"] == [] and "python -m vlm.contextual_lens build" in told["without"]
 
     index = contextual_lens.build(tiny_model, ["a photo of a cat", "a dog on the grass", "what is in this image", "a cat"])

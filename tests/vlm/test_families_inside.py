@@ -1,5 +1,8 @@
 """Attention, relevancy, cuts and FastV hold for every family: one pass says what the decoder says, and a cut of nothing changes nothing."""
 
+from contextlib import contextmanager
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -39,12 +42,12 @@ def test_what_looks_inside_the_language_model_holds(answered):
     np.testing.assert_allclose(swept.log_probability, trace.steps[last].log_probability, atol=1e-4)
     for row, path in enumerate(swept.paths):
         for column, window in enumerate(swept.windows):
-            with replacing(Knockout([Cut.path(trace, path, *window)])):
+            with replacing(Knockout([Cut.path(trace, path, *window)], ())):
                 np.testing.assert_allclose(swept.change[row, column], model.score(trace, ids)[-1] - swept.log_probability, atol=1e-4)
 
-    for nothing in (Knockout([Cut.path(trace, "picture → all after it", 2, 1)]), FastV(positions, 1, 0.0)):
+    for nothing in (Knockout([Cut.path(trace, "picture → all after it", 2, 1)], ()), FastV(positions, 1, 0.0, ())):
         assert [(step.token_id, step.log_probability) for step in under(nothing, model.decode(trace, SHORT))] == said
-    half = FastV(positions, 1)
+    half = FastV(positions, 1, 0.5, ())
     assert [(step.token_id, step.log_probability) for step in under(half, model.decode(trace, SHORT))] != said
     assert len(half.dropped) == len(positions) // 2
 
@@ -129,25 +132,44 @@ def test_relevancy_and_rollout_go_into_a_picture_beside_the_sequence(beside, ste
     np.testing.assert_allclose(model.attention(trace).rollout(step), through(means, crossed, 0.5, used), atol=1e-5)
 
 
-def test_a_cut_from_a_picture_beside_the_sequence_is_the_model_whose_cross_attention_gives_nothing(beside):
-    model, trace = beside
-    start = trace.input_ids.tolist().index(model.network.config.image_token_id)
+@contextmanager
+def silenced(model, first, last):
+    """Cross-attention gives nothing in these layers."""
 
     def silent(module, inputs, output):
-        output[0][:, start:] = 0
+        output[0][:] = 0
         return output
 
+    hooks = [module.register_forward_hook(silent) for module in architecture.crossing(model.network) if first <= module.layer_idx + 1 <= last]
+    yield
+    for hook in hooks:
+        hook.remove()
+
+
+def test_a_cut_from_a_picture_beside_the_sequence_is_the_model_whose_cross_attention_gives_nothing(beside):
+    model, trace = beside
     for first, last in ((1, 4), (3, 4), (3, 3)):  # layers 2 and 4 read the picture
-        hooks = [module.register_forward_hook(silent) for module in architecture.crossing(model.network) if first <= module.layer_idx + 1 <= last]
-        expected = whole_pass(model, trace, 0)[2].log_softmax(-1).detach().cpu().numpy()
-        for hook in hooks:
-            hook.remove()
+        with silenced(model, first, last):
+            expected = whole_pass(model, trace, 0)[2].log_softmax(-1).detach().cpu().numpy()
         steps = list(under(model.cut(trace, "picture → all after it", first, last)(), model.decode(trace, SHORT)))
         np.testing.assert_allclose(steps[0].log_probability, expected.max(), atol=1e-5)
         assert steps[0].token_id == expected.argmax()
         seen = np.array([[row.sum() for row in step.beside] for step in steps])
         np.testing.assert_allclose(seen, [[float(not first <= layer <= last) for layer in (2, 4)]] * len(steps), atol=1e-5)
     assert [step.token_id for step in steps] == [step.token_id for step in trace.steps]  # layer 3 reads no picture
+
+
+@pytest.mark.parametrize("photos", [1, 2])
+def test_what_never_sees_a_picture_beside_the_sequence_does_not_change_with_it(tmp_path, photos):
+    """Not even by way of the positions before its mark."""
+    model = vlm.load(tiny_family(tmp_path, "mllama"))
+    trace = model.trace([photo(50, 100), photo(120, 80)][:photos], "What is in this image?", SHORT)
+    ids, other = [step.token_id for step in trace.steps], vlm.experiments.rescale(trace, 3)
+    scores = [model.again(replace(each, steps=trace.steps), masking=model.cut(trace, "picture → all after it", 1, 4))[1] for each in (trace, other)]
+    np.testing.assert_array_equal(*scores)
+    assert (model.score(trace, ids) != model.score(other, ids)).all()
+    tokens = len(trace.visual_tokens.embeddings)
+    assert len(model.relevancy(trace, 1)) == len(trace.input_ids) + 1 + tokens and model.attention(trace).weights(1).shape[2] == tokens
 
 
 def test_the_sweep_of_a_picture_beside_the_sequence_is_the_score_under_each_cut(beside):
@@ -188,6 +210,11 @@ def test_half_of_a_picture_beside_the_sequence_is_dropped(beside):
     expected = whole_pass(model, trace, 0)[2].log_softmax(-1).detach().cpu().numpy()
     hook.remove()
     np.testing.assert_allclose(steps[0].log_probability, expected.max(), atol=1e-5)
+    with silenced(model, 4, 4):
+        expected = whole_pass(model, trace, 0)[2].log_softmax(-1).detach().cpu().numpy()
+    step = next(under(model.drop(trace, 2, 1.0)(), model.decode(trace, SHORT)))
+    assert not step.beside[1].any()  # positions before the mark read on where no tile is
+    assert step.token_id == expected.argmax()
     for nothing in (model.drop(trace, 1, 0.0), model.drop(trace, 4, 1.0), model.cut(trace, "picture → answer", 3, 3)):
         assert [(step.token_id, step.log_probability) for step in under(nothing(), model.decode(trace, SHORT))] == said
 

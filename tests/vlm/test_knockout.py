@@ -27,12 +27,12 @@ def said(steps) -> list[tuple[int, float]]:
 def nothing(trace):
     picture = tuple(trace.visual_tokens.positions.tolist())
     return {
-        "no cut": Knockout([]),
-        "no layer": Knockout([Cut.path(trace, "picture → all after it", 2, 1)]),
-        "no key": Knockout([Cut((), (20, 21), 1, 3, 25)]),
-        "no query": Knockout([Cut(picture, (), 1, 3)]),
-        "nothing dropped": FastV(picture, 1, 0.0),
-        "dropped after the last layer": FastV(picture, 3, 1.0),
+        "no cut": Knockout([], ()),
+        "no layer": Knockout([Cut.path(trace, "picture → all after it", 2, 1)], ()),
+        "no key": Knockout([Cut((), (20, 21), 1, 3, 25)], ()),
+        "no query": Knockout([Cut(picture, (), 1, 3)], ()),
+        "nothing dropped": FastV(picture, 1, 0.0, ()),
+        "dropped after the last layer": FastV(picture, 3, 1.0, ()),
     }
 
 
@@ -72,22 +72,22 @@ def test_a_cut_through_all_layers_is_the_model_whose_mask_hides_those_keys(tiny_
     hidden[np.ix_(parts[target], parts[source])] = True
     np.fill_diagonal(hidden, False)
     expected = masked_logits(tiny_model, trace, hidden)
-    [step] = under(Knockout([Cut.path(trace, path, 1, 3)]), tiny_model.decode(trace, vlm.Decoding(max_new_tokens=1)))
+    [step] = under(Knockout([Cut.path(trace, path, 1, 3)], ()), tiny_model.decode(trace, vlm.Decoding(max_new_tokens=1)))
     assert step.token_id == expected.argmax()
     np.testing.assert_allclose(step.log_probability, expected.max(), atol=1e-5)
 
 
 def test_what_never_sees_the_picture_does_not_change_with_it(tiny_model, trace):
     other = vlm.experiments.with_tokens(trace, trace.visual_tokens.embeddings[::-1].copy())
-    blind = lambda: Knockout([Cut.path(trace, "picture → all after it", 1, 3)])  # noqa: E731
+    blind = lambda: Knockout([Cut.path(trace, "picture → all after it", 1, 3)], ())  # noqa: E731
     assert said(under(blind(), tiny_model.decode(trace, SHORT))) == said(under(blind(), tiny_model.decode(other, SHORT)))
     assert said(tiny_model.decode(trace, SHORT)) != said(tiny_model.decode(other, SHORT))
 
 
 def test_the_stream_and_the_score_are_cut_alike_and_what_is_recorded_shows_it(tiny_model, trace):
     cut = Cut.path(trace, "picture → answer", 2, 3)
-    steps = list(under(Knockout([cut]), tiny_model.decode(trace, SHORT)))
-    with replacing(Knockout([cut])):
+    steps = list(under(Knockout([cut], ()), tiny_model.decode(trace, SHORT)))
+    with replacing(Knockout([cut], ())):
         scores = tiny_model.score(trace, [step.token_id for step in steps])
     np.testing.assert_allclose(scores, [step.log_probability for step in steps], atol=1e-5)
     for step in steps:
@@ -96,7 +96,7 @@ def test_the_stream_and_the_score_are_cut_alike_and_what_is_recorded_shows_it(ti
 
 
 def test_between_its_words_nothing_is_cut_and_afterwards_nothing_is_left(tiny_model, trace):
-    stream = under(Knockout([Cut.path(trace, "picture → all after it", 1, 3)]), tiny_model.decode(trace, SHORT))
+    stream = under(Knockout([Cut.path(trace, "picture → all after it", 1, 3)], ()), tiny_model.decode(trace, SHORT))
     next(stream)
     assert attention._replacement.get() is None
     assert said(tiny_model.decode(trace, SHORT)) == said(trace.steps)
@@ -112,7 +112,7 @@ def test_the_sweep_is_the_score_under_each_cut(tiny_model, trace):
         np.testing.assert_allclose(swept.log_probability, trace.steps[step].log_probability, atol=1e-5)
         for row, path in enumerate(swept.paths):
             for column, window in enumerate(windows):
-                with replacing(Knockout([Cut.path(trace, path, *window)])):
+                with replacing(Knockout([Cut.path(trace, path, *window)], ())):
                     expected = tiny_model.score(trace, ids)[-1] - swept.log_probability
                 np.testing.assert_allclose(swept.change[row, column], expected, atol=1e-5)
     assert fractions[-1] == 1 and fractions[: len(fractions) // 2] == sorted(fractions[: len(fractions) // 2])
@@ -142,20 +142,20 @@ def test_a_path_that_is_not_there_is_named(trace):
 
 def test_fastv_drops_the_least_looked_at_and_is_the_cut_of_those(tiny_model, trace):
     positions = trace.visual_tokens.positions
-    fast = FastV(positions.tolist(), 1, 0.5)
+    fast = FastV(positions.tolist(), 1, 0.5, ())
     steps = list(under(fast, tiny_model.decode(trace, SHORT)))
     looked = tiny_model.attention(trace).weights(0)[0].mean(0)[positions]
     assert sorted(fast.dropped.tolist()) == sorted(positions[looked.argsort()[:8]].tolist())
     everyone = tuple(range(len(trace.input_ids)))
-    same = Knockout([Cut(tuple(fast.dropped.tolist()), everyone, 2, 3, len(trace.input_ids))])
+    same = Knockout([Cut(tuple(fast.dropped.tolist()), everyone, 2, 3, len(trace.input_ids))], ())
     assert said(steps) == said(under(same, tiny_model.decode(trace, SHORT)))
 
 
 def test_the_models_own_cuts_are_these(tiny_model, trace):
     picture, long = trace.visual_tokens.positions.tolist(), vlm.Decoding(max_new_tokens=5)
     for made, expected in (
-        (tiny_model.cut(trace, "picture → answer", 1, 2), lambda: Knockout([Cut.path(trace, "picture → answer", 1, 2)])),
-        (tiny_model.drop(trace, 1, 0.75), lambda: FastV(picture, 1, 0.75)),
+        (tiny_model.cut(trace, "picture → answer", 1, 2), lambda: Knockout([Cut.path(trace, "picture → answer", 1, 2)], ())),
+        (tiny_model.drop(trace, 1, 0.75), lambda: FastV(picture, 1, 0.75, ())),
     ):
         mine, theirs = (tiny_model.intervene(trace, masking=masking, decoding=long) for masking in (made, expected))
         assert said(mine.trace.steps) == said(theirs.trace.steps)

@@ -1,5 +1,10 @@
 """Many dimensions to two: a picture that tells the truth about distances and never changes between runs."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -95,3 +100,11 @@ def test_the_background_is_the_side_that_the_border_is_on():
 def test_rows_that_are_all_alike_are_black():
     colours = vlm.pca_colours(np.ones((9, 4), np.float32))
     assert not colours.rgb.any() and colours.explained == ()
+
+
+def test_umap_leaves_the_threads_of_its_caller_as_they_were():
+    """Asked in another process: numba starts its threads once."""
+    code = "import numpy, torch, vlm; before = torch.get_num_threads(); vlm.project(numpy.random.rand(40, 8).astype('f4'), 'umap'); print(before, torch.get_num_threads())"
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == ["1", "1"], done.stderr

@@ -101,7 +101,7 @@ def overlap(one: str, other: str) -> float:
 
 def half_is_enough(case: Case) -> Outcome:
     """Fact 13: after layer 2 the picture is hardly looked at, and half of the visual tokens, the least looked at, can be dropped."""
-    from vlm.knockout import FastV, under
+    from vlm.knockout import under
 
     layers = case.model.language_layers
     if layers < 3:
@@ -110,7 +110,7 @@ def half_is_enough(case: Case) -> Outcome:
     for layer, share in ((2, 0.5), (2, 0.75), (5, 0.75)):
         if layer >= layers:
             continue
-        masking = FastV(case.positions.tolist(), layer, share)
+        masking = case.model.drop(case.trace, layer, share)()
         steps = tuple(under(masking, case.model.decode(case.trace, Decoding(max_new_tokens=ANSWER))))
         if masking.dropped is None:
             raise Untestable("What this model's attention reads cannot be changed here, so no token can be dropped on the way.")
