@@ -45,7 +45,7 @@ def test_every_module_is_in_the_file_tree():
 
 def test_the_two_commands_stand_in_the_first_screen():
     first_screen = README.splitlines()[:30]
-    for command in ("pip install -r requirements.txt && python app.py", "pip install -r tests/requirements.txt && pytest"):
+    for command in ("pip install -r requirements.txt && python app.py", "pip install -r tests/requirements.txt && pytest -n 2 --dist loadfile"):
         assert f"    {command}" in first_screen
 
 

@@ -11,7 +11,7 @@ const WORDS = {
 };
 const map = new GridMap(find('.chosen'), 'where the word is said');
 map.host.style.width = '200px';
-let part = 'token', layers = 0, every = [], run = null, rows = [], asked = new Set(), failed = '', pointed = null, drawnFor = '', fresh = false;
+let part = 'token', layers = 0, every = [], run = null, rows = [], asked = new Set(), failed = '', pointed = null, drawnFor = '', fresh = false, tall = 20 * ROW;
 
 const layerName = layer => (layer ? 'layer ' + layer : 'going in');
 function choose(name) {
@@ -76,7 +76,11 @@ function showToken({ lens }, token) {
 }
 
 // All tokens. The rows in sight are asked for beside what is on its way, the others afterwards, one block at a time; only rows in sight are in the document.
-const inSight = () => { const box = find('.window'), first = fresh ? 0 : Math.floor(box.scrollTop / ROW); return [Math.max(0, first), Math.min(rows.length, first + Math.ceil(box.clientHeight / ROW) + 1)]; };
+const inSight = () => {
+  const box = find('.window'), first = fresh ? 0 : Math.floor(box.scrollTop / ROW);
+  tall = box.clientHeight || tall;  // a view that is about to open has no height yet
+  return [Math.max(0, first), Math.min(rows.length, first + Math.ceil(tall / ROW) + 1)];
+};
 function fill() {
   if (failed || !rows.length || part !== 'table' || !store.state.open.includes('lens')) return;
   const [first, last] = inSight();
