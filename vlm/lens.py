@@ -80,16 +80,19 @@ Read = tuple[Int[Tensor, "rows count"], Float[Tensor, "rows count"], Float[Tenso
 
 
 def _best(parts: Sequence[slice], logits_of: Callable[[slice], Float[Tensor, "rows words"]], count: int) -> Read:
-    """The largest logits, and the logarithm of the sum of e^logit, from parts of the vocabulary."""
-    ids, values, totals = [], [], []
-    for words in parts:
+    """The largest logits, and the logarithm of the sum of e^logit, from parts of the vocabulary; nothing of a part is kept beside them."""
+    ids, values, totals = None, None, None
+    for number, words in enumerate(parts):
         logits = logits_of(words).float()
         largest, at = logits.topk(min(count, logits.shape[1]))
-        ids.append(at + (words.start or 0))
-        values.append(largest)
-        totals.append((logits - largest[:, :1]).exp_().sum(-1).log_() + largest[:, 0])
-    best, order = torch.cat(values, 1).topk(min(count, sum(each.shape[1] for each in values)))
-    return torch.cat(ids, 1).gather(1, order), best, torch.stack(totals).logsumexp(0)
+        at += words.start or 0
+        if values is None:
+            ids, values, totals = at, largest, torch.empty(len(parts), len(logits), device=logits.device)
+        else:
+            values, order = torch.cat([values, largest], 1).topk(min(count, values.shape[1] + largest.shape[1]))
+            ids = torch.cat([ids, at], 1).gather(1, order)
+        totals[number] = logits.sub_(largest[:, :1]).exp_().sum(-1).log_() + largest[:, 0]
+    return ids, values, totals.logsumexp(0)
 
 
 def _exactly(model: PreTrainedModel, rows: Float[Tensor, "rows D"], parts: Sequence[slice], count: int) -> Read:

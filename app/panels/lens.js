@@ -76,9 +76,11 @@ function showToken({ lens }, token) {
 }
 
 // All tokens. The rows in sight are asked for beside what is on its way, the others afterwards, one block at a time; only rows in sight are in the document.
+const begins = () => Math.max(0, store.focus() * ROW - tall / 2);  // a new run's table: at the selected token, or at its top
 const inSight = () => {
-  const box = find('.window'), first = fresh ? 0 : Math.floor(box.scrollTop / ROW);
+  const box = find('.window');
   tall = box.clientHeight || tall;  // a view that is about to open has no height yet
+  const first = Math.floor((fresh ? begins() : box.scrollTop) / ROW);
   return [Math.max(0, first), Math.min(rows.length, first + Math.ceil(tall / ROW) + 1)];
 };
 function fill() {
@@ -137,11 +139,11 @@ function markTable() {
     if (pointed && pointed[0] === token) row.children[pointed[1] + 1].classList.add('at');
   }
 }
-// A new run's table begins at its top; a window that was out of sight has its old place back until it is seen.
+// A window that was out of sight has the place of an earlier run back until it is seen.
 function settle() {
   const box = find('.window');
   if (!fresh || !box.clientHeight) return;
-  box.scrollTop = 0; fresh = false;
+  box.scrollTop = begins(); fresh = false;
   drawTable(); fill();
 }
 function come(token) {  // the row of a token that is pointed at elsewhere comes into sight

@@ -263,9 +263,11 @@ def test_the_lens_table_shows_what_is_in_sight_whatever_is_on_its_way(shown):
         page.fill("#question textarea", "And this?")
         page.press("#question textarea", "Enter")
         page.wait_for_function("VTE.store.state.record.question === 'And this?' && VTE.store.state.words")
-        open_view(page, "lens")
-        expect(page.locator("#view-lens tr[data-token='0']")).to_be_attached()
-        page.wait_for_function("document.querySelector('#view-lens .window').scrollTop === 0")
+        press_patch(page, 70)
+        page.wait_for_function("VTE.store.state.selected.length")
+        token = page.evaluate("VTE.store.focus()")
+        open_view(page, "lens")  # or at the token that is selected
+        expect(page.locator(f"#view-lens tr[data-token='{token}'].on")).to_be_in_viewport()
 
 
 def test_an_encoder_of_convolutions_is_told_no_positions_and_has_no_attention(shown):

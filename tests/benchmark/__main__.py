@@ -4,12 +4,12 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.benchmark import lens, page, pipeline, start
+from tests.benchmark import lens, memory, page, pipeline, start
 
 
 def main() -> None:
     options = argparse.ArgumentParser(prog="python -m tests.benchmark", description=__doc__)
-    options.add_argument("parts", nargs="*", help="limit, growth, reuse, lens, start, opening, page; by default all")
+    options.add_argument("parts", nargs="*", help="limit, growth, reuse, lens, memory, start, opening, page; by default all")
     options.add_argument("--rounds", type=int, default=5, help="runs of every way, in turn")
     options.add_argument("--tokens", type=int, default=24, help="longest answer")
     options.add_argument("--count", type=int, default=100, help="events on the page")
@@ -20,6 +20,7 @@ def main() -> None:
             "growth": lambda: pipeline.growth(Path(folder), given.rounds),
             "reuse": lambda: pipeline.reuse(given.rounds, given.tokens),
             "lens": lambda: (lens.cost(given.rounds), lens.opened()),
+            "memory": memory.cost,
             "start": lambda: start.cold(given.rounds),
             "opening": lambda: start.opened(given.rounds),
             "page": lambda: page.quickness(given.count),

@@ -7,7 +7,6 @@ round, by the processor's time where there is no GPU. Peak memory is that of a p
 import argparse
 import gc
 import json
-import re
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import torch
 
 import vlm
 from tests.attending import attending
+from tests.benchmark.memory import resident
 from tests.tiny import Size, photo, tiny_llava
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def once() -> None:
         gc.collect()
         Path("/proc/self/clear_refs").write_text("5")  # Linux begins to count anew: loading took more than the answer will
     WAYS[given.way](model, photo(480, 640), int(given.count))
-    print(torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 1024 * int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]))
+    print(torch.cuda.max_memory_allocated() if torch.cuda.is_available() else resident("VmHWM"))
 
 
 if __name__ == "__main__":
