@@ -49,6 +49,7 @@ def stub(**parts) -> SimpleNamespace:
         "prefill": lambda trace: SimpleNamespace(logits=torch.zeros(len(WORDS))),
         "decode": lambda trace, decoding=None, prefill=None: iter(steps("cat", "and", "sofa")),
         "ask": lambda sight, question: None,
+        "drop": lambda trace, layer, share: lambda: SimpleNamespace(dropped=None),
     }
     return SimpleNamespace(**defaults | parts)
 
