@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, UInt8
 
 Method = Literal["pca", "umap", "tsne"]
@@ -75,6 +74,8 @@ def project(
 @contextmanager
 def own_threads() -> Iterator[None]:
     """numba, with which UMAP is compiled, starts its threads by telling OpenMP to take as many in this thread as there are cores; torch would take them too, and round otherwise than elsewhere."""
+    import torch  # the page is there before torch is
+
     count = torch.get_num_threads()
     try:
         yield
