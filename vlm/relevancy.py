@@ -66,7 +66,7 @@ class _Attended(torch.autograd.Function):
         return to_query, to_key, to_value, None, None, None, None
 
 
-def relevancy(network: PreTrainedModel, inputs: dict, token_id: int, beside: Mapping[str, Tensor] | None = None) -> Float[np.ndarray, " positions"]:
+def relevancy(network: PreTrainedModel, inputs: dict, token_id: int, beside: Mapping[str, Tensor] | None) -> Float[np.ndarray, " positions"]:
     """What the last position's logit of one token hangs on: its row of R, never negative; the position itself holds 1 for R's identity.
 
     Args:

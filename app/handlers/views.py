@@ -5,7 +5,7 @@ from app import models, payloads
 from app.handlers.answering import model_of, prefills, remembered, remembered_answer
 from app.handlers.errors import MAX_TEXT, asked_by_script, whole_number
 
-BLOCK = 12  # visual tokens whose lens is read at a time: what a screen shows
+BLOCK = 12  # visual tokens whose lens is read at a time: half of what a screen shows
 BESIDE = "In this model the visual tokens stand beside the sequence, read by cross-attention: they say nothing on the way through the layers."
 hidden_by_run: models.Recent = models.Recent(heavy=True)
 tables: models.Recent = models.Recent()
