@@ -1,6 +1,8 @@
 """Serve the page: `python app.py`, or `gradio app.py` to reload on every change."""
 
-from app import gpu  # noqa: F401, I001  before all else: on ZeroGPU `spaces` has to come before torch
+from app import (
+    gpu,
+)  # noqa: F401, I001  before all else: on ZeroGPU `spaces` has to come before torch
 from app.page import build, launch_options
 
 demo = build()

@@ -1,1 +1,4 @@
-"""The page: records of `vlm` in, pictures and controls out. Imports neither torch nor transformers."""
+"""The page: records of `vlm` in, pictures and controls out.
+
+Imports neither torch nor transformers.
+"""

@@ -1,8 +1,9 @@
 """The board: every picture that the encoder received, laid out on one grid whose cell is one patch.
 
-A single picture is its own board. The tiles of a photo stand next to each other as in the photo, the small copy of the whole beside or
-below them, photos after each other, one free cell between pictures. A token that ends a row stands at the end of that row; tokens
-without any place stand on a shelf below. Knows records and numbers, nothing of the page.
+A single picture is its own board. The tiles of a photo stand next to each other as in the photo,
+the small copy of the whole beside or below them, photos after each other, one free cell between
+pictures. A token that ends a row stands at the end of that row; tokens without any place stand on a
+shelf below. Knows records and numbers, nothing of the page.
 """
 
 import math
@@ -41,7 +42,9 @@ class Board:
 
 @dataclass(frozen=True)
 class Block:
-    """Pictures that stand together: the size in cells, and the corner of each picture by its number."""
+    """Pictures that stand together: the size in cells, and the corner of each picture by its
+    number.
+    """
 
     rows: int
     columns: int
@@ -49,7 +52,9 @@ class Block:
 
     def at(self, row: int, column: int) -> dict[int, tuple[int, int]]:
         """The corners once the block stands there."""
-        return {number: (row + down, column + across) for number, (down, across) in self.corners.items()}
+        return {
+            number: (row + down, column + across) for number, (down, across) in self.corners.items()
+        }
 
 
 def lay_out(patches: vlm.Patches, tokens: vlm.VisualTokens) -> Board:
@@ -61,12 +66,29 @@ def lay_out(patches: vlm.Patches, tokens: vlm.VisualTokens) -> Board:
     whole = all_photos(patches.pictures, groups, {number for number, _ in ends.values()})
 
     corners = [whole.corners[number] for number in range(len(patches.pictures))]
-    edges = {number: max(corners[other][1] + patches.pictures[other].columns for other in numbers) for numbers in groups.values() for number in numbers}
-    first = {(corners[number][0] + row, edges[number]): token for token, (number, row) in reversed(ends.items())}
-    stands = {token: place for place, token in first.items()}  # should a row end twice, the second token has no place
-    homeless = [token for token, sources in enumerate(tokens.sources) if (sources < 0).all() and token not in stands]
-    columns, shelf = max(whole.columns, math.ceil(math.sqrt(ASPECT * len(homeless)))), whole.rows + GAP
-    stands |= {token: (shelf + place // columns, place % columns) for place, token in enumerate(homeless)}
+    edges = {
+        number: max(corners[other][1] + patches.pictures[other].columns for other in numbers)
+        for numbers in groups.values()
+        for number in numbers
+    }
+    first = {
+        (corners[number][0] + row, edges[number]): token
+        for token, (number, row) in reversed(ends.items())
+    }
+    # should a row end twice, the second token has no place
+    stands = {token: place for place, token in first.items()}
+    homeless = [
+        token
+        for token, sources in enumerate(tokens.sources)
+        if (sources < 0).all() and token not in stands
+    ]
+    columns, shelf = (
+        max(whole.columns, math.ceil(math.sqrt(ASPECT * len(homeless)))),
+        whole.rows + GAP,
+    )
+    stands |= {
+        token: (shelf + place // columns, place % columns) for place, token in enumerate(homeless)
+    }
 
     places = np.array(corners)[patches.places[:, 0]] + patches.places[:, 1:]
     cells = places[:, 0] * columns + places[:, 1]
@@ -79,12 +101,19 @@ def lay_out(patches: vlm.Patches, tokens: vlm.VisualTokens) -> Board:
     return Board(rows, columns, cells, token_cells, tuple(corners), shelf if homeless else None)
 
 
-def all_photos(pictures: Sequence, groups: dict[tuple[int, bool], list[int]], ended: set[int]) -> Block:
-    """The photos one after the other, each its tiles and its whole; a free column behind pictures whose rows are `ended` by a token."""
+def all_photos(
+    pictures: Sequence, groups: dict[tuple[int, bool], list[int]], ended: set[int]
+) -> Block:
+    """The photos one after the other, each its tiles and its whole.
+
+    A free column behind pictures whose rows are `ended` by a token.
+    """
     photos: dict[int, list[Block]] = {}
     for (photo, _), numbers in sorted(groups.items()):
         block = tiled([pictures[number] for number in numbers], numbers)
-        photos.setdefault(photo, []).append(Block(block.rows, block.columns + bool(ended & set(numbers)), block.corners))
+        photos.setdefault(photo, []).append(
+            Block(block.rows, block.columns + bool(ended & set(numbers)), block.corners)
+        )
     return arrange([arrange(blocks) for blocks in photos.values()])
 
 
@@ -107,12 +136,18 @@ def row_ends(patches: vlm.Patches, tokens: vlm.VisualTokens) -> dict[int, tuple[
 def tiled(pictures: Sequence, numbers: Sequence[int]) -> Block:
     """Pictures of one photo side by side as the parts they show lie in it."""
     tops, lefts = ([round(picture.box[side], 3) for picture in pictures] for side in (0, 1))
-    down, across = ([sorted(set(values)).index(value) for value in values] for values in (tops, lefts))
+    down, across = (
+        [sorted(set(values)).index(value) for value in values] for values in (tops, lefts)
+    )
     heights, widths = [0] * (max(down) + 1), [0] * (max(across) + 1)
     for picture, i, j in zip(pictures, down, across, strict=True):
         heights[i], widths[j] = max(heights[i], picture.rows), max(widths[j], picture.columns)
-    row, column = ([sum(sizes[:i]) + GAP * i for i in range(len(sizes))] for sizes in (heights, widths))
-    corners = {number: (row[i], column[j]) for number, i, j in zip(numbers, down, across, strict=True)}
+    row, column = (
+        [sum(sizes[:i]) + GAP * i for i in range(len(sizes))] for sizes in (heights, widths)
+    )
+    corners = {
+        number: (row[i], column[j]) for number, i, j in zip(numbers, down, across, strict=True)
+    }
     return Block(row[-1] + heights[-1], column[-1] + widths[-1], corners)
 
 
@@ -130,15 +165,23 @@ def arrange(blocks: Sequence[Block]) -> Block:
             row += max(block.rows for block in line) + GAP
         return Block(row - GAP, columns, corners)
 
-    return min((in_lines(most) for most in range(1, len(blocks) + 1)), key=lambda block: max(block.columns, ASPECT * block.rows))
+    return min(
+        (in_lines(most) for most in range(1, len(blocks) + 1)),
+        key=lambda block: max(block.columns, ASPECT * block.rows),
+    )
 
 
 def picture(patches: vlm.Patches, board: Board) -> Image.Image:
-    """The board as a picture: what the encoder received, every patch the same whole number of pixels wide; gaps and shelf are clear."""
+    """The board as a picture: what the encoder received, every patch the same whole number of
+    pixels wide; gaps and shelf are clear.
+    """
     side = max(1, min(patches.size, SIDE // max(board.rows, board.columns)))
     full = len(board.cells) == board.rows * board.columns
     shown = Image.new("RGB" if full else "RGBA", (board.columns * side, board.rows * side))
     for each, (row, column) in zip(patches.pictures, board.corners, strict=True):
         received = Image.fromarray(each.received)
-        shown.paste(received.resize((each.columns * side, each.rows * side), Image.Resampling.BOX), (column * side, row * side))
+        shown.paste(
+            received.resize((each.columns * side, each.rows * side), Image.Resampling.BOX),
+            (column * side, row * side),
+        )
     return shown

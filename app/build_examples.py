@@ -1,5 +1,7 @@
-"""`python -m app.build_examples`: compute the instant examples anew with the embedded model, two minutes on two cores. After every change of its parts, or of what
-the page is told of a run (raise `FORMAT` in `app/examples.py`), their files have to be made again."""
+"""`python -m app.build_examples`: compute the instant examples anew with the embedded model, two
+minutes on two cores. After every change of its parts, or of what the page is told of a run (raise
+`FORMAT` in `app/examples.py`), their files have to be made again.
+"""
 
 import datetime
 import gzip
@@ -12,13 +14,17 @@ from app import examples, handlers, models
 from app.handlers.views import BLOCK
 from app.wire import packed, unpacked
 
-TO_EIGHT_BITS = ("word", "looked", "lens_rows")  # many numbers of which nobody reads more than two digits
+# many numbers of which nobody reads more than two digits
+TO_EIGHT_BITS = ("word", "looked", "lens_rows")
 MOST_WORDS = 12  # whose maps at every layer are kept: a file stays below 600 kB
 ROUNDING = 2.0**-8  # of a number's own size: the largest error of eight significant bits
 
 
 def shortened(value):
-    """The same with every float32 rounded to eight significant bits; the rest of it, zeros, takes no room in a gzipped file."""
+    """The same with every float32 rounded to eight significant bits.
+
+    The rest of it, zeros, takes no room in a gzipped file.
+    """
     if isinstance(value, list):
         return [shortened(part) for part in value]
     if not isinstance(value, dict):
@@ -30,33 +36,58 @@ def shortened(value):
 
 
 def told(path: str, question: str) -> dict:
-    """All that the page is told of a run, asked of the page's own handlers: the four slices of the store, and replies to what it would ask next.
+    """All that the page is told of a run, asked of the page's own handlers: the four slices of the
+    store, and replies to what it would ask next.
 
-    Replies are [name, arguments, reply]. The mean of all words' attention is the same for each of them: it is kept once.
+    Replies are [name, arguments, reply]. The mean of all words' attention is the same for each of
+    them: it is kept once.
     """
-    updates = list(handlers.run(path, None, question, models.START, *examples.LAYOUT, *examples.SETTINGS))
+    updates = list(
+        handlers.run(path, None, question, models.START, *examples.LAYOUT, *examples.SETTINGS)
+    )
     record, plane = updates[0][:2]
     answer, words = updates[-3][2], updates[-2][3]  # the last tells nothing
     run, answered = record["run"], answer["key"]
     replies = [["layer", [run, number]] for number in range(record["layers"]["norms"]["shape"][0])]
     for step in range(min(len(answer["steps"]), MOST_WORDS)):
         replies += [["word", [answered, step]], ["looked", [answered, step, 0]]]
-    replies += [["lens_rows", [run, first]] for first in range(0, record["boxes"]["shape"][0], BLOCK)]
+    replies += [
+        ["lens_rows", [run, first]] for first in range(0, record["boxes"]["shape"][0], BLOCK)
+    ]
     replies = [[name, asked, getattr(handlers, name)(list(asked))] for name, asked in replies]
-    replies = [[name, asked, shortened(reply) if name in TO_EIGHT_BITS else reply] for name, asked, reply in replies]
+    replies = [
+        [name, asked, shortened(reply) if name in TO_EIGHT_BITS else reply]
+        for name, asked, reply in replies
+    ]
     means = [reply.pop("mean") for name, _, reply in replies if name == "word" and "mean" in reply]
-    return {"record": record, "plane": plane, "answer": answer, "words": words, "replies": replies, "mean": means[0] if means else None}
+    return {
+        "record": record,
+        "plane": plane,
+        "answer": answer,
+        "words": words,
+        "replies": replies,
+        "mean": means[0] if means else None,
+    }
 
 
 def opening() -> dict:
-    """What the lab and the ledger show on arrival: the example photos against a line for each, and what the first one costs."""
+    """What the lab and the ledger show on arrival: the example photos against a line for each, and
+    what the first one costs.
+    """
     photos = [str(handlers.EXAMPLES / photo) for photo, _ in examples.ASKED]
-    similarity, _ = handlers.compare(photos[0], photos[1:], examples.LINES, "", False, models.CONTRASTIVE, None)
-    return {"weights": examples.sha256_of(examples.CONTRASTIVE_PARTS), "similarity": similarity, "ledger": handlers.ledger(*handlers.photo_size(photos[0]))}
+    similarity, _ = handlers.compare(
+        photos[0], photos[1:], examples.LINES, "", False, models.CONTRASTIVE, None
+    )
+    return {
+        "weights": examples.sha256_of(examples.CONTRASTIVE_PARTS),
+        "similarity": similarity,
+        "ledger": handlers.ledger(*handlers.photo_size(photos[0])),
+    }
 
 
 def build(asked=examples.ASKED, report=print) -> None:
-    """Compute every example and write it beside its photo, then what the lab and the ledger begin with, the index last.
+    """Compute every example and write it beside its photo, then what the lab and the ledger begin
+    with, the index last.
 
     Args:
         asked: photo and question of each.
@@ -74,11 +105,31 @@ def build(asked=examples.ASKED, report=print) -> None:
         file = f"{Path(photo).stem}.run.gz"
         text = json.dumps({"made": made, **kept}, ensure_ascii=False, separators=(",", ":"))
         (examples.FOLDER / file).write_bytes(gzip.compress(text.encode(), 9, mtime=0))
-        runs.append({"photo": photo, "question": question, "file": file, "run": kept["record"]["run"], "answer": kept["answer"]["key"]})
-        report(f"{number + 1} of {len(asked)}  {file}  {(examples.FOLDER / file).stat().st_size / 1000:.0f} kB  {question}  {kept['answer']['answer']}")
+        runs.append(
+            {
+                "photo": photo,
+                "question": question,
+                "file": file,
+                "run": kept["record"]["run"],
+                "answer": kept["answer"]["key"],
+            }
+        )
+        report(
+            f"{number + 1} of {len(asked)}  {file} "
+            f" {(examples.FOLDER / file).stat().st_size / 1000:.0f} kB  {question} "
+            f" {kept['answer']['answer']}"
+        )
     if models.CONTRASTIVE == "embedded":
-        (examples.FOLDER / examples.OPENING).write_bytes(gzip.compress(json.dumps(opening(), ensure_ascii=False, separators=(",", ":")).encode(), 9, mtime=0))
-    (examples.FOLDER / examples.INDEX).write_text(json.dumps({**made, "runs": runs}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (examples.FOLDER / examples.OPENING).write_bytes(
+            gzip.compress(
+                json.dumps(opening(), ensure_ascii=False, separators=(",", ":")).encode(),
+                9,
+                mtime=0,
+            )
+        )
+    (examples.FOLDER / examples.INDEX).write_text(
+        json.dumps({**made, "runs": runs}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""Instant examples: photos with questions whose runs were computed beforehand and lie in `assets/examples`, so that the page is alive before any model is.
+"""Instant examples: photos with questions whose runs were computed beforehand and lie in
+`assets/examples`, so that the page is alive before any model is.
 
-What is kept of a run is what the page was told about it, word for word: the builder (`python -m app.build_examples`) asks the page's own handlers. An
-index says which weights and library versions made the runs; runs of other weights than those in use are not shown. Whatever the page asks Python about
-such a run beyond what is kept, the model computes anew: see `handlers.answering`.
+What is kept of a run is what the page was told about it, word for word: the builder (`python -m
+app.build_examples`) asks the page's own handlers. An index says which weights and library versions
+made the runs; runs of other weights than those in use are not shown. Whatever the page asks Python
+about such a run beyond what is kept, the model computes anew: see `handlers.answering`.
 """
 
 import functools
@@ -18,8 +20,10 @@ FOLDER = Path(__file__).parents[1] / "assets" / "examples"  # where they lie, be
 PARTS = Path(__file__).parents[1] / "assets" / "embedded" / "vlm.safetensors"
 CONTRASTIVE_PARTS = PARTS.with_name("contrastive.safetensors")
 INDEX, OPENING = "instant.json", "opening.gz"
-LAYOUT, SETTINGS = ("pca", 2, 0, 15, "cosine"), (0, 0, 1, 1, 0, 32)  # what the page's controls begin with
-FORMAT = 1  # raise it when the page is told of a run in another way: then the runs have to be made anew
+# what the page's controls begin with
+LAYOUT, SETTINGS = ("pca", 2, 0, 15, "cosine"), (0, 0, 1, 1, 0, 32)
+# raise it when the page is told of a run in another way: then the runs have to be made anew
+FORMAT = 1
 
 # Photo and question, in the order of the page; the first is what a visitor sees on arrival.
 ASKED = (
@@ -53,7 +57,10 @@ class Instant:
 
 
 def weights() -> str | None:
-    """The SHA-256 of the parts of the model that the page starts with; None if that is not the embedded one."""
+    """The SHA-256 of the parts of the model that the page starts with.
+
+    None if that is not the embedded one.
+    """
     return sha256_of(PARTS) if models.MODEL == "embedded" else None
 
 
@@ -63,7 +70,10 @@ def sha256_of(path: Path) -> str:
 
 
 def index() -> dict:
-    """What was kept, and of which weights; empty where nothing was, or in a format of another version."""
+    """What was kept, and of which weights.
+
+    Empty where nothing was, or in a format of another version.
+    """
     path = FOLDER / INDEX
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return kept if kept.get("format") == FORMAT else {}
@@ -72,12 +82,18 @@ def index() -> dict:
 def shown() -> tuple[Instant, ...]:
     """The runs that belong to the model in use."""
     kept = index()
-    return tuple(Instant(**run) for run in kept["runs"]) if kept and kept["weights"] == weights() else ()
+    return (
+        tuple(Instant(**run) for run in kept["runs"])
+        if kept and kept["weights"] == weights()
+        else ()
+    )
 
 
 @functools.cache
 def opening() -> dict:
-    """What the contrastive lab and the token ledger show on arrival: {similarity, ledger}; empty where other weights made it, or are in use."""
+    """What the contrastive lab and the token ledger show on arrival: {similarity, ledger}; empty
+    where other weights made it, or are in use.
+    """
     path = FOLDER / OPENING
     if models.CONTRASTIVE != "embedded" or not path.exists():
         return {}
@@ -86,9 +102,16 @@ def opening() -> dict:
 
 
 def told() -> dict:
-    """What the page is told of them: where they lie, when and by what they were made, and what there is."""
+    """What the page is told of them: where they lie, when and by what they were made, and what
+    there is.
+    """
     kept = index()
-    return {"folder": f"gradio_api/file={FOLDER.as_posix()}/", "made": kept.get("made"), "versions": kept.get("versions"), "runs": [asdict(run) for run in shown()]}
+    return {
+        "folder": f"gradio_api/file={FOLDER.as_posix()}/",
+        "made": kept.get("made"),
+        "versions": kept.get("versions"),
+        "runs": [asdict(run) for run in shown()],
+    }
 
 
 def known(key: str) -> Instant | None:

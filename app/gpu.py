@@ -1,8 +1,10 @@
-"""ZeroGPU, the hardware of Hugging Face Spaces that lends a GPU for seconds at a time: the one job that runs there, the answer token by token.
+"""ZeroGPU, the hardware of Hugging Face Spaces that lends a GPU for seconds at a time: the one job
+that runs there, the answer token by token.
 
-The job runs in a worker that was forked from this process, maybe long ago: what goes in and what comes out is pickled, nothing it writes is
-seen here, and it may know nothing of a model that came after it. So it takes and yields records, and caches stay here. All else computes
-on the CPU. Elsewhere, and on other hardware of Spaces, `answer` is `model.decode` and nothing more.
+The job runs in a worker that was forked from this process, maybe long ago: what goes in and what
+comes out is pickled, nothing it writes is seen here, and it may know nothing of a model that came
+after it. So it takes and yields records, and caches stay here. All else computes on the CPU.
+Elsewhere, and on other hardware of Spaces, `answer` is `model.decode` and nothing more.
 
 Imported before anything that may load torch, because `spaces` has to come first.
 """
@@ -14,13 +16,16 @@ ACTIVE = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 if ACTIVE:
     import spaces
 
-    os.environ.setdefault("VLM_DEVICE", "cpu")  # outside a job there is no GPU, whatever torch is made to say
+    # outside a job there is no GPU, whatever torch is made to say
+    os.environ.setdefault("VLM_DEVICE", "cpu")
 
 import vlm  # noqa: E402
 from app import models  # noqa: E402
 
 DEVICE = "cuda"  # in the worker
-START, PER_TOKEN, LONGEST = 20.0, 0.25, 110.0  # seconds: to move the weights there, for a token, and the most that a visitor's share of a day allows
+# seconds: to move the weights there, for a token, and the most that a visitor's share of a day
+# allows
+START, PER_TOKEN, LONGEST = 20.0, 0.25, 110.0
 _lent: dict[models.Choice, object] = {}  # in the worker alone: models that came after it
 
 
@@ -29,8 +34,13 @@ def seconds(choice: models.Choice, trace: vlm.Trace, operator: vlm.Decoding) -> 
     return min(LONGEST, START + PER_TOKEN * operator.max_new_tokens)
 
 
-def job(choice: models.Choice, trace: vlm.Trace, operator: vlm.Decoding) -> Iterator[vlm.Step | vlm.VLMError]:
-    """In the worker: the steps of the answer. An error the visitor can mend is handed back, because of others only the class is told."""
+def job(
+    choice: models.Choice, trace: vlm.Trace, operator: vlm.Decoding
+) -> Iterator[vlm.Step | vlm.VLMError]:
+    """In the worker: the steps of the answer.
+
+    An error the visitor can mend is handed back, because of others only the class is told.
+    """
     try:
         model = models.at_hand(choice) or _lent.get(choice)
         if model is None:
@@ -44,11 +54,18 @@ if ACTIVE:
     job = spaces.GPU(duration=seconds)(job)
 
 
-def answer(model, choice: models.Choice, trace: vlm.Trace, operator: vlm.Decoding, prefill: Callable | None = None) -> Iterator[vlm.Step]:
+def answer(
+    model,
+    choice: models.Choice,
+    trace: vlm.Trace,
+    operator: vlm.Decoding,
+    prefill: Callable | None = None,
+) -> Iterator[vlm.Step]:
     """The answer to a trace, token by token, where it is quickest.
 
     Args:
-        prefill: gives what is known of this trace already; not asked on a lent GPU, which is slower to be told than to compute.
+        prefill: gives what is known of this trace already; not asked on a lent GPU, which is slower
+            to be told than to compute.
 
     Raises:
         vlm.VLMError: it cannot be computed there.

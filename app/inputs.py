@@ -1,4 +1,6 @@
-"""Inputs that trust nobody: what Gradio would open or refuse in its own words is left to our checks and our sentences."""
+"""Inputs that trust nobody: what Gradio would open or refuse in its own words is left to our checks
+and our sentences.
+"""
 
 import gradio as gr
 from anyio import to_thread
@@ -12,10 +14,12 @@ from app import bounds
 
 
 class Photo(gr.Image):
-    """An image input that hands over the path of the uploaded file unopened; `handlers.open_upload` checks and opens it.
+    """An image input that hands over the path of the uploaded file unopened.
 
-    gr.Image would decode the file first, so that a file that is no image ends in an error without words. There is no `__init__` here:
-    Gradio reads from its signature what to send to the browser.
+    `handlers.open_upload` checks and opens it.
+
+    gr.Image would decode the file first, so that a file that is no image ends in an error without
+    words. There is no `__init__` here: Gradio reads from its signature what to send to the browser.
     """
 
     def get_block_name(self) -> str:
@@ -26,9 +30,12 @@ class Photo(gr.Image):
 
 
 class Photos(gr.File):
-    """An input of several files, which may come inside data URLs too, as tools of language models send them: Gradio itself knows that only of one file.
+    """An input of several files, which may come inside data URLs too, as tools of language models
+    send them: Gradio itself knows that only of one file.
 
-    It hands over their paths as `Photo` does; gr.File would leave an empty file on the disk for each. Its schema refers to nothing, since within that of a tool the references would point to where nothing is.
+    It hands over their paths as `Photo` does; gr.File would leave an empty file on the disk for
+    each. Its schema refers to nothing, since within that of a tool the references would point to
+    where nothing is.
     """
 
     def get_block_name(self) -> str:
@@ -42,7 +49,9 @@ class Photos(gr.File):
 
 
 def opened(blocks, inputs) -> list:
-    """The components' values with files where photos came inside data URLs; they are uploads like any other: they need room, and are deleted with the rest.
+    """The components' values with files where photos came inside data URLs.
+
+    They are uploads like any other: they need room, and are deleted with the rest.
 
     Raises:
         gr.Error: there is no room.
@@ -56,13 +65,22 @@ def opened(blocks, inputs) -> list:
         return handle_file(path)
 
     return [
-        [saved(block, each) if isinstance(each, str) and each.startswith("data:") else each for each in value] if isinstance(block, Photos) and isinstance(value, list) else value
+        (
+            [
+                saved(block, each) if isinstance(each, str) and each.startswith("data:") else each
+                for each in value
+            ]
+            if isinstance(block, Photos) and isinstance(value, list)
+            else value
+        )
         for block, value in zip(blocks, inputs)
     ]
 
 
 def asks_elsewhere(inputs) -> bool:
-    """Whether a file is given by an address, which Gradio would fetch for whoever asks: from this machine, for a stranger."""
+    """Whether a file is given by an address, which Gradio would fetch for whoever asks: from this
+    machine, for a stranger.
+    """
     waiting = [inputs]
     while waiting:
         value = waiting.pop()
@@ -77,24 +95,44 @@ def asks_elsewhere(inputs) -> bool:
 
 
 class Page(gr.Blocks):
-    """Blocks that answer a malformed request with a sentence; Gradio hides the reason of an error that is not a `gr.Error`."""
+    """Blocks that answer a malformed request with a sentence.
+
+    Gradio hides the reason of an error that is not a `gr.Error`.
+    """
 
     async def preprocess_data(self, block_fn, inputs, *arguments, **named):
         if asks_elsewhere(inputs):
-            raise gr.Error("This page fetches nothing from an address; save the photo and upload the file itself.", print_exception=False)
+            raise gr.Error(
+                "This page fetches nothing from an address; save the photo and upload the file"
+                " itself.",
+                print_exception=False,
+            )
         try:
             inputs = await to_thread.run_sync(opened, block_fn.inputs, inputs)
             return await super().preprocess_data(block_fn, inputs, *arguments, **named)
         except InvalidPathError as error:
-            raise gr.Error("This file was not uploaded here; upload the file itself instead of giving a path on the server.", print_exception=False) from error
-        except (AttributeError, OSError, RecursionError, TypeError, ValueError) as error:  # of pydantic, and of Gradio's components
-            raise gr.Error("An input is not of the kind that is expected; 'Use via API' at the foot of the page lists every input.", print_exception=False) from error
+            raise gr.Error(
+                "This file was not uploaded here; upload the file itself instead of giving a path"
+                " on the server.",
+                print_exception=False,
+            ) from error
+        # of pydantic, and of Gradio's components
+        except (AttributeError, OSError, RecursionError, TypeError, ValueError) as error:
+            raise gr.Error(
+                "An input is not of the kind that is expected; 'Use via API' at the foot of the"
+                " page lists every input.",
+                print_exception=False,
+            ) from error
 
     async def postprocess_data(self, block_fn, predictions, state):
-        """As Gradio does it; but what it then remembers of a session, so that links to its state can be made, is let go: every run would stay in memory, payload and all."""
+        """As Gradio does it; but what it then remembers of a session, so that links to its state
+        can be made, is let go: every run would stay in memory, payload and all.
+        """
         outputs = await super().postprocess_data(block_fn, predictions, state)
         if state is not None:
-            for key in [key for key in state.blocks_config.blocks if key not in self.default_config.blocks]:
+            for key in [
+                key for key in state.blocks_config.blocks if key not in self.default_config.blocks
+            ]:
                 del state.blocks_config.blocks[key]
                 state.config_values.pop(key, None)
             for output in block_fn.outputs:

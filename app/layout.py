@@ -16,7 +16,9 @@ def token_colours(patches: vlm.Patches, tokens: vlm.VisualTokens) -> np.ndarray:
     of_patches = np.empty((len(patches.places), 3))
     for number, picture in enumerate(patches.pictures):
         mine = patches.places[:, 0] == number
-        squares = picture.received.reshape(picture.rows, -1, picture.columns, picture.received.shape[1] // picture.columns, 3).mean((1, 3))
+        squares = picture.received.reshape(
+            picture.rows, -1, picture.columns, picture.received.shape[1] // picture.columns, 3
+        ).mean((1, 3))
         of_patches[mine] = squares[patches.places[mine, 1], patches.places[mine, 2]]
     used = (tokens.sources >= 0)[..., None]
     means = (of_patches[tokens.sources] * used).sum(1) / np.maximum(used.sum(1), 1)
@@ -30,12 +32,21 @@ def layout(trace: vlm.Trace) -> dict:
     shown, kinds = board.picture(patches, laid), list(dict.fromkeys(tokens.kinds))
 
     def moved(box, photo: int) -> list[float]:
-        return [round(float(edge), 3) for edge in np.array(box) + [0, lefts[photo], 0, lefts[photo]]]
+        return [
+            round(float(edge), 3) for edge in np.array(box) + [0, lefts[photo], 0, lefts[photo]]
+        ]
 
     return {
         "photo": data_url(together, PHOTO_SIDE),
         "photo_size": [together.height, together.width],
-        "photos": [{"left": left, "size": [image.height, image.width], "seen": moved(seen(patches, number), number)} for number, (image, left) in enumerate(zip(images, lefts))],
+        "photos": [
+            {
+                "left": left,
+                "size": [image.height, image.width],
+                "seen": moved(seen(patches, number), number),
+            }
+            for number, (image, left) in enumerate(zip(images, lefts))
+        ],
         "received": data_url(shown, board.SIDE, quality=92),
         "received_size": [shown.height, shown.width],
         "rows": laid.rows,
@@ -43,7 +54,13 @@ def layout(trace: vlm.Trace) -> dict:
         "shelf": laid.shelf,
         "cells": packed(laid.cells),
         "pictures": [
-            {"name": picture.name, "photo": picture.photo, "tile": board.is_tile(picture), "rectangle": [*corner, picture.rows, picture.columns], "box": moved(picture.box, picture.photo)}
+            {
+                "name": picture.name,
+                "photo": picture.photo,
+                "tile": board.is_tile(picture),
+                "rectangle": [*corner, picture.rows, picture.columns],
+                "box": moved(picture.box, picture.photo),
+            }
             for picture, corner in zip(patches.pictures, laid.corners)
         ],
         "token_cells": packed(laid.token_cells),

@@ -20,7 +20,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Status:
-    """How far a background job is: `state` is "loading", "ready", "failed" or "idle" (let go); `fraction` is 0 to 1."""
+    """How far a background job is: `state` is "loading", "ready", "failed" or "idle" (let go);
+    `fraction` is 0 to 1.
+    """
 
     state: str
     fraction: float
@@ -49,7 +51,9 @@ class Background(Generic[T]):
         with self._changed:
             if self._retired:
                 return
-            if self._thread is None or (self._status.state in ("failed", "idle") and not self._thread.is_alive()):
+            if self._thread is None or (
+                self._status.state in ("failed", "idle") and not self._thread.is_alive()
+            ):
                 self._error = None
                 self._status = Status("loading", 0.0, f"loading the {self.name}")
                 self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
@@ -80,13 +84,18 @@ class Background(Generic[T]):
             return self._value
 
     def wait(self, until: Callable[[Status], bool], timeout: float | None = None) -> Status:
-        """Wait until the status satisfies `until` or `timeout` seconds have passed; the status then."""
+        """Wait until the status satisfies `until` or `timeout` seconds have passed; the status
+        then.
+        """
         with self._changed:
             self._changed.wait_for(lambda: until(self._status), timeout)
             return self._status
 
     def let_go(self, retire: bool) -> T | None:
-        """Keep the value no longer, and give it to the caller, the last who holds it here. The next `get` makes it again, unless it is retired."""
+        """Keep the value no longer, and give it to the caller, the last who holds it here.
+
+        The next `get` makes it again, unless it is retired.
+        """
         with self._changed:
             self._retired = retire
             value, self._value = self._value, None
@@ -102,10 +111,24 @@ class Background(Generic[T]):
         except vlm.VLMError as error:
             self._error = error
             self._set(Status("failed", 0.0, str(error)))
-        except BaseException as error:  # the waiting requests must not wait for ever; it is raised again in them and here
+        # the waiting requests must not wait for ever; it is raised again in them and here
+        except BaseException as error:
             little = vlm.is_out_of_memory(error)
-            self._error = vlm.ModelError(f"There was not enough memory to load the {self.name}; choose a smaller one, or try again when others are done.") if little else error
-            self._set(Status("failed", 0.0, str(self._error) if little else f"the {self.name} could not be loaded"))
+            self._error = (
+                vlm.ModelError(
+                    f"There was not enough memory to load the {self.name}; choose a smaller one, or"
+                    " try again when others are done."
+                )
+                if little
+                else error
+            )
+            self._set(
+                Status(
+                    "failed",
+                    0.0,
+                    str(self._error) if little else f"the {self.name} could not be loaded",
+                )
+            )
             if not little:
                 raise
 
@@ -120,22 +143,29 @@ class Background(Generic[T]):
 
 def _load_language(progress: vlm.Progress):
     with _one_at_a_time:
-        model = vlm.load(MODEL, progress, make_room=(lambda: _make_room(START)) if MODEL != "embedded" else None)
+        model = vlm.load(
+            MODEL, progress, make_room=(lambda: _make_room(START)) if MODEL != "embedded" else None
+        )
     progress(1.0, "warming up")
     from PIL import Image
 
-    trace = model.trace(Image.new("RGB", (64, 48), "gray"), "What is this?", vlm.Decoding(max_new_tokens=1))
+    trace = model.trace(
+        Image.new("RGB", (64, 48), "gray"), "What is this?", vlm.Decoding(max_new_tokens=1)
+    )
     vlm.project(trace.visual_tokens.embeddings)
     return model
 
 
 def _load_contrastive(progress: vlm.Progress):
-    language.wait(lambda status: status.state != "loading")  # two cores: the first answer comes first
+    # two cores: the first answer comes first
+    language.wait(lambda status: status.state != "loading")
     return vlm.load_contrastive(CONTRASTIVE, progress=progress)
 
 
 def _warm_umap(progress: vlm.Progress) -> bool:
-    """numba compiles UMAP on its first fit: some ten seconds of both cores that nobody should wait for, least of all the first answer."""
+    """numba compiles UMAP on its first fit: some ten seconds of both cores that nobody should wait
+    for, least of all the first answer.
+    """
     contrastive.wait(lambda status: status.state != "loading")
     answered.wait(PATIENCE)
     if sys.platform == "linux":  # there a thread has a priority of its own
@@ -155,18 +185,22 @@ answered = threading.Event()  # the first answer on this page is complete
 PATIENCE = 60.0  # seconds without a question after which UMAP is warmed up all the same
 
 
-_others: Recent[Background] = Recent(2, budget=Budget(0))  # what a job holds is not known when it is begun
+# what a job holds is not known when it is begun
+_others: Recent[Background] = Recent(2, budget=Budget(0))
 
 
 def contrastive_model(name: str):
-    """The contrastive model of this name: the page's own, or one of the two that were asked for last. Whether a visitor may ask for it is for `handlers.permissions` to say.
+    """The contrastive model of this name: the page's own, or one of the two that were asked for
+    last. Whether a visitor may ask for it is for `handlers.permissions` to say.
 
     Raises:
         vlm.VLMError: it cannot be had.
     """
     if name == CONTRASTIVE:
         return contrastive.get()
-    return _others.get(name, lambda: Background("contrastive model", lambda progress: _load_other(name, progress))).get()
+    return _others.get(
+        name, lambda: Background("contrastive model", lambda progress: _load_other(name, progress))
+    ).get()
 
 
 def _load_other(name: str, progress: vlm.Progress):
@@ -188,19 +222,25 @@ class Choice:
 
 
 START = Choice(MODEL)
-RUNS_END = 60.0  # seconds that a model which is being replaced is waited for: runs under way keep theirs until they are done
+# seconds that a model which is being replaced is waited for: runs under way keep theirs until they
+# are done
+RUNS_END = 60.0
 _chosen: dict[Choice, Background] = {}  # of these one is in memory, beside the embedded model
 _chosen_lock = threading.Lock()
 _one_at_a_time = threading.Lock()
 
 
 def choose(choice: Choice) -> Background:
-    """The job that brings a vision-language model: the page's own, the one beside it, or a new one, which takes the other's place once it is known to be a model."""
+    """The job that brings a vision-language model: the page's own, the one beside it, or a new one,
+    which takes the other's place once it is known to be a model.
+    """
     if choice == START:
         return language
     with _chosen_lock:
         if choice not in _chosen:
-            _chosen[choice] = Background(f"model {choice.name}", lambda progress: _load_chosen(choice, progress))
+            _chosen[choice] = Background(
+                f"model {choice.name}", lambda progress: _load_chosen(choice, progress)
+            )
         return _chosen[choice]
 
 
@@ -210,13 +250,17 @@ def language_model(choice: Choice):
     Raises:
         vlm.VLMError: it cannot be had.
     """
-    while (model := choose(choice).get()) is None:  # another visitor's took its place while it was waited for
+    # another visitor's took its place while it was waited for
+    while (model := choose(choice).get()) is None:
         pass
     return model
 
 
 def at_hand(choice: Choice):
-    """The model of this choice if it is in memory, else None. Takes no lock: a forked process may have been born while another thread held it."""
+    """The model of this choice if it is in memory, else None.
+
+    Takes no lock: a forked process may have been born while another thread held it.
+    """
     job = language if choice == START else _chosen.get(choice)
     return job and job._value
 
@@ -228,17 +272,29 @@ def made_by(tag: str):
         vlm.VLMError: it is not.
     """
     with _chosen_lock:
-        jobs = [language] if tag == START.tag else [job for choice, job in _chosen.items() if choice.tag == tag]
+        jobs = (
+            [language]
+            if tag == START.tag
+            else [job for choice, job in _chosen.items() if choice.tag == tag]
+        )
     model = jobs[0].made() if jobs else None
     if model is None:
-        raise vlm.VLMError("The model of this run is no longer in memory; load it again under Model and press Run to look further into it.")
+        raise vlm.VLMError(
+            "The model of this run is no longer in memory; load it again under Model and press Run"
+            " to look further into it."
+        )
     return model
 
 
 def _load_chosen(choice: Choice, progress: vlm.Progress):
     with _one_at_a_time:
         try:
-            return vlm.load(choice.name, progress, four_bit=choice.four_bit, make_room=lambda: _make_room(choice))
+            return vlm.load(
+                choice.name,
+                progress,
+                four_bit=choice.four_bit,
+                make_room=lambda: _make_room(choice),
+            )
         except vlm.VLMError:
             with _chosen_lock:
                 _chosen.pop(choice, None)
@@ -246,9 +302,15 @@ def _load_chosen(choice: Choice, progress: vlm.Progress):
 
 
 def _make_room(coming: Choice) -> None:
-    """Let go of the models beside the embedded one, and wait until nobody computes with them any more."""
+    """Let go of the models beside the embedded one, and wait until nobody computes with them any
+    more.
+    """
     with _chosen_lock:
-        leaving = [(choice, job) for choice, job in _chosen.items() if choice != coming and job.status.state == "ready"]
+        leaving = [
+            (choice, job)
+            for choice, job in _chosen.items()
+            if choice != coming and job.status.state == "ready"
+        ]
         for choice, _ in leaving:
             del _chosen[choice]
     if MODEL != "embedded" and coming != START:

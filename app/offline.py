@@ -1,13 +1,16 @@
-"""A run as one HTML file that opens anywhere without a network: the page's own panels, inlined, around a place for the run.
+"""A run as one HTML file that opens anywhere without a network: the page's own panels, inlined,
+around a place for the run.
 
-The run itself is put there in the browser, which has it all (`take_home.js`): nothing of a visitor passes through this file. The page it
-makes may load nothing and talk to nobody, which its content security policy holds the browser to.
+The run itself is put there in the browser, which has it all (`take_home.js`): nothing of a visitor
+passes through this file. The page it makes may load nothing and talk to nobody, which its content
+security policy holds the browser to.
 """
 
 from app.panels import HERE, SHARED, told
 
 MARK = "THE RUN GOES HERE"
-PANELS = ("stage_strip", "received", "scatter", "answer", "inspector", "connector", "sequence")  # those that need no server
+# those that need no server
+PANELS = ("stage_strip", "received", "scatter", "answer", "inspector", "connector", "sequence")
 LOOK = """
 :root { --body-text-color: #1f2937; --border-color-primary: #d1d5db; --block-background-fill: #fff; --input-background-fill: #fff; }
 body { margin: 0 auto; max-width: 1400px; padding: 12px 16px; font: 16px/1.4 ui-sans-serif, system-ui, sans-serif; color: var(--body-text-color); background: #fff; }
@@ -26,9 +29,16 @@ def offline_page() -> str:
     """The whole file, with `MARK` where the run goes."""
     ids = {name: name.replace("_", "-") for name in PANELS}
     css = "".join(f"#{ids[name]} {{ {read(f'{name}.css')} }}\n" for name in PANELS)
-    html = "".join(f'<section class="panel" id="{ids[name]}">{read(f"{name}.html")}</section>\n' for name in PANELS)
+    html = "".join(
+        f'<section class="panel" id="{ids[name]}">{read(f"{name}.html")}</section>\n'
+        for name in PANELS
+    )
     shared = told("glossary") + "".join(f"<script>{read(name)}</script>\n" for name in SHARED)
-    panels = "".join(f"<script>(element => {{ {read(f'{name}.js')} }})(document.getElementById('{ids[name]}'));</script>\n" for name in PANELS)
+    panels = "".join(
+        f"<script>(element => {{ {read(f'{name}.js')}"
+        f" }})(document.getElementById('{ids[name]}'));</script>\n"
+        for name in PANELS
+    )
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">

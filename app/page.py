@@ -10,25 +10,77 @@ from app.panels import Feed, Panel, plotly_url, shared_css, shared_head, shipped
 from app.turns import in_turn
 
 TITLE = "Visual Token Explorer"
-INTRODUCTION = "<h1>Visual Token Explorer</h1><p><em>What is a visual token?</em> Give a photo and a question.</p>"
-FOOTER = "<p>The notation is that of Matteo Nulli, <em>De-mystifying Multimodal Learning: Enabling Vision in Language Models</em>, 2026. Example photos: see <code>assets/examples/CREDITS.md</code>.</p>"
-QUESTIONS = ("What is in this image?", "Describe the image.", "What animal is this?", "What colour is it?", "Is there a cat in the image?")
-VIEWS = ("photo", "patches", "positions", "encoder", "connector", "space", "sequence", "lens", "looked")
-ASKED = [*in_turn("short", handlers.layer, handlers.rows, handlers.word), *in_turn("long", handlers.lens, handlers.lens_rows, handlers.word_maps, handlers.looked, handlers.relevancy, handlers.ablation)]  # by the views
-BUSY, IDLE = "() => window.VTE.store.set({ busy: true, awaited: true })", "() => window.VTE.store.set({ busy: false, awaited: false })"
+INTRODUCTION = (
+    "<h1>Visual Token Explorer</h1><p><em>What is a visual token?</em> Give a photo and a"
+    " question.</p>"
+)
+FOOTER = (
+    "<p>The notation is that of Matteo Nulli, <em>De-mystifying Multimodal Learning: Enabling"
+    " Vision in Language Models</em>, 2026. Example photos: see"
+    " <code>assets/examples/CREDITS.md</code>.</p>"
+)
+QUESTIONS = (
+    "What is in this image?",
+    "Describe the image.",
+    "What animal is this?",
+    "What colour is it?",
+    "Is there a cat in the image?",
+)
+VIEWS = (
+    "photo",
+    "patches",
+    "positions",
+    "encoder",
+    "connector",
+    "space",
+    "sequence",
+    "lens",
+    "looked",
+)
+# by the views
+ASKED = [
+    *in_turn("short", handlers.layer, handlers.rows, handlers.word),
+    *in_turn(
+        "long",
+        handlers.lens,
+        handlers.lens_rows,
+        handlers.word_maps,
+        handlers.looked,
+        handlers.relevancy,
+        handlers.ablation,
+    ),
+]
+BUSY, IDLE = (
+    "() => window.VTE.store.set({ busy: true, awaited: true })",
+    "() => window.VTE.store.set({ busy: false, awaited: false })",
+)
 PRIVATE = {"api_visibility": "private"}
-WAITING, VISITORS = 200, 300  # questions in line at once, who comes then is asked to try again; visitors whose choice of a model is remembered
+# questions in line at once, who comes then is asked to try again; visitors whose choice of a model
+# is remembered
+WAITING, VISITORS = 200, 300
 QUIET = {"show_progress": "hidden"}
 
 
 def theme() -> gr.themes.Base:
     """System fonts only: the page asks nobody else for anything."""
-    return gr.themes.Soft(font=["ui-sans-serif", "system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    return gr.themes.Soft(
+        font=["ui-sans-serif", "system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+    )
 
 
 def launch_options() -> dict:
     """What `demo.launch` needs beside the page itself."""
-    return {"theme": theme(), "head": shared_head() + shipped_head(**examples.told()), "css": CSS, "max_file_size": "20mb", "run_history": False, "show_error": False, "ssr_mode": False, "state_session_capacity": VISITORS, "app_kwargs": {"middleware": [Middleware(bounds.Bounded), Middleware(statics.Kept)]}}
+    return {
+        "theme": theme(),
+        "head": shared_head() + shipped_head(**examples.told()),
+        "css": CSS,
+        "max_file_size": "20mb",
+        "run_history": False,
+        "show_error": False,
+        "ssr_mode": False,
+        "state_session_capacity": VISITORS,
+        "app_kwargs": {"middleware": [Middleware(bounds.Bounded), Middleware(statics.Kept)]},
+    }
 
 
 CSS = (
@@ -64,14 +116,42 @@ def titled(title: str, words: str, elem_id: str | None = None) -> None:
 def decoding_controls() -> list[gr.components.Component]:
     """The hyper-parameters d of D_d, in the order of `handlers.decoding`."""
     with gr.Accordion("Decoding", open=False):
-        gr.HTML("How the next token is chosen. At temperature 0 the most probable token is always taken (greedy). Above 0 a token is drawn by chance, and the other settings say among which.")
+        gr.HTML(
+            "How the next token is chosen. At temperature 0 the most probable token is always taken"
+            " (greedy). Above 0 a token is drawn by chance, and the other settings say among which."
+        )
         with gr.Row():
-            temperature = gr.Slider(0, 2, 0, step=0.05, label="temperature", info="0 greedy; below 1 cautious, above 1 adventurous")
-            top_k = gr.Slider(0, 100, 0, step=1, label="top-k", info="only the k most probable tokens; 0: all")
-            top_p = gr.Slider(0.05, 1, 1, step=0.05, label="top-p (nucleus)", info="only the fewest tokens that together reach p")
+            temperature = gr.Slider(
+                0,
+                2,
+                0,
+                step=0.05,
+                label="temperature",
+                info="0 greedy; below 1 cautious, above 1 adventurous",
+            )
+            top_k = gr.Slider(
+                0, 100, 0, step=1, label="top-k", info="only the k most probable tokens; 0: all"
+            )
+            top_p = gr.Slider(
+                0.05,
+                1,
+                1,
+                step=0.05,
+                label="top-p (nucleus)",
+                info="only the fewest tokens that together reach p",
+            )
         with gr.Row():
-            repetition_penalty = gr.Slider(1, 2, 1, step=0.05, label="repetition penalty", info="above 1: what was said becomes less probable")
-            seed = gr.Number(0, precision=0, minimum=0, label="seed", info="the same seed gives the same answer")
+            repetition_penalty = gr.Slider(
+                1,
+                2,
+                1,
+                step=0.05,
+                label="repetition penalty",
+                info="above 1: what was said becomes less probable",
+            )
+            seed = gr.Number(
+                0, precision=0, minimum=0, label="seed", info="the same seed gives the same answer"
+            )
             max_new_tokens = gr.Slider(1, 128, 32, step=1, label="longest answer", info="in tokens")
     return [temperature, top_k, top_p, repetition_penalty, seed, max_new_tokens]
 
@@ -80,11 +160,32 @@ def plane_controls() -> list[gr.components.Component]:
     """How tokens are laid out, in the order of `handlers.Plane.of`."""
     with gr.Accordion("Token space: projection", open=False):
         with gr.Row():
-            method = gr.Radio([("PCA", "pca"), ("UMAP", "umap"), ("t-SNE", "tsne")], value="pca", label="method", elem_id="method")
-            dimensions = gr.Radio([("plane", 2), ("space", 3)], value=2, label="dimensions", elem_id="dimensions")
+            method = gr.Radio(
+                [("PCA", "pca"), ("UMAP", "umap"), ("t-SNE", "tsne")],
+                value="pca",
+                label="method",
+                elem_id="method",
+            )
+            dimensions = gr.Radio(
+                [("plane", 2), ("space", 3)], value=2, label="dimensions", elem_id="dimensions"
+            )
         with gr.Row():
-            seed = gr.Number(0, precision=0, minimum=0, maximum=2**31 - 1, label="seed", info="the same seed, the same plot")
-            neighbours = gr.Number(15, precision=0, minimum=2, maximum=200, label="neighbours", info="few: details, many: the whole")
+            seed = gr.Number(
+                0,
+                precision=0,
+                minimum=0,
+                maximum=2**31 - 1,
+                label="seed",
+                info="the same seed, the same plot",
+            )
+            neighbours = gr.Number(
+                15,
+                precision=0,
+                minimum=2,
+                maximum=200,
+                label="neighbours",
+                info="few: details, many: the whole",
+            )
             metric = gr.Radio(["cosine", "euclidean"], value="cosine", label="distance")
     return [method, dimensions, seed, neighbours, metric]
 
@@ -100,28 +201,75 @@ def build() -> gr.Blocks:
         first = examples.shown()[:1]  # what a visitor sees on arrival
         opening = examples.opening() if first else {}
         size = opening.get("ledger", {})
-        record, plane, answer, words, instant = Feed("record", server_functions=ASKED), Feed("plane"), Feed("answer"), Feed("words"), Feed("instant")
+        record, plane, answer, words, instant = (
+            Feed("record", server_functions=ASKED),
+            Feed("plane"),
+            Feed("answer"),
+            Feed("words"),
+            Feed("instant"),
+        )
         address, link = gr.Textbox(visible=False), Feed("link")
         Panel("stage_strip")
         with gr.Row():
             with gr.Column(scale=5, min_width=280, elem_id="controls"):
-                image = Photo(str(handlers.EXAMPLES / first[0].photo) if first else None, type="filepath", image_mode=None, sources=["upload", "clipboard", "webcam"], label="Photo (X)", height=190, elem_id="photo")
-                tried = gr.Examples([str(handlers.EXAMPLES / photo) for photo, _ in examples.ASKED], image, label="Photos to try", elem_id="examples", api_visibility="private")
-                question = gr.Textbox(examples.ASKED[0][1], label="Question", max_lines=3, elem_id="question")
+                image = Photo(
+                    str(handlers.EXAMPLES / first[0].photo) if first else None,
+                    type="filepath",
+                    image_mode=None,
+                    sources=["upload", "clipboard", "webcam"],
+                    label="Photo (X)",
+                    height=190,
+                    elem_id="photo",
+                )
+                tried = gr.Examples(
+                    [str(handlers.EXAMPLES / photo) for photo, _ in examples.ASKED],
+                    image,
+                    label="Photos to try",
+                    elem_id="examples",
+                    api_visibility="private",
+                )
+                question = gr.Textbox(
+                    examples.ASKED[0][1], label="Question", max_lines=3, elem_id="question"
+                )
                 with gr.Row():
                     go = gr.Button("Run", variant="primary", elem_id="run", min_width=80)
                     stop = gr.Button("Stop", elem_id="stop", min_width=80)
                 Panel("instant")
-                with gr.Accordion(handlers.in_use(models.MODEL), open=False, elem_id="models") as in_use:
-                    wanted = gr.Dropdown([(f"{models.MODEL} (here)", models.MODEL)], value=models.MODEL, allow_custom_value=True, label="Vision-language model", info="parameters · memory in bfloat16, in 4-bit · licence; or type OWNER/NAME of another on the hub, with @REVISION if it should be a certain one, or a folder", elem_id="language-model")
+                with gr.Accordion(
+                    handlers.in_use(models.MODEL), open=False, elem_id="models"
+                ) as in_use:
+                    wanted = gr.Dropdown(
+                        [(f"{models.MODEL} (here)", models.MODEL)],
+                        value=models.MODEL,
+                        allow_custom_value=True,
+                        label="Vision-language model",
+                        info=(
+                            "parameters · memory in bfloat16, in 4-bit · licence; or type"
+                            " OWNER/NAME of another on the hub, with @REVISION if it should be a"
+                            " certain one, or a folder"
+                        ),
+                        elem_id="language-model",
+                    )
                     with gr.Row():
-                        four_bit = gr.Checkbox(False, label="4-bit", elem_id="four-bit", min_width=60)
+                        four_bit = gr.Checkbox(
+                            False, label="4-bit", elem_id="four-bit", min_width=60
+                        )
                         load = gr.Button("Load", elem_id="load", min_width=80)
                     bringing = Panel("status", elem_id="bringing")
-                with gr.Accordion("More photos for the same question", open=False, elem_id="together"):
-                    also = Photos(file_count="multiple", file_types=["image"], label="Up to three more, for models that read several", height=110, elem_id="also")
+                with gr.Accordion(
+                    "More photos for the same question", open=False, elem_id="together"
+                ):
+                    also = Photos(
+                        file_count="multiple",
+                        file_types=["image"],
+                        label="Up to three more, for models that read several",
+                        height=110,
+                        elem_id="also",
+                    )
                 with gr.Accordion("Questions to try", open=False):
-                    gr.Examples(list(QUESTIONS), question, label="Click one", api_visibility="private")
+                    gr.Examples(
+                        list(QUESTIONS), question, label="Click one", api_visibility="private"
+                    )
                 settings = decoding_controls()
                 layout = plane_controls()
                 Panel("history")
@@ -133,54 +281,163 @@ def build() -> gr.Blocks:
                         Panel("view_tabs")
                         with gr.Row(elem_id="views"):
                             for name in VIEWS:
-                                Panel(name, elem_id=f"view-{name}", **({"plotly": plotly_url()} if name == "space" else {}))
+                                Panel(
+                                    name,
+                                    elem_id=f"view-{name}",
+                                    **({"plotly": plotly_url()} if name == "space" else {}),
+                                )
                 with gr.Row():
                     with gr.Column(scale=11, min_width=320):
                         Panel("answer")
                     with gr.Column(scale=9, min_width=320):
                         Panel("inspector")
-        with gr.Accordion("Take home: this run as a page, a file, a table, a link", open=False, elem_id="taking-home"):
+        with gr.Accordion(
+            "Take home: this run as a page, a file, a table, a link",
+            open=False,
+            elem_id="taking-home",
+        ):
             Panel("take_home", server_functions=in_turn("long", handlers.tensors, handlers.offline))
-        titled("Experiments", "Change the visual tokens and let the model answer again: what the picture is really used for. Select patches above, then choose.")
+        titled(
+            "Experiments",
+            "Change the visual tokens and let the model answer again: what the picture is really"
+            " used for. Select patches above, then choose.",
+        )
         trial = Panel("experiments")
-        titled("Published findings, tested on your photo", "What others found out about visual tokens, mostly in larger models: asked of this model and this photo, with a tolerance that was fixed before anybody looked, or made stricter since. Nothing is bent to fit.")
+        titled(
+            "Published findings, tested on your photo",
+            "What others found out about visual tokens, mostly in larger models: asked of this"
+            " model and this photo, with a tolerance that was fixed before anybody looked, or made"
+            " stricter since. Nothing is bent to fit.",
+        )
         tested = Panel("facts")
-        titled("Two models side by side", "Another model on the same photo and question. A part of the photo that is selected lights the tokens of both.")
+        titled(
+            "Two models side by side",
+            "Another model on the same photo and question. A part of the photo that is selected"
+            " lights the tokens of both.",
+        )
         with gr.Row():
             with gr.Column(scale=2, min_width=240):
-                other = gr.Dropdown([(f"{models.MODEL} (here)", models.MODEL)], value=models.MODEL, allow_custom_value=True, label="Second model", info="one of the list, OWNER/NAME of another on the hub, or a folder", elem_id="second-model")
+                other = gr.Dropdown(
+                    [(f"{models.MODEL} (here)", models.MODEL)],
+                    value=models.MODEL,
+                    allow_custom_value=True,
+                    label="Second model",
+                    info="one of the list, OWNER/NAME of another on the hub, or a folder",
+                    elem_id="second-model",
+                )
                 pair = gr.Button("Run beside", elem_id="run-beside")
                 coming = Panel("status", elem_id="bringing-second")
             with gr.Column(scale=9, min_width=320):
                 couple = Panel("beside", elem_id="two-models")
-        titled("Photos against texts", "Contrastive learning, the way a vision encoder comes to be: matching photos and texts point the same way. Click a cell to see which patches, and which words, speak for it.", elem_id="contrastive")
+        titled(
+            "Photos against texts",
+            "Contrastive learning, the way a vision encoder comes to be: matching photos and texts"
+            " point the same way. Click a cell to see which patches, and which words, speak"
+            " for it.",
+            elem_id="contrastive",
+        )
         with gr.Row():
             with gr.Column(scale=4, min_width=300):
-                texts = gr.Textbox(examples.LINES, label="Texts, one a line", lines=5, max_lines=12, elem_id="texts")
-                more = Photos(file_count="multiple", file_types=["image"], label="More photos (optional)", height=120, elem_id="more")
+                texts = gr.Textbox(
+                    examples.LINES,
+                    label="Texts, one a line",
+                    lines=5,
+                    max_lines=12,
+                    elem_id="texts",
+                )
+                more = Photos(
+                    file_count="multiple",
+                    file_types=["image"],
+                    label="More photos (optional)",
+                    height=120,
+                    elem_id="more",
+                )
                 add = gr.Button("Add the example photos", size="sm", elem_id="more-examples")
                 with gr.Accordion("Zero-shot classifier", open=False):
-                    template = gr.Textbox("", label="Template: makes each line a label", placeholder="a photo of a {}", max_lines=1, elem_id="template")
-                    ensemble = gr.Checkbox(False, label="prompt ensemble: the mean over several sentences", elem_id="ensemble")
+                    template = gr.Textbox(
+                        "",
+                        label="Template: makes each line a label",
+                        placeholder="a photo of a {}",
+                        max_lines=1,
+                        elem_id="template",
+                    )
+                    ensemble = gr.Checkbox(
+                        False,
+                        label="prompt ensemble: the mean over several sentences",
+                        elem_id="ensemble",
+                    )
                 with gr.Accordion("Models", open=False):
                     choices = [(f"{models.CONTRASTIVE} (here)", models.CONTRASTIVE)]
-                    choices += [(f"{each.name}/{each.pretrained} · {each.parameters} M parameters · {each.licence}", f"{each.name}/{each.pretrained}") for each in vlm.LISTED]
-                    name = gr.Dropdown(choices, value=models.CONTRASTIVE, allow_custom_value=True, label="Model", info="or any NAME/WEIGHTS that open_clip knows, or hf-hub:OWNER/NAME; others than the first are fetched", elem_id="model")
-                    beside = gr.Dropdown([("none", ""), *choices], value="", allow_custom_value=True, label="Beside it", elem_id="beside")
+                    choices += [
+                        (
+                            (
+                                f"{each.name}/{each.pretrained} · {each.parameters} M parameters ·"
+                                f" {each.licence}"
+                            ),
+                            f"{each.name}/{each.pretrained}",
+                        )
+                        for each in vlm.LISTED
+                    ]
+                    name = gr.Dropdown(
+                        choices,
+                        value=models.CONTRASTIVE,
+                        allow_custom_value=True,
+                        label="Model",
+                        info=(
+                            "or any NAME/WEIGHTS that open_clip knows, or hf-hub:OWNER/NAME; others"
+                            " than the first are fetched"
+                        ),
+                        elem_id="model",
+                    )
+                    beside = gr.Dropdown(
+                        [("none", ""), *choices],
+                        value="",
+                        allow_custom_value=True,
+                        label="Beside it",
+                        elem_id="beside",
+                    )
                 match = gr.Button("Compare", elem_id="compare")
             with gr.Column(scale=9, min_width=320):
                 with gr.Row(elem_id="labs"):
-                    similarity = Panel("similarity", value=opening.get("similarity"), server_functions=in_turn("long", handlers.cell))
-                    second = Panel("similarity", elem_id="similarity-beside", server_functions=in_turn("long", handlers.cell))
-        titled("The token ledger", "What a photo costs each family of models before a word is read: how many visual tokens, and why. Counted by the models’ own processors; nothing is run.")
+                    similarity = Panel(
+                        "similarity",
+                        value=opening.get("similarity"),
+                        server_functions=in_turn("long", handlers.cell),
+                    )
+                    second = Panel(
+                        "similarity",
+                        elem_id="similarity-beside",
+                        server_functions=in_turn("long", handlers.cell),
+                    )
+        titled(
+            "The token ledger",
+            "What a photo costs each family of models before a word is read: how many visual"
+            " tokens, and why. Counted by the models’ own processors; nothing is run.",
+        )
         with gr.Row():
             with gr.Column(scale=2, min_width=200):
-                width = gr.Number(size.get("width", 1024), precision=0, minimum=1, maximum=8192, label="Width in pixels", elem_id="ledger-width")
-                height = gr.Number(size.get("height", 768), precision=0, minimum=1, maximum=8192, label="Height in pixels", elem_id="ledger-height")
+                width = gr.Number(
+                    size.get("width", 1024),
+                    precision=0,
+                    minimum=1,
+                    maximum=8192,
+                    label="Width in pixels",
+                    elem_id="ledger-width",
+                )
+                height = gr.Number(
+                    size.get("height", 768),
+                    precision=0,
+                    minimum=1,
+                    maximum=8192,
+                    label="Height in pixels",
+                    elem_id="ledger-height",
+                )
                 count = gr.Button("Count", elem_id="ledger-count")
             with gr.Column(scale=9, min_width=320):
                 tokens = Panel("ledger", value=opening.get("ledger"))
-        with gr.Accordion("Is this true? Check the page against the model’s own forward pass", open=False):
+        with gr.Accordion(
+            "Is this true? Check the page against the model’s own forward pass", open=False
+        ):
             check = gr.Button("Check", elem_id="check")
             differences = Panel("checks")
         gr.HTML(FOOTER)
@@ -188,33 +445,112 @@ def build() -> gr.Blocks:
         demo.load(handlers.status, None, status, concurrency_limit=None, **PRIVATE, **QUIET)
         asked = [go.click, question.submit]
         demo.load(lambda: [handlers.offered()] * 2, None, [wanted, other], **PRIVATE, **QUIET)
-        tried.dataset.click(handlers.at_once, [tried.dataset, choice], [question, instant], queue=False, **PRIVATE, **QUIET)
-        load.click(handlers.choose, [wanted, four_bit], [bringing, choice, in_use], concurrency_id="loading", **PRIVATE, **QUIET)
+        tried.dataset.click(
+            handlers.at_once,
+            [tried.dataset, choice],
+            [question, instant],
+            queue=False,
+            **PRIVATE,
+            **QUIET,
+        )
+        load.click(
+            handlers.choose,
+            [wanted, four_bit],
+            [bringing, choice, in_use],
+            concurrency_id="loading",
+            **PRIVATE,
+            **QUIET,
+        )
         gr.on(asked, None, js=BUSY, **PRIVATE)
-        running = gr.on(asked, handlers.run, [image, also, question, choice, *layout, *settings], [record, plane, answer, words], concurrency_id="model", **PRIVATE, **QUIET)
+        running = gr.on(
+            asked,
+            handlers.run,
+            [image, also, question, choice, *layout, *settings],
+            [record, plane, answer, words],
+            concurrency_id="model",
+            **PRIVATE,
+            **QUIET,
+        )
         compared = [image, more, texts, template, ensemble, name, beside]
         running.success(handlers.compare, compared, [similarity, second], **PRIVATE, **QUIET)
         counted = handlers.ledger, [width, height], tokens
-        running.success(handlers.photo_size, image, [width, height], **PRIVATE, **QUIET).success(*counted, **PRIVATE, **QUIET)
+        running.success(handlers.photo_size, image, [width, height], **PRIVATE, **QUIET).success(
+            *counted, **PRIVATE, **QUIET
+        )
         gr.on([count.click, width.submit, height.submit], *counted, **PRIVATE, **QUIET)
         running.failure(None, js=IDLE, **PRIVATE)
-        gr.on([control.submit if isinstance(control, gr.Number) else control.input for control in layout], handlers.reproject, [image, also, question, choice, *layout], plane, **PRIVATE, **QUIET)
+        gr.on(
+            [
+                control.submit if isinstance(control, gr.Number) else control.input
+                for control in layout
+            ],
+            handlers.reproject,
+            [image, also, question, choice, *layout],
+            plane,
+            **PRIVATE,
+            **QUIET,
+        )
         add.click(handlers.example_photos, None, more, **PRIVATE, **QUIET)
-        trying = trial.experiment(handlers.experiment, None, trial, concurrency_id="model", **PRIVATE, **QUIET)
+        trying = trial.experiment(
+            handlers.experiment, None, trial, concurrency_id="model", **PRIVATE, **QUIET
+        )
         match.click(handlers.compare, compared, [similarity, second], **PRIVATE)
-        fetching = pair.click(handlers.bring, other, coming, concurrency_id="loading", **PRIVATE, **QUIET)
-        pairing = fetching.success(handlers.beside, [image, question, other, *settings], couple, concurrency_id="model", **PRIVATE, **QUIET)
-        testing = tested.findings(handlers.findings, None, tested, concurrency_id="model", **PRIVATE, **QUIET)
+        fetching = pair.click(
+            handlers.bring, other, coming, concurrency_id="loading", **PRIVATE, **QUIET
+        )
+        pairing = fetching.success(
+            handlers.beside,
+            [image, question, other, *settings],
+            couple,
+            concurrency_id="model",
+            **PRIVATE,
+            **QUIET,
+        )
+        testing = tested.findings(
+            handlers.findings, None, tested, concurrency_id="model", **PRIVATE, **QUIET
+        )
         stop.click(None, js=IDLE, cancels=[running, trying, fetching, pairing, testing], **PRIVATE)
-        check.click(handlers.comparisons, [image, also, question, choice], differences, concurrency_id="model", **PRIVATE, **QUIET)
-        demo.load(handlers.restore, address, [image, question, *settings, *layout, wanted, choice, link], js="() => [window.VTE.link.came]", **PRIVATE, **QUIET)
+        check.click(
+            handlers.comparisons,
+            [image, also, question, choice],
+            differences,
+            concurrency_id="model",
+            **PRIVATE,
+            **QUIET,
+        )
+        demo.load(
+            handlers.restore,
+            address,
+            [image, question, *settings, *layout, wanted, choice, link],
+            js="() => [window.VTE.link.came]",
+            **PRIVATE,
+            **QUIET,
+        )
         endpoints(image, question, settings, more, texts)
-    return demo.queue(max_size=WAITING, status_update_rate=1)  # a second: the place in the line and the estimate stay true when somebody leaves it
+    # a second: the place in the line and the estimate stay true when somebody leaves it
+    return demo.queue(max_size=WAITING, status_update_rate=1)
 
 
 def endpoints(image, question, settings, more, texts) -> None:
     """The named API: `/answer` (streams), `/trace` and `/similarity`."""
-    text, record, matrices, button = gr.Textbox(visible=False), gr.JSON(visible=False), gr.JSON(visible=False), gr.Button(visible=False)
-    button.click(handlers.answer_endpoint, [image, question, *settings], text, api_name="answer", concurrency_id="model")
-    button.click(handlers.trace_endpoint, [image, question, *settings], record, api_name="trace", concurrency_id="model")
+    text, record, matrices, button = (
+        gr.Textbox(visible=False),
+        gr.JSON(visible=False),
+        gr.JSON(visible=False),
+        gr.Button(visible=False),
+    )
+    button.click(
+        handlers.answer_endpoint,
+        [image, question, *settings],
+        text,
+        api_name="answer",
+        concurrency_id="model",
+    )
+    button.click(
+        handlers.trace_endpoint,
+        [image, question, *settings],
+        record,
+        api_name="trace",
+        concurrency_id="model",
+    )
     button.click(handlers.similarity_endpoint, [more, texts], matrices, api_name="similarity")

@@ -1,4 +1,6 @@
-"""X for the page: the photos of a question as one picture, and in words what happened to them on the way to the language model."""
+"""X for the page: the photos of a question as one picture, and in words what happened to them on
+the way to the language model.
+"""
 
 from collections.abc import Sequence
 
@@ -19,7 +21,9 @@ def side_by_side(images: Sequence[Image.Image]) -> tuple[Image.Image, list[int]]
         return images[0], [0]
     gap = round(SHARE * max(max(image.size) for image in images))
     lefts = [sum(image.width + gap for image in images[:number]) for number in range(len(images))]
-    together = Image.new("RGB", (lefts[-1] + images[-1].width, max(image.height for image in images)), "white")
+    together = Image.new(
+        "RGB", (lefts[-1] + images[-1].width, max(image.height for image in images)), "white"
+    )
     for image, left in zip(images, lefts, strict=True):
         together.paste(image, (left, 0))
     return together, lefts
@@ -32,7 +36,10 @@ def union(boxes: Sequence[Box]) -> Box:
 
 
 def seen(patches: vlm.Patches, photo: int) -> Box:
-    """The part of one photo that the encoder received in any picture; it reaches beyond the photo where a margin was added."""
+    """The part of one photo that the encoder received in any picture.
+
+    It reaches beyond the photo where a margin was added.
+    """
     return union([picture.box for picture in patches.pictures if picture.photo == photo])
 
 
@@ -40,46 +47,95 @@ def at_the_edge(patches: vlm.Patches) -> np.ndarray:
     """Which patches lie at the edge of what was seen of their photo."""
     photos = np.array([picture.photo for picture in patches.pictures])[patches.places[:, 0]]
     outer = np.array([seen(patches, photo) for photo in range(photos.max() + 1)])[photos]
-    return np.isclose(patches.boxes, outer, rtol=0, atol=1e-2 * (patches.boxes[:, 2:] - patches.boxes[:, :2]).min()).any(1)
+    return np.isclose(
+        patches.boxes,
+        outer,
+        rtol=0,
+        atol=1e-2 * (patches.boxes[:, 2:] - patches.boxes[:, :2]).min(),
+    ).any(1)
 
 
 def transform(sight: vlm.Sight, tokens: vlm.VisualTokens) -> str:
     """What happened to the photos before the model saw them, and how patches became tokens."""
-    return " ".join([*(resizing(image, sight.patches, photo, len(sight.images)) for photo, image in enumerate(sight.images)), merging(sight.patches, tokens)])
+    return " ".join(
+        [
+            *(
+                resizing(image, sight.patches, photo, len(sight.images))
+                for photo, image in enumerate(sight.images)
+            ),
+            merging(sight.patches, tokens),
+        ]
+    )
 
 
 def resizing(image: Image.Image, patches: vlm.Patches, photo: int, photos: int) -> str:
     """How one photo became pictures of patches."""
     pictures = [picture for picture in patches.pictures if picture.photo == photo]
-    tiles, wholes = ([picture for picture in pictures if is_tile(picture) == tile] for tile in (True, False))
+    tiles, wholes = (
+        [picture for picture in pictures if is_tile(picture) == tile] for tile in (True, False)
+    )
     closest = (tiles or wholes)[0]
     top, left, bottom, right = union([picture.box for picture in tiles or wholes])
-    vertical, horizontal = closest.received.shape[0] / (closest.box[2] - closest.box[0]), closest.received.shape[1] / (closest.box[3] - closest.box[1])
-    height, width = min(bottom, image.height) - max(top, 0), min(right, image.width) - max(left, 0)  # of the photo, what is seen
-    lost, added = 1 - height * width / (image.height * image.width), 1 - height * width / ((bottom - top) * (right - left))
+    vertical, horizontal = (
+        closest.received.shape[0] / (closest.box[2] - closest.box[0]),
+        closest.received.shape[1] / (closest.box[3] - closest.box[1]),
+    )
+    # of the photo, what is seen
+    height, width = min(bottom, image.height) - max(top, 0), min(right, image.width) - max(left, 0)
+    lost, added = (
+        1 - height * width / (image.height * image.width),
+        1 - height * width / ((bottom - top) * (right - left)),
+    )
     stretch = vertical / horizontal
 
-    said = [f"{'Your photo' if photos == 1 else f'Photo {photo + 1}'} of {pixels(image.height, image.width)} pixels was scaled to {pixels(height * vertical, width * horizontal)}"]
+    said = [
+        f"{'Your photo' if photos == 1 else f'Photo {photo + 1}'} of"
+        f" {pixels(image.height, image.width)} pixels was scaled to"
+        f" {pixels(height * vertical, width * horizontal)}"
+    ]
     if abs(stretch - 1) > STRETCHED:
-        said.append(f"which makes everything {max(stretch, 1 / stretch):.2f} times {'taller' if stretch > 1 else 'wider'} than it is")
-    said.append(f"{100 * lost:.0f} % of it, the dark margins, was cut off" if lost > 0.001 else "nothing was cut off")
+        said.append(
+            f"which makes everything {max(stretch, 1 / stretch):.2f} times"
+            f" {'taller' if stretch > 1 else 'wider'} than it is"
+        )
+    said.append(
+        f"{100 * lost:.0f} % of it, the dark margins, was cut off"
+        if lost > 0.001
+        else "nothing was cut off"
+    )
     if added > 0.001:
-        said.append(f"margins without photo were added up to {pixels((bottom - top) * vertical, (right - left) * horizontal)}, {100 * added:.0f} % of that")
+        said.append(
+            "margins without photo were added up to"
+            f" {pixels((bottom - top) * vertical, (right - left) * horizontal)}, {100 * added:.0f}"
+            " % of that"
+        )
     if tiles:
         down, across = (len({round(picture.box[side], 3) for picture in tiles}) for side in (0, 1))
-        said.append(f"it was cut into {down} × {across} tiles of {pixels(*closest.received.shape[:2])} pixels")
-        said += [f"a small copy of the whole stands beside them, {pixels(*whole.received.shape[:2])}" for whole in wholes]
+        said.append(
+            f"it was cut into {down} × {across} tiles of {pixels(*closest.received.shape[:2])}"
+            " pixels"
+        )
+        said += [
+            f"a small copy of the whole stands beside them, {pixels(*whole.received.shape[:2])}"
+            for whole in wholes
+        ]
     return "; ".join([*said, cutting(pictures, patches.size)]) + "."
 
 
 def cutting(pictures: Sequence, size: int) -> str:
     """Pictures into patches."""
-    of_pixels, count = f"patches of {size} × {size} pixels", sum(picture.rows * picture.columns for picture in pictures)
+    of_pixels, count = (
+        f"patches of {size} × {size} pixels",
+        sum(picture.rows * picture.columns for picture in pictures),
+    )
     grids = {(picture.rows, picture.columns) for picture in pictures}
     if len(grids) > 1:
         return f"then all was cut into {count:,} {of_pixels}"
     [(rows, columns)] = grids
-    return f"then {'each picture' if len(pictures) > 1 else 'it'} was cut into {rows} × {columns} = {rows * columns:,} {of_pixels}"
+    return (
+        f"then {'each picture' if len(pictures) > 1 else 'it'} was cut into {rows} × {columns} ="
+        f" {rows * columns:,} {of_pixels}"
+    )
 
 
 def merging(patches: vlm.Patches, tokens: vlm.VisualTokens) -> str:
@@ -91,21 +147,40 @@ def merging(patches: vlm.Patches, tokens: vlm.VisualTokens) -> str:
     if of_patches.any():
         few, many = int(counts[of_patches].min()), int(counts[of_patches].max())
         if many == 1:
-            told.append(f"Each patch becomes one visual token: V = N = {n:,}." if v == n else f"Each visual token is made of one patch: N = {n:,} patches, V = {v:,} tokens.")
+            told.append(
+                f"Each patch becomes one visual token: V = N = {n:,}."
+                if v == n
+                else f"Each visual token is made of one patch: N = {n:,} patches, V = {v:,} tokens."
+            )
         elif few == many:
-            told.append(f"{square(patches, tokens, few)} patches merge into one visual token: N = {n:,} patches, V = {v:,} tokens.")
+            told.append(
+                f"{square(patches, tokens, few)} patches merge into one visual token: N = {n:,}"
+                f" patches, V = {v:,} tokens."
+            )
         else:
-            told.append(f"{few} to {many} patches merge into one visual token: N = {n:,} patches, V = {v:,} tokens.")
+            told.append(
+                f"{few} to {many} patches merge into one visual token: N = {n:,} patches, V = {v:,}"
+                " tokens."
+            )
     left_out = n - len(np.unique(tokens.sources[used]))
     kinds = {kind: tokens.kinds.count(kind) for kind in ("newline", "query", "class")}
     if kinds["query"]:
-        told.append(f"{kinds['query']:,} learned queries each read all {n:,} patches: V = {v:,} tokens, which have no place of their own in the photo.")
+        told.append(
+            f"{kinds['query']:,} learned queries each read all {n:,} patches: V = {v:,} tokens,"
+            " which have no place of their own in the photo."
+        )
     elif left_out:
         told.append(f"{left_out:,} patches become no token.")
     if kinds["newline"]:
-        told.append(f"{kinds['newline']:,} of the tokens are newlines, the same learned vector at the end of each row.")
+        told.append(
+            f"{kinds['newline']:,} of the tokens are newlines, the same learned vector at the end"
+            " of each row."
+        )
     if kinds["class"]:
-        told.append(f"{kinds['class']:,} of the tokens {'are' if kinds['class'] > 1 else 'is'} the encoder's own position for a whole picture (CLS).")
+        told.append(
+            f"{kinds['class']:,} of the tokens {'are' if kinds['class'] > 1 else 'is'} the"
+            " encoder's own position for a whole picture (CLS)."
+        )
     return " ".join(told)
 
 

@@ -1,7 +1,9 @@
-"""What was computed before and may be asked for again: caches that together hold no more bytes than the operator allows.
+"""What was computed before and may be asked for again: caches that together hold no more bytes than
+the operator allows.
 
-Records share their arrays (the answer to a photo is its trace, which is its sight), so one budget is kept for all caches, and a storage
-counts once however many values hold it. What was used least recently, in whichever cache, goes first.
+Records share their arrays (the answer to a photo is its trace, which is its sight), so one budget
+is kept for all caches, and a storage counts once however many values hold it. What was used least
+recently, in whichever cache, goes first.
 """
 
 import itertools
@@ -33,7 +35,10 @@ def allowed() -> int:
     except ValueError:
         gigabytes = -1.0
     if not 0 <= gigabytes < 1e6:
-        raise vlm.VLMError(f"{VARIABLE} is {said!r}; give the gigabytes that may be kept of earlier runs, for example {GIGABYTES}.")
+        raise vlm.VLMError(
+            f"{VARIABLE} is {said!r}; give the gigabytes that may be kept of earlier runs, for"
+            f" example {GIGABYTES}."
+        )
     return int(gigabytes * 1e9)
 
 
@@ -76,7 +81,9 @@ class Budget:
     def keep_within(self) -> None:
         """Let go of what was used least recently until the rest is small enough."""
         while self.held > self.limit:
-            min((cache for cache in self._caches if len(cache)), key=lambda cache: cache.oldest).drop_oldest()
+            min(
+                (cache for cache in self._caches if len(cache)), key=lambda cache: cache.oldest
+            ).drop_oldest()
 
 
 EVERYTHING = Budget(allowed())
@@ -87,7 +94,8 @@ class Recent(Generic[T]):
 
     Args:
         size: how many at most, whatever they weigh.
-        heavy: the values lie where a model computes; they are let go with their model, whose tag is in their keys.
+        heavy: the values lie where a model computes; they are let go with their model, whose tag is
+            in their keys.
         budget: the bytes that this cache shares with others.
     """
 
@@ -96,7 +104,8 @@ class Recent(Generic[T]):
     def __init__(self, size: int = 512, heavy: bool = False, budget: Budget | None = None) -> None:
         self._size = size
         self._budget = budget or EVERYTHING
-        self._values: OrderedDict[Hashable, Kept[T]] = OrderedDict()  # the least recently used first
+        # the least recently used first
+        self._values: OrderedDict[Hashable, Kept[T]] = OrderedDict()
         self._budget.join(self)
         if heavy:
             Recent._heavy.add(self)
@@ -121,11 +130,15 @@ class Recent(Generic[T]):
         with self._budget.lock:
             if key not in self._values:
                 return None
-            kept = self._values[key] = Kept(self._values[key].value, self._values[key].storages, next(self._budget.clock))
+            kept = self._values[key] = Kept(
+                self._values[key].value, self._values[key].storages, next(self._budget.clock)
+            )
             self._values.move_to_end(key)
             return kept.value
 
-    def many(self, keys: Sequence[Hashable], make: Callable[[list[Hashable]], Sequence[T]]) -> list[T]:
+    def many(
+        self, keys: Sequence[Hashable], make: Callable[[list[Hashable]], Sequence[T]]
+    ) -> list[T]:
         """A value for every key; those that are not kept are made together."""
         with self._budget.lock:
             found = {key: self.known(key) for key in keys if key in self._values}
@@ -135,7 +148,10 @@ class Recent(Generic[T]):
         return [self.get(key, lambda key=key: found[key]) for key in keys]
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """The value, made if it is not kept. One that weighs more than all caches may hold is not kept."""
+        """The value, made if it is not kept.
+
+        One that weighs more than all caches may hold is not kept.
+        """
         with self._budget.lock:
             if key in self._values:
                 return self.known(key)

@@ -1,7 +1,10 @@
-"""The same page in several processes, behind Ray Serve: `pip install "ray[serve]"`, then `python -m app.replicas --count 2`.
+"""The same page in several processes, behind Ray Serve: `pip install "ray[serve]"`, then `python -m
+app.replicas --count 2`.
 
-A run and what is kept of it, the line for the model, and a visitor's choice of a model live in one process. So a visitor has to come back to
-the process they began with: a cookie says who they are, and Serve's router sends one cookie always to the same process.
+A run and what is kept of it, the line for the model, and a visitor's choice of a model live in one
+process. So a visitor has to come back to
+the process they began with: a cookie says who they are, and Serve's router sends one cookie always
+to the same process.
 """
 
 import argparse
@@ -10,7 +13,8 @@ import uuid
 from collections.abc import Callable
 
 COOKIE = "visitor"
-os.environ.setdefault("RAY_SERVE_SESSION_ID_HEADER_KEY", "cookie")  # what the router goes by; read when Ray is imported
+# what the router goes by; read when Ray is imported
+os.environ.setdefault("RAY_SERVE_SESSION_ID_HEADER_KEY", "cookie")
 ROUTER = "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter"
 AT_ONCE = 1_000  # requests under way in one process; every open page holds one or two all the time
 
@@ -22,7 +26,9 @@ class Named:
         self.app = app
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
-        if scope["type"] != "http" or f"{COOKIE}=".encode() in dict(scope["headers"]).get(b"cookie", b""):
+        if scope["type"] != "http" or f"{COOKIE}=".encode() in dict(scope["headers"]).get(
+            b"cookie", b""
+        ):
             return await self.app(scope, receive, send)
 
         async def named(message: dict) -> None:
@@ -44,7 +50,9 @@ def page():
     from app.page import build, launch_options
 
     models.start()
-    options = {name: value for name, value in launch_options().items() if name != "state_session_capacity"}
+    options = {
+        name: value for name, value in launch_options().items() if name != "state_session_capacity"
+    }
     outer = FastAPI()
     outer.add_middleware(Named)
     return gr.mount_gradio_app(outer, build(), "/", **options)
@@ -64,7 +72,9 @@ def main() -> None:
         num_replicas=given.count,
         max_ongoing_requests=AT_ONCE,
         ray_actor_options={"num_cpus": given.cores},
-        request_router_config=RequestRouterConfig(request_router_class=ROUTER, request_router_kwargs={"num_fallback_replicas": 0}),
+        request_router_config=RequestRouterConfig(
+            request_router_class=ROUTER, request_router_kwargs={"num_fallback_replicas": 0}
+        ),
     )
     @serve.ingress(page)
     class Replica:

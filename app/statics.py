@@ -1,7 +1,9 @@
-"""Files that do not change while the page is served: read and compressed once, not again for every visitor.
+"""Files that do not change while the page is served: read and compressed once, not again for every
+visitor.
 
-Gradio compresses each of the hundred files that a page is made of whenever somebody asks for it, a fifth of a second for a visitor, and
-Plotly, which is five megabytes, for a tenth of a second in which it does nothing else.
+Gradio compresses each of the hundred files that a page is made of whenever somebody asks for it, a
+fifth of a second for a visitor, and Plotly, which is five megabytes, for a tenth of a second in
+which it does nothing else.
 """
 
 import re
@@ -14,7 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.panels import plotly_url
 
-HASHED = re.compile(r"/assets/[\w.-]+\.(js|css)")  # Gradio's own: their names carry a hash of what they hold
+# Gradio's own: their names carry a hash of what they hold
+HASHED = re.compile(r"/assets/[\w.-]+\.(js|css)")
 PLOTLY = f"/{plotly_url()}"
 FOREVER = {"cache-control": "public, max-age=31536000, immutable"}
 QUALITY = 5  # of Brotli's 11; Gradio takes 4
@@ -22,15 +25,26 @@ OTHERWISE = ("range", "if-none-match", "if-modified-since")  # what asks for les
 
 
 class Kept:
-    """Stands before the page (ASGI) and keeps the compressed answer to every such path; there are as many as there are files."""
+    """Stands before the page (ASGI) and keeps the compressed answer to every such path.
+
+    There are as many as there are files.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app, self.answers = app, {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope) if scope["type"] == "http" else {}
-        wanted = scope["type"] == "http" and scope["method"] == "GET" and (HASHED.fullmatch(scope["path"]) or scope["path"] == PLOTLY)
-        if not wanted or "br" not in headers.get("accept-encoding", "") or any(name in headers for name in OTHERWISE):
+        wanted = (
+            scope["type"] == "http"
+            and scope["method"] == "GET"
+            and (HASHED.fullmatch(scope["path"]) or scope["path"] == PLOTLY)
+        )
+        if (
+            not wanted
+            or "br" not in headers.get("accept-encoding", "")
+            or any(name in headers for name in OTHERWISE)
+        ):
             await self.app(scope, receive, send)
             return
         answer = self.answers.get(scope["path"]) or await self.fetched(scope, receive)
@@ -47,9 +61,14 @@ class Kept:
 
         await self.app(scope, receive, heard)
         start, *rest = messages
-        body, headers = b"".join(message.get("body", b"") for message in rest), dict(Headers(raw=start["headers"]))
+        body, headers = (
+            b"".join(message.get("body", b"") for message in rest),
+            dict(Headers(raw=start["headers"])),
+        )
         if start["status"] == 200:
             body = await to_thread.run_sync(lambda: brotli.compress(body, quality=QUALITY))
-            headers |= {"content-encoding": "br", "vary": "Accept-Encoding"} | (FOREVER if HASHED.fullmatch(scope["path"]) else {})
+            headers |= {"content-encoding": "br", "vary": "Accept-Encoding"} | (
+                FOREVER if HASHED.fullmatch(scope["path"]) else {}
+            )
         headers.pop("content-length", None)
         return Response(body, start["status"], headers)

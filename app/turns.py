@@ -1,6 +1,9 @@
-"""How much of what the page's script asks for is computed at once; the rest waits in line, and holds no thread while it does.
+"""How much of what the page's script asks for is computed at once.
 
-Without this one visitor who asks for forty relevancies would take ten gigabytes, and every thread that answers others.
+The rest waits in line, and holds no thread while it does.
+
+Without this one visitor who asks for forty relevancies would take ten gigabytes, and every thread
+that answers others.
 """
 
 import functools
@@ -10,14 +13,16 @@ from anyio import CapacityLimiter, to_thread
 from anyio.lowlevel import RunVar
 
 AT_ONCE = {"short": 8, "long": 2}
-limiters: dict[str, RunVar[CapacityLimiter]] = {length: RunVar(length) for length in AT_ONCE}  # one for each event loop, that is, for each page
+# one for each event loop, that is, for each page
+limiters: dict[str, RunVar[CapacityLimiter]] = {length: RunVar(length) for length in AT_ONCE}
 
 
 def in_turn(length: str, *handlers: Callable) -> list[Callable]:
     """The same handlers, called as soon as it is their turn among those that take as long.
 
     Args:
-        length: "short", milliseconds and what is already in memory; "long", seconds, or hundreds of megabytes.
+        length: "short", milliseconds and what is already in memory; "long", seconds, or hundreds of
+            megabytes.
     """
 
     def waits(handler: Callable) -> Callable:

@@ -1,4 +1,6 @@
-"""A loaded model with another attention than the one that can be recorded, for a while: what transformers' own explicit one gives."""
+"""A loaded model with another attention than the one that can be recorded, for a while: what
+transformers' own explicit one gives.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

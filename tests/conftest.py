@@ -1,12 +1,16 @@
-"""Offline, on the CPU, with the shapes in vlm's annotations checked: every call of the library is a test of them."""
+"""Offline, on the CPU, with the shapes in vlm's annotations checked: every call of the library is a
+test of them.
+"""
 
 import os
 import shutil
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ["OMP_NUM_THREADS"] = "1"  # workers share the cores; threads of several would wait for each other
-os.environ.setdefault("VLM_DEVICE", "cpu")  # float32: identities hold exactly; a GPU if it is asked for
+    # workers share the cores; threads of several would wait for each other
+    os.environ["OMP_NUM_THREADS"] = "1"
+# float32: identities hold exactly; a GPU if it is asked for
+os.environ.setdefault("VLM_DEVICE", "cpu")
 
 from jaxtyping import install_import_hook
 
@@ -31,7 +35,9 @@ def checkpoints(tmp_path_factory):
 
     def folder(vision: str = "clip", resize: str | None = None):
         if (vision, resize) not in made:
-            made[vision, resize] = tiny_llava(tmp_path_factory.mktemp(f"tiny-{vision}"), vision, resize)
+            made[vision, resize] = tiny_llava(
+                tmp_path_factory.mktemp(f"tiny-{vision}"), vision, resize
+            )
         return made[vision, resize]
 
     return folder

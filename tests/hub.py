@@ -1,4 +1,6 @@
-"""A hub on this machine, for the tests: it serves folders as models, and fails in every way that the real one can."""
+"""A hub on this machine, for the tests: it serves folders as models, and fails in every way that
+the real one can.
+"""
 
 import hashlib
 import json
@@ -22,7 +24,8 @@ class FakeHub:
         cut: file name -> how many bytes of it are sent, once; the connection then ends.
         changed: file name -> bytes sent instead of its own.
         asked: (method, path) of every request.
-        gone_after: how many requests are answered; to later ones the connection is closed without a word.
+        gone_after: how many requests are answered; to later ones the connection is closed without a
+            word.
     """
 
     def __init__(self) -> None:
@@ -38,18 +41,39 @@ class FakeHub:
     @property
     def fetched(self) -> list[str]:
         """Names of the files that were sent."""
-        return [path.rpartition("/")[2] for method, path in self.asked if method == "GET" and "/resolve/" in path]
+        return [
+            path.rpartition("/")[2]
+            for method, path in self.asked
+            if method == "GET" and "/resolve/" in path
+        ]
 
     def record(self, name: str, revision: str | None) -> dict:
         siblings = []
         for path in sorted(self.models[name].rglob("*")):
             if path.is_file():
-                entry = {"rfilename": path.relative_to(self.models[name]).as_posix(), "size": path.stat().st_size, "blobId": hashlib.sha1(path.read_bytes()).hexdigest()}
+                entry = {
+                    "rfilename": path.relative_to(self.models[name]).as_posix(),
+                    "size": path.stat().st_size,
+                    "blobId": hashlib.sha1(path.read_bytes()).hexdigest(),
+                }
                 if path.suffix == ".safetensors":
-                    entry["lfs"] = {"size": entry["size"], "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "pointerSize": 134}
+                    entry["lfs"] = {
+                        "size": entry["size"],
+                        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+                        "pointerSize": 134,
+                    }
                 siblings.append(entry)
         commit = revision if revision and len(revision) == 40 else self.commit
-        return {"id": name, "modelId": name, "sha": commit, "siblings": siblings, "private": False, "tags": [], "downloads": 0, "likes": 0}
+        return {
+            "id": name,
+            "modelId": name,
+            "sha": commit,
+            "siblings": siblings,
+            "private": False,
+            "tags": [],
+            "downloads": 0,
+            "likes": 0,
+        }
 
 
 @contextmanager
@@ -88,7 +112,11 @@ def fake_hub():
             if revision and len(revision) != 40 and revision != "main":
                 return self.reply(404, X_Error_Code="RevisionNotFound")
             if path.startswith("/api/models"):
-                return self.reply(200, json.dumps(hub.record(name, revision)).encode(), Content_Type="application/json")
+                return self.reply(
+                    200,
+                    json.dumps(hub.record(name, revision)).encode(),
+                    Content_Type="application/json",
+                )
             return self.send_file(hub.models[name] / "/".join(rest[2:]), revision)
 
         do_HEAD = do_GET
@@ -97,11 +125,20 @@ def fake_hub():
             if not path.is_file():
                 return self.reply(404, X_Error_Code="EntryNotFound")
             body = hub.changed.get(path.name, path.read_bytes())
-            headers = {"X-Repo-Commit": revision, "ETag": f'"{hashlib.sha256(path.read_bytes()).hexdigest()}"', "Content-Length": str(len(body)), "Accept-Ranges": "bytes"}
+            headers = {
+                "X-Repo-Commit": revision,
+                "ETag": f'"{hashlib.sha256(path.read_bytes()).hexdigest()}"',
+                "Content-Length": str(len(body)),
+                "Accept-Ranges": "bytes",
+            }
             if self.command == "HEAD":
                 headers["Content-Length"] = str(path.stat().st_size)
                 return self.reply(200, **headers)
-            start = int(self.headers["Range"].removeprefix("bytes=").split("-")[0]) if "Range" in self.headers else 0
+            start = (
+                int(self.headers["Range"].removeprefix("bytes=").split("-")[0])
+                if "Range" in self.headers
+                else 0
+            )
             if start:
                 headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
             headers["Content-Length"] = str(len(body) - start)

@@ -1,4 +1,6 @@
-"""The type checker behind the import hook of `conftest.py`: beartype, with an int allowed where a float is (PEP 484)."""
+"""The type checker behind the import hook of `conftest.py`: beartype, with an int allowed where a
+float is (PEP 484).
+"""
 
 from beartype import BeartypeConf, beartype
 

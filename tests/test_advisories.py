@@ -1,4 +1,7 @@
-"""The look-up of known vulnerabilities says what it found, or why it did not look; and where weights come from is pinned."""
+"""The look-up of known vulnerabilities says what it found, or why it did not look.
+
+And where weights come from is pinned.
+"""
 
 import http.server
 import json
@@ -33,17 +36,36 @@ def index():
 
 def test_an_index_without_advisories_is_not_taken_for_a_clean_bill(index):
     address, answer = index
-    for status, text, reason in ((404, "", "status 404"), (200, "<html>", "no JSON"), (200, "{}", "tells no vulnerabilities"), (500, "", "status 500")):
+    for status, text, reason in (
+        (404, "", "status 404"),
+        (200, "<html>", "no JSON"),
+        (200, "{}", "tells no vulnerabilities"),
+        (500, "", "status 500"),
+    ):
         answer[:] = status, text
-        assert reason in advisories.not_told(address) and advisories.main(address).startswith("Known vulnerabilities were not looked up")
+        assert reason in advisories.not_told(address) and advisories.main(address).startswith(
+            "Known vulnerabilities were not looked up"
+        )
     assert "cannot be reached" in advisories.not_told("http://127.0.0.1:9")
     answer[:] = 200, json.dumps({"vulnerabilities": []})
     assert advisories.not_told(address) == ""
 
 
 def test_the_summary_counts_what_was_not_looked_up_too():
-    found = [{"name": "a", "version": "1", "vulns": [{"id": "X-1", "fix_versions": ["2"]}, {"id": "X-2", "fix_versions": []}]}, {"name": "b", "version": "1", "vulns": []}, {"name": "c", "skip_reason": "not there"}]
-    assert advisories.summary(found).splitlines() == ["a 1: X-1, mended in 2", "a 1: X-2, not mended yet", "2 known vulnerabilities in 2 packages; 1 packages could not be looked up."]
+    found = [
+        {
+            "name": "a",
+            "version": "1",
+            "vulns": [{"id": "X-1", "fix_versions": ["2"]}, {"id": "X-2", "fix_versions": []}],
+        },
+        {"name": "b", "version": "1", "vulns": []},
+        {"name": "c", "skip_reason": "not there"},
+    ]
+    assert advisories.summary(found).splitlines() == [
+        "a 1: X-1, mended in 2",
+        "a 1: X-2, not mended yet",
+        "2 known vulnerabilities in 2 packages; 1 packages could not be looked up.",
+    ]
 
 
 def test_every_base_weight_is_one_file_of_one_version_with_one_sha256():

@@ -8,12 +8,20 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "Dockerfile").read_text()
-INSTRUCTIONS = [line.split(maxsplit=1) for line in re.sub(r"\\\n", " ", re.sub(r"(?m)^#.*\n", "", TEXT)).splitlines() if line.strip()]
+INSTRUCTIONS = [
+    line.split(maxsplit=1)
+    for line in re.sub(r"\\\n", " ", re.sub(r"(?m)^#.*\n", "", TEXT)).splitlines()
+    if line.strip()
+]
 KNOWN = {"FROM", "ARG", "ENV", "RUN", "WORKDIR", "COPY", "USER", "EXPOSE", "HEALTHCHECK", "CMD"}
 
 
 def where(name: str, start: str = "") -> list[int]:
-    return [place for place, (instruction, rest) in enumerate(INSTRUCTIONS) if instruction == name and rest.startswith(start)]
+    return [
+        place
+        for place, (instruction, rest) in enumerate(INSTRUCTIONS)
+        if instruction == name and rest.startswith(start)
+    ]
 
 
 def test_every_line_is_an_instruction():
@@ -27,7 +35,10 @@ def test_the_base_image_is_pinned_to_a_release():
 
 def test_nobody_runs_as_root_and_the_program_cannot_be_changed():
     [user] = where("USER")
-    assert INSTRUCTIONS[user][1] not in ("root", "0") and f"useradd --create-home --uid 1000 {INSTRUCTIONS[user][1]}" in TEXT
+    assert (
+        INSTRUCTIONS[user][1] not in ("root", "0")
+        and f"useradd --create-home --uid 1000 {INSTRUCTIONS[user][1]}" in TEXT
+    )
     assert where("COPY", ".")[0] < user < where("CMD")[0]
     assert "--chown" not in TEXT and "chmod" not in TEXT
 

@@ -12,7 +12,10 @@ def test_the_citation_has_what_the_format_asks_for():
     said = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert {"cff-version", "message", "title", "authors"} <= set(said)
     assert said["license"] == "Apache-2.0" and "Apache License" in (ROOT / "LICENSE").read_text()
-    assert "Nulli" in str(said["references"]) and said["references"][0]["title"] in (ROOT / "README.md").read_text()
+    assert (
+        "Nulli" in str(said["references"])
+        and said["references"][0]["title"] in (ROOT / "README.md").read_text()
+    )
 
 
 def test_the_newest_change_is_of_the_version_that_is_cited():
@@ -23,7 +26,11 @@ def test_the_newest_change_is_of_the_version_that_is_cited():
 def test_contributing_begins_with_the_three_commands():
     text = (ROOT / "CONTRIBUTING.md").read_text()
     install, run, test = re.findall(r"(?m)^    (.+)$", text)
-    assert install == "pip install -r requirements.txt -r tests/requirements.txt" and run == "python app.py" and test == "pytest"
+    assert (
+        install == "pip install -r requirements.txt -r tests/requirements.txt"
+        and run == "python app.py"
+        and test == "pytest"
+    )
     for path in re.findall(r"\bpytest (\S+?\.py)", text):
         assert (ROOT / path).is_file()
     assert "## For those who build on it" in (ROOT / "README.md").read_text()

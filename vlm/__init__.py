@@ -1,12 +1,14 @@
-"""Visual Token Explorer's library: image and text in, frozen records out, every stage of the pipeline in between.
+"""Visual Token Explorer's library: image and text in, frozen records out, every stage of the
+pipeline in between.
 
     import vlm
 
     model = vlm.load("embedded")
     trace = model.trace(image, "What is in this image?")
 
-The dimension key, obeyed everywhere: N patches of the encoder · V visual tokens · T text tokens · S positions of the fused
-sequence · F encoder width · D language-model width · P side of a patch · C colour channels · H W pixels.
+The dimension key, obeyed everywhere: N patches of the encoder · V visual tokens · T text tokens · S
+positions of the fused sequence · F encoder width · D language-model width · P side of a patch · C
+colour channels · H W pixels.
 
 Importing this package loads neither torch nor transformers; `load` and `load_contrastive` do.
 """
@@ -19,12 +21,32 @@ from typing import TYPE_CHECKING
 from vlm import experiments, facts
 from vlm.catalogue import LISTED, MODELS, TEMPLATES, Listed, ListedModel
 from vlm.connector import VisualTokens
-from vlm.errors import DecodingError, FetchError, ImageError, ModelError, QuestionError, RunError, VLMError, is_out_of_memory
+from vlm.errors import (
+    DecodingError,
+    FetchError,
+    ImageError,
+    ModelError,
+    QuestionError,
+    RunError,
+    VLMError,
+    is_out_of_memory,
+)
 from vlm.images import open_image
 from vlm.token_ledger import Spending, ledger, ledgers
 from vlm.patches import Patches, patchify, unpatchify
 from vlm.projection import Colours, Projection, pca_colours, project
-from vlm.records import Alternative, Decoding, ImageEmbedding, PatchScores, Sight, Similarity, Stage, Step, Trace, ZeroShot
+from vlm.records import (
+    Alternative,
+    Decoding,
+    ImageEmbedding,
+    PatchScores,
+    Sight,
+    Similarity,
+    Stage,
+    Step,
+    Trace,
+    ZeroShot,
+)
 from vlm.storages import storages
 from vlm.store import Progress
 from vlm.text_tokens import TextTokens
@@ -35,26 +57,80 @@ if TYPE_CHECKING:
     from vlm.saved_run import Replay
 
 __all__ = [
-    "Alternative", "Colours", "Decoding", "DecodingError", "FetchError", "ImageEmbedding", "ImageError", "LISTED", "Listed", "ListedModel", "MODELS", "ModelError", "PatchScores", "Patches", "Progress", "Projection",
-    "QuestionError", "RunError", "Sight", "Similarity", "Spending", "Stage", "Step", "TEMPLATES", "TextTokens", "Trace", "VLMError", "VisualTokens", "ZeroShot", "decode_on", "experiments", "facts", "is_out_of_memory", "ledger", "ledgers", "load", "load_contrastive", "open_image", "patchify",
-    "pca_colours", "project", "release_memory", "replay", "save_run", "storages", "unpatchify",
-]  # fmt: skip
+    "Alternative",
+    "Colours",
+    "Decoding",
+    "DecodingError",
+    "FetchError",
+    "ImageEmbedding",
+    "ImageError",
+    "LISTED",
+    "Listed",
+    "ListedModel",
+    "MODELS",
+    "ModelError",
+    "PatchScores",
+    "Patches",
+    "Progress",
+    "Projection",
+    "QuestionError",
+    "RunError",
+    "Sight",
+    "Similarity",
+    "Spending",
+    "Stage",
+    "Step",
+    "TEMPLATES",
+    "TextTokens",
+    "Trace",
+    "VLMError",
+    "VisualTokens",
+    "ZeroShot",
+    "decode_on",
+    "experiments",
+    "facts",
+    "is_out_of_memory",
+    "ledger",
+    "ledgers",
+    "load",
+    "load_contrastive",
+    "open_image",
+    "patchify",
+    "pca_colours",
+    "project",
+    "release_memory",
+    "replay",
+    "save_run",
+    "storages",
+    "unpatchify",
+]
 
 
-def load(name: str | os.PathLike, progress: Progress | None = None, *, four_bit: bool = False, make_room: Callable[[], None] | None = None) -> "VisionLanguageModel":
+def load(
+    name: str | os.PathLike,
+    progress: Progress | None = None,
+    *,
+    four_bit: bool = False,
+    make_room: Callable[[], None] | None = None,
+) -> "VisionLanguageModel":
     """Load a vision-language model.
 
     Args:
-        name: "embedded"; the folder of a checkpoint as transformers saves it (safetensors, with its processor); or OWNER/NAME of a
-            model on the hub, with @REVISION if it should be a certain commit, branch or tag. A name of the hub stands for one commit:
-            the one in `MODELS`, else the one that was the newest when it was first fetched; the model's own `name` tells it.
+        name: "embedded"; the folder of a checkpoint as transformers saves it (safetensors, with its
+            processor); or OWNER/NAME of a model on the hub, with @REVISION if it should be a
+            certain commit, branch or tag. A name of the hub stands for one commit: the one in
+            `MODELS`, else the one that was the newest when it was first fetched; the model's own
+            `name` tells it.
         progress: called with (fraction done, what is being done): assembling, fetching, reading.
-        four_bit: weights in 4-bit by bitsandbytes, on an NVIDIA GPU: about a third of the memory, and not quite the same answers.
-        make_room: called when everything is on this machine and known to be a model this program looks into, before what it needs
+        four_bit: weights in 4-bit by bitsandbytes, on an NVIDIA GPU: about a third of the memory,
+            and not quite the same answers.
+        make_room: called when everything is on this machine and known to be a model this program
+            looks into, before what it needs
             is compared with what is free: the place to let another model go.
 
     Raises:
-        ModelError: no such model, one this version cannot look into, or one that needs more memory than is free.
+        ModelError: no such model, one this version cannot look into, or one that needs more memory
+            than is free.
         FetchError: a file is missing and cannot be fetched.
     """
     from vlm import loading
@@ -62,8 +138,11 @@ def load(name: str | os.PathLike, progress: Progress | None = None, *, four_bit:
     return loading.load(name, progress, four_bit, make_room)
 
 
-def decode_on(device: str, model: "VisionLanguageModel", trace: Trace, decoding: Decoding = Decoding()) -> Iterator[Step]:
-    """The answer to an encoded trace on another device, for a process that was forked to have it, as on a GPU that is lent for seconds.
+def decode_on(
+    device: str, model: "VisionLanguageModel", trace: Trace, decoding: Decoding = Decoding()
+) -> Iterator[Step]:
+    """The answer to an encoded trace on another device, for a process that was forked to have it,
+    as on a GPU that is lent for seconds.
 
     The model's weights move there, in this process, and stay there.
     """
@@ -72,9 +151,15 @@ def decode_on(device: str, model: "VisionLanguageModel", trace: Trace, decoding:
     return lending.decode_on(device, model, trace, decoding)
 
 
-def save_run(trace: Trace, folder: str | os.PathLike, model: "VisionLanguageModel", decoding: Decoding = Decoding()) -> Path:
-    """Keep a run in a folder: `run.json` (model, revision, versions, question, decoding, answer), `run.safetensors` (x_p, X', VT, TT, VT + TT
-    and the log-probability of each step, in float32) and the photos; the path of `run.json`.
+def save_run(
+    trace: Trace,
+    folder: str | os.PathLike,
+    model: "VisionLanguageModel",
+    decoding: Decoding = Decoding(),
+) -> Path:
+    """Keep a run in a folder: `run.json` (model, revision, versions, question, decoding, answer),
+    `run.safetensors` (x_p, X', VT, TT, VT + TT and the log-probability of each step, in float32)
+    and the photos; the path of `run.json`.
 
     Args:
         model: the one that made the trace.
@@ -89,7 +174,9 @@ def save_run(trace: Trace, folder: str | os.PathLike, model: "VisionLanguageMode
     return saved_run.save_run(trace, Path(folder), model, decoding)
 
 
-def replay(path: str | os.PathLike, model: str | None = None, progress: Progress | None = None) -> "Replay":
+def replay(
+    path: str | os.PathLike, model: str | None = None, progress: Progress | None = None
+) -> "Replay":
     """Repeat a saved run, and compare every number.
 
     Args:
@@ -102,7 +189,9 @@ def replay(path: str | os.PathLike, model: str | None = None, progress: Progress
     """
     from vlm import saved_run
 
-    return saved_run.replay(Path(path), lambda name, four_bit: load(name, progress, four_bit=four_bit), model)
+    return saved_run.replay(
+        Path(path), lambda name, four_bit: load(name, progress, four_bit=four_bit), model
+    )
 
 
 def release_memory() -> None:
@@ -112,11 +201,14 @@ def release_memory() -> None:
     memory.release()
 
 
-def load_contrastive(name: str | os.PathLike, pretrained: str | None = None, progress: Progress | None = None) -> "ContrastiveModel":
+def load_contrastive(
+    name: str | os.PathLike, pretrained: str | None = None, progress: Progress | None = None
+) -> "ContrastiveModel":
     """Load a contrastive pair of an image and a text tower.
 
     Args:
-        name: "embedded", the folder of an open_clip checkpoint, or an open_clip model name such as "ViT-B-32".
+        name: "embedded", the folder of an open_clip checkpoint, or an open_clip model name such as
+            "ViT-B-32".
         pretrained: with an open_clip name, which weights, such as "laion2b_s34b_b79k".
 
     Raises:

@@ -1,8 +1,9 @@
 """Did what is lit matter? The check that stands beside every map.
 
-A map of attention or relevancy says where a word looked. Whether it needed what it looked at is another question, and is asked here: the
-lit visual tokens are replaced by the mean visual token, and so are as many that were drawn by chance; only if the word loses more by the
-first than by the second has the map found something ("Attention is not Explanation", Jain and Wallace, 2019).
+A map of attention or relevancy says where a word looked. Whether it needed what it looked at is
+another question, and is asked here: the lit visual tokens are replaced by the mean visual token,
+and so are as many that were drawn by chance; only if the word loses more by the first than by the
+second has the map found something ("Attention is not Explanation", Jain and Wallace, 2019).
 """
 
 from collections.abc import Callable, Sequence
@@ -50,11 +51,21 @@ class AblationCheck:
 
 def lit(values: Float[np.ndarray, " V"], share: float = SHARE) -> tuple[int, ...]:
     """The visual tokens with the highest values of a map, at least one, the highest first."""
-    return tuple(int(token) for token in np.argsort(-values, kind="stable")[: max(1, round(share * len(values)))])
+    return tuple(
+        int(token)
+        for token in np.argsort(-values, kind="stable")[: max(1, round(share * len(values)))]
+    )
 
 
-def check(score: Callable[[Trace], float], trace: Trace, tokens: Sequence[int], draws: int = 5, seed: int = 0) -> AblationCheck:
-    """Replace the lit tokens, and `draws` times as many others (of all, where there are too few others); 2 + `draws` short passes in all.
+def check(
+    score: Callable[[Trace], float],
+    trace: Trace,
+    tokens: Sequence[int],
+    draws: int = 5,
+    seed: int = 0,
+) -> AblationCheck:
+    """Replace the lit tokens, and `draws` times as many others (of all, where there are too few
+    others); 2 + `draws` short passes in all.
 
     Args:
         score: the word's log-probability under a trace.
@@ -64,12 +75,17 @@ def check(score: Callable[[Trace], float], trace: Trace, tokens: Sequence[int], 
     """
     chosen = sorted({int(token) for token in tokens})
     if not chosen:
-        raise ModelError("No visual token is lit, so there is nothing to check; choose a map first.")
+        raise ModelError(
+            "No visual token is lit, so there is nothing to check; choose a map first."
+        )
     before = score(trace)
     loss = score(remove(trace, chosen)) - before
     count = len(trace.visual_tokens.embeddings)
     others = np.setdiff1d(np.arange(count), chosen)
     pool = others if len(others) >= len(chosen) else np.arange(count)
     generator = np.random.default_rng(seed)
-    random = [score(remove(trace, generator.choice(pool, len(chosen), replace=False).tolist())) - before for _ in range(draws)]
+    random = [
+        score(remove(trace, generator.choice(pool, len(chosen), replace=False).tolist())) - before
+        for _ in range(draws)
+    ]
     return AblationCheck(tuple(chosen), loss, np.array(random))

@@ -1,7 +1,7 @@
 """The one file that knows the inside of transformers' models and processors.
 
-It answers questions about a loaded checkpoint (where is the connector, which part of the photo does the processor keep) and
-refuses, in one sentence, what it cannot answer truthfully.
+It answers questions about a loaded checkpoint (where is the connector, which part of the photo does
+the processor keep) and refuses, in one sentence, what it cannot answer truthfully.
 """
 
 import inspect
@@ -26,14 +26,42 @@ from vlm.memory import Plan
 
 ensure_torchvision()
 
-from transformers import AutoModelForImageTextToText, AutoProcessor, Cache, PreTrainedModel, ProcessorMixin  # noqa: E402
+from transformers import (
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    Cache,
+    PreTrainedModel,
+    ProcessorMixin,
+)  # noqa: E402
 from transformers.vision_utils import get_vision_window_index  # noqa: E402
 from transformers.utils import logging as transformers_logging  # noqa: E402
 
 # What the model's own forward tells its language model that is decided anew for every run.
-NOT_KEPT = frozenset({"input_ids", "cache", "past_key_values", "use_cache", "return_dict", "logits_to_keep", "output_hidden_states", "output_attentions", "image_sizes"})
+NOT_KEPT = frozenset(
+    {
+        "input_ids",
+        "cache",
+        "past_key_values",
+        "use_cache",
+        "return_dict",
+        "logits_to_keep",
+        "output_hidden_states",
+        "output_attentions",
+        "image_sizes",
+    }
+)
 # What transformers raises on a checkpoint that is damaged or of an unknown kind.
-UNREADABLE = (AttributeError, ImportError, KeyError, OSError, RuntimeError, SafetensorError, StrictDataclassError, TypeError, ValueError)
+UNREADABLE = (
+    AttributeError,
+    ImportError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    SafetensorError,
+    StrictDataclassError,
+    TypeError,
+    ValueError,
+)
 
 
 @contextmanager
@@ -48,14 +76,18 @@ def without_progress_bars() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def load_checkpoint(folder: Path, plan: Plan | None = None) -> tuple[PreTrainedModel, ProcessorMixin]:
+def load_checkpoint(
+    folder: Path, plan: Plan | None = None
+) -> tuple[PreTrainedModel, ProcessorMixin]:
     """A local checkpoint (safetensors only, no code of its own) on the chosen device.
 
     Args:
-        plan: where its weights go and as what, see `memory.plan`; None: onto the chosen device, in its number format.
+        plan: where its weights go and as what, see `memory.plan`; None: onto the chosen device, in
+            its number format.
 
     Raises:
-        ModelError: the folder is no checkpoint, of a family this program cannot look into, or it did not fit after all.
+        ModelError: the folder is no checkpoint, of a family this program cannot look into, or it
+            did not fit after all.
     """
     plan = plan or Plan(placement(), None, None, 0)
     try:
@@ -72,17 +104,29 @@ def load_checkpoint(folder: Path, plan: Plan | None = None) -> tuple[PreTrainedM
                 ignore_mismatched_sizes=True,  # refused below, with the missing ones
                 output_loading_info=True,
             )
-            processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            processor = AutoProcessor.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
     except (MemoryError, torch.OutOfMemoryError) as error:
-        raise ModelError(f"{str(folder)!r} needs more memory than is free; choose a smaller model, or a machine with more memory.") from error
+        raise ModelError(
+            f"{str(folder)!r} needs more memory than is free; choose a smaller model, or a machine"
+            " with more memory."
+        ) from error
     except UNREADABLE as error:
-        raise ModelError(f"{str(folder)!r} cannot be loaded as an image-and-text checkpoint: {str(error).splitlines()[0]}") from error
+        raise ModelError(
+            f"{str(folder)!r} cannot be loaded as an image-and-text checkpoint:"
+            f" {str(error).splitlines()[0]}"
+        ) from error
     if model.config.get_text_config().is_encoder_decoder:
-        raise ModelError(f"{str(folder)!r} has a language model with an encoder of its own; this version looks into decoders (for BLIP-2 the OPT checkpoints).")
+        raise ModelError(
+            f"{str(folder)!r} has a language model with an encoder of its own; this version looks"
+            " into decoders (for BLIP-2 the OPT checkpoints)."
+        )
     made_up = sorted([*loading["missing_keys"], *(name for name, *_ in loading["mismatched_keys"])])
     if made_up:
         raise ModelError(
-            f"{str(folder)!r} lacks {len(made_up)} of the weights that its config.json asks for, or has them in another size ({made_up[0]}, ...); copy it again."
+            f"{str(folder)!r} lacks {len(made_up)} of the weights that its config.json asks for, or"
+            f" has them in another size ({made_up[0]}, ...); copy it again."
         )
     model = model if plan.device_map else model.to(plan.where.device)
     return model.eval().requires_grad_(False), processor
@@ -90,17 +134,26 @@ def load_checkpoint(folder: Path, plan: Plan | None = None) -> tuple[PreTrainedM
 
 def family(model: PreTrainedModel) -> Family:
     """The row of the table that this model belongs to, or the one that `working_out` found."""
-    return model.worked_out[0] if hasattr(model, "worked_out") else FAMILIES[model.config.model_type]
+    return (
+        model.worked_out[0] if hasattr(model, "worked_out") else FAMILIES[model.config.model_type]
+    )
 
 
 def tower_row(model: PreTrainedModel) -> Tower:
     """The row of its vision encoder."""
-    return model.worked_out[1] if hasattr(model, "worked_out") else TOWERS[model.config.vision_config.model_type]
+    return (
+        model.worked_out[1]
+        if hasattr(model, "worked_out")
+        else TOWERS[model.config.vision_config.model_type]
+    )
 
 
 def has_rows(model: PreTrainedModel) -> bool:
     """Whether the tables know this model and its vision encoder."""
-    return model.config.model_type in FAMILIES and getattr(getattr(model.config, "vision_config", None), "model_type", None) in TOWERS
+    return (
+        model.config.model_type in FAMILIES
+        and getattr(getattr(model.config, "vision_config", None), "model_type", None) in TOWERS
+    )
 
 
 def at(module: nn.Module, path: str) -> nn.Module:
@@ -109,9 +162,16 @@ def at(module: nn.Module, path: str) -> nn.Module:
 
 
 def patch_size(model: PreTrainedModel) -> int:
-    """P, the side of a patch in received pixels; where the encoder only shrinks a picture, the side of what becomes one vector."""
+    """P, the side of a patch in received pixels.
+
+    Where the encoder only shrinks a picture, the side of what becomes one vector.
+    """
     convolution = patch_convolution(model)
-    return int(convolution.kernel_size[-1] if convolution is not None else vision_tower(model).timm_model.feature_info[-1]["reduction"])
+    return int(
+        convolution.kernel_size[-1]
+        if convolution is not None
+        else vision_tower(model).timm_model.feature_info[-1]["reduction"]
+    )
 
 
 def merge_size(model: PreTrainedModel) -> int:
@@ -135,13 +195,18 @@ def encoder_layers(model: PreTrainedModel) -> list[nn.Module]:
 
 
 def patch_convolution(model: PreTrainedModel) -> nn.Module | None:
-    """The linear projection of every patch, written as a convolution whose stride is its kernel's size."""
+    """The linear projection of every patch, written as a convolution whose stride is its kernel's
+    size.
+    """
     path = tower_row(model).projection
     return at(vision_tower(model), path) if path else None
 
 
-def patch_projection(model: PreTrainedModel) -> tuple[Float[Tensor, "F PPC"], Float[Tensor, " F"] | None]:
-    """The linear projection E of a flattened patch (P, P, C), and its bias: the convolution's kernel, reordered.
+def patch_projection(
+    model: PreTrainedModel,
+) -> tuple[Float[Tensor, "F PPC"], Float[Tensor, " F"] | None]:
+    """The linear projection E of a flattened patch (P, P, C), and its bias: the convolution's
+    kernel, reordered.
 
     A photo is a film of equal frames to encoders of films: their kernels are summed over time.
     """
@@ -151,7 +216,10 @@ def patch_projection(model: PreTrainedModel) -> tuple[Float[Tensor, "F PPC"], Fl
 
 
 def embedding_module(model: PreTrainedModel) -> nn.Module | None:
-    """What gives projection plus learned position embedding; None where that is what layer 1 reads, or nothing is learned."""
+    """What gives projection plus learned position embedding.
+
+    None where that is what layer 1 reads, or nothing is learned.
+    """
     path = tower_row(model).embedded
     return at(vision_tower(model), path) if path and path != LAYER_1 else None
 
@@ -168,23 +236,33 @@ def rotary_module(model: PreTrainedModel) -> nn.Module | None:
 
 
 def window_order(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> Int[Tensor, " N"] | None:
-    """Where in the encoder's own order each patch stands, for encoders that put patches of one window side by side; None for others."""
+    """Where in the encoder's own order each patch stands, for encoders that put patches of one
+    window side by side; None for others.
+    """
     tower = vision_tower(model)
     if not hasattr(tower, "window_size"):
         return None
-    groups, _ = get_vision_window_index(inputs["image_grid_thw"], tower.spatial_merge_size, tower.window_size, tower.patch_size)
+    groups, _ = get_vision_window_index(
+        inputs["image_grid_thw"], tower.spatial_merge_size, tower.window_size, tower.patch_size
+    )
     unit = tower.spatial_merge_unit
-    return torch.argsort((groups[:, None] * unit + torch.arange(unit, device=groups.device)).flatten())
+    return torch.argsort(
+        (groups[:, None] * unit + torch.arange(unit, device=groups.device)).flatten()
+    )
 
 
 def tile_places(inputs: Mapping[str, Tensor]) -> tuple[int, Int[Tensor, " tiles"]] | None:
-    """How many places for tiles the encoder keeps, and which of them hold a tile of a photo; None for encoders that are given no empty tiles."""
+    """How many places for tiles the encoder keeps, and which of them hold a tile of a photo.
+
+    None for encoders that are given no empty tiles.
+    """
     mask = inputs.get("aspect_ratio_mask")
     return None if mask is None else (mask.numel(), mask.flatten().nonzero()[:, 0])
 
 
 def vision_inputs(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Those of the processor's outputs that the encoder is given: all of them, where only the model's own forward can run it.
+    """Those of the processor's outputs that the encoder is given: all of them, where only the
+    model's own forward can run it.
 
     LLaVA hands image_sizes on to a Pixtral encoder without naming them.
     """
@@ -205,8 +283,14 @@ def language_layers(model: PreTrainedModel) -> int:
 
 
 def reading_on(model: PreTrainedModel, cache: Cache) -> dict[str, object]:
-    """How g_phi is told what it has read already: the argument is `cache` from transformers 5.24 on, `past_key_values` before."""
-    named = "cache" if "cache" in inspect.signature(language_trunk(model).forward).parameters else "past_key_values"
+    """How g_phi is told what it has read already: the argument is `cache` from transformers 5.24
+    on, `past_key_values` before.
+    """
+    named = (
+        "cache"
+        if "cache" in inspect.signature(language_trunk(model).forward).parameters
+        else "past_key_values"
+    )
     return {named: cache, "use_cache": True}
 
 
@@ -215,21 +299,36 @@ def final_norm(model: PreTrainedModel) -> nn.Module:
     return at(language_trunk(model), family(model).norm)
 
 
-def head(model: PreTrainedModel, hidden: Float[Tensor, "... D"], token_ids: Int[Tensor, " words"] | slice | None = None) -> Float[Tensor, "... vocab"]:
-    """The logits that g_phi's head makes of its last hidden states; of some tokens only, if they are given."""
+def head(
+    model: PreTrainedModel,
+    hidden: Float[Tensor, "... D"],
+    token_ids: Int[Tensor, " words"] | slice | None = None,
+) -> Float[Tensor, "... vocab"]:
+    """The logits that g_phi's head makes of its last hidden states.
+
+    Of some tokens only, if they are given.
+    """
     output = model.get_output_embeddings()
     if token_ids is None:
         logits = output(hidden)
     else:
         bias = getattr(output, "bias", None)
-        logits = nn.functional.linear(hidden, output.weight[token_ids], None if bias is None else bias[token_ids])
+        logits = nn.functional.linear(
+            hidden, output.weight[token_ids], None if bias is None else bias[token_ids]
+        )
     cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
     return torch.tanh(logits / cap) * cap if cap else logits
 
 
 def last_logits(model: PreTrainedModel) -> dict[str, int]:
-    """How to ask the model's own forward for the logits of the last position only, where it can be asked."""
-    return {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
+    """How to ask the model's own forward for the logits of the last position only, where it can be
+    asked.
+    """
+    return (
+        {"logits_to_keep": 1}
+        if "logits_to_keep" in inspect.signature(model.forward).parameters
+        else {}
+    )
 
 
 class _Reached(Exception):
@@ -237,7 +336,10 @@ class _Reached(Exception):
 
 
 def at_the_door(model: PreTrainedModel, inputs: Mapping[str, object]) -> dict[str, object]:
-    """What the model's own forward gives its language model; the forward runs up to that door and no further."""
+    """What the model's own forward gives its language model.
+
+    The forward runs up to that door and no further.
+    """
     given, thread = {}, threading.get_ident()
 
     def stop(module, arguments, named):
@@ -255,60 +357,101 @@ def at_the_door(model: PreTrainedModel, inputs: Mapping[str, object]) -> dict[st
     return given
 
 
-def language_inputs(model: PreTrainedModel, inputs: Mapping[str, Tensor], kept: object = None) -> dict[str, object]:
-    """What the model's own forward gives its language model: inputs_embeds with the visual tokens in place, positions, masks.
+def language_inputs(
+    model: PreTrainedModel, inputs: Mapping[str, Tensor], kept: object = None
+) -> dict[str, object]:
+    """What the model's own forward gives its language model: inputs_embeds with the visual tokens
+    in place, positions, masks.
 
     Args:
-        kept: what the vision encoder and the connector made of the photos (`vision_encoder.Encoded.kept`); they run only if it is None.
+        kept: what the vision encoder and the connector made of the photos
+            (`vision_encoder.Encoded.kept`); they run only if it is None.
     """
     row, already = family(model), {}
     if kept is not None:
-        already = {row.given_as: kept} if row.given_as else {"pixel_values": None, "mm_encoder_outputs": {"image": kept}}
+        already = (
+            {row.given_as: kept}
+            if row.given_as
+            else {"pixel_values": None, "mm_encoder_outputs": {"image": kept}}
+        )
     given = at_the_door(model, already | dict(inputs))
     if given.get("inputs_embeds") is None:  # the language model would look its words up itself
         given["inputs_embeds"] = model.get_input_embeddings()(given["input_ids"])
         if row.marked_by:  # and put the visual tokens in their places
-            given["inputs_embeds"][given.pop(row.marked_by).bool()] = given.pop(row.given_as).flatten(0, -2).to(given["inputs_embeds"].dtype)
-    return {name: value for name, value in given.items() if value is not None and name not in NOT_KEPT}
+            given["inputs_embeds"][given.pop(row.marked_by).bool()] = (
+                given.pop(row.given_as).flatten(0, -2).to(given["inputs_embeds"].dtype)
+            )
+    return {
+        name: value for name, value in given.items() if value is not None and name not in NOT_KEPT
+    }
 
 
 def visual_positions(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> Bool[Tensor, " S"]:
-    """Which positions of the prompt hold a visual token; none where those are read by cross-attention."""
+    """Which positions of the prompt hold a visual token.
+
+    None where those are read by cross-attention.
+    """
     row, input_ids = family(model), inputs["input_ids"][0]
     if row.crossed:
         return torch.zeros_like(input_ids, dtype=torch.bool)
-    return inputs[row.marked_by][0].bool() if row.marked_by else input_ids == model.config.image_token_id
+    return (
+        inputs[row.marked_by][0].bool()
+        if row.marked_by
+        else input_ids == model.config.image_token_id
+    )
 
 
-def crossed_tokens(given: Mapping[str, object], inputs: Mapping[str, Tensor]) -> Float[Tensor, "V D"]:
-    """The visual tokens that a language model was given beside its sequence: of every tile, without the places that hold none.
+def crossed_tokens(
+    given: Mapping[str, object], inputs: Mapping[str, Tensor]
+) -> Float[Tensor, "V D"]:
+    """The visual tokens that a language model was given beside its sequence: of every tile, without
+    the places that hold none.
 
     Args:
         given: what the language model is called with.
         inputs: what the processor made for the encoder.
     """
     _, used = tile_places(inputs)
-    return given["cross_attention_states"][used.to(given["cross_attention_states"].device)].flatten(0, 1)
+    return given["cross_attention_states"][used.to(given["cross_attention_states"].device)].flatten(
+        0, 1
+    )
 
 
-def weights_beside(weights: Float[Tensor, "layers keys"], inputs: Mapping[str, Tensor]) -> Float[Tensor, "layers V"]:
-    """What cross-attention gave the visual tokens, without the places that hold no tile; `inputs` as for `crossed_tokens`."""
+def weights_beside(
+    weights: Float[Tensor, "layers keys"], inputs: Mapping[str, Tensor]
+) -> Float[Tensor, "layers V"]:
+    """What cross-attention gave the visual tokens, without the places that hold no tile.
+
+    `inputs` as for `crossed_tokens`.
+    """
     places, used = tile_places(inputs)
     return weights.unflatten(1, (places, -1))[:, used.to(weights.device)].flatten(1)
 
 
 def places_beside(given: Mapping[str, object], inputs: Mapping[str, Tensor]) -> Int[Tensor, " V"]:
-    """Where each visual token stands among all places beside the sequence, of which some may hold no tile; arguments as for `crossed_tokens`."""
+    """Where each visual token stands among all places beside the sequence, of which some may hold
+    no tile; arguments as for `crossed_tokens`.
+    """
     places, used = tile_places(inputs)
-    return torch.arange(given["cross_attention_states"].shape[:-1].numel()).unflatten(0, (places, -1))[used.cpu()].flatten()
+    return (
+        torch.arange(given["cross_attention_states"].shape[:-1].numel())
+        .unflatten(0, (places, -1))[used.cpu()]
+        .flatten()
+    )
 
 
-def tokens_beside(given: Mapping[str, object], inputs: Mapping[str, Tensor], tokens: Float[Tensor, "V D"], deeper: Sequence[Float[Tensor, "V D"]]) -> dict[str, object]:
-    """Those arguments of the language model that hold visual tokens beside `inputs_embeds`, with other tokens in their places.
+def tokens_beside(
+    given: Mapping[str, object],
+    inputs: Mapping[str, Tensor],
+    tokens: Float[Tensor, "V D"],
+    deeper: Sequence[Float[Tensor, "V D"]],
+) -> dict[str, object]:
+    """Those arguments of the language model that hold visual tokens beside `inputs_embeds`, with
+    other tokens in their places.
 
     Args:
-        given, inputs: as for `crossed_tokens`. What stands in places without a tile stays: in transformers' forward positions before the
-            photo's mark read those too.
+        given, inputs: as for `crossed_tokens`. What stands in places without a tile stays: in
+            transformers' forward positions before the photo's mark read those too.
         deeper: what the language model adds to the tokens at its first layers.
     """
     changed = {}
@@ -323,17 +466,28 @@ def tokens_beside(given: Mapping[str, object], inputs: Mapping[str, Tensor], tok
 
 def crossing(model: PreTrainedModel) -> frozenset[nn.Module]:
     """Those attentions of the language model that read what stands beside its sequence."""
-    return frozenset(module for name, module in language_trunk(model).named_modules() if name.endswith("cross_attn")) if family(model).crossed else frozenset()
+    return (
+        frozenset(
+            module
+            for name, module in language_trunk(model).named_modules()
+            if name.endswith("cross_attn")
+        )
+        if family(model).crossed
+        else frozenset()
+    )
 
 
 def next_masks(given: Mapping[str, object], new: int) -> dict[str, Tensor]:
-    """What of the picture the tokens after a sequence may look at by cross-attention: what its last position may."""
+    """What of the picture the tokens after a sequence may look at by cross-attention: what its last
+    position may.
+    """
     names = ("cross_attention_mask", "full_text_row_masked_out_mask")
     return {name: given[name][:, :, -1:].expand(-1, -1, new, -1) for name in names if name in given}
 
 
 def next_positions(given: Mapping[str, object], count: int, new: int) -> dict[str, Tensor]:
-    """Positions of tokens that follow a sequence, for language models that were told the positions of the sequence itself.
+    """Positions of tokens that follow a sequence, for language models that were told the positions
+    of the sequence itself.
 
     Args:
         given: what the language model was called with.
@@ -349,11 +503,17 @@ def next_positions(given: Mapping[str, object], count: int, new: int) -> dict[st
 
 def output_layers(model: PreTrainedModel) -> tuple[int, ...]:
     """The encoder layers that X' is made of, side by side; 1 is the first."""
-    count, between = len(encoder_layers(model)), getattr(model.config.vision_config, "intermediate_layers_indices", None)
+    count, between = (
+        len(encoder_layers(model)),
+        getattr(model.config.vision_config, "intermediate_layers_indices", None),
+    )
     if between is not None:  # Llama 3.2 Vision: the last one and some before it
         return (count, *(index + 1 for index in between))
     layers = getattr(model.config, "vision_feature_layer", -1)
-    return tuple(layer if layer >= 0 else count + 1 + layer for layer in ([layers] if isinstance(layers, int) else layers))
+    return tuple(
+        layer if layer >= 0 else count + 1 + layer
+        for layer in ([layers] if isinstance(layers, int) else layers)
+    )
 
 
 def context_length(model: PreTrainedModel) -> int:
@@ -368,35 +528,70 @@ def end_ids(model: PreTrainedModel) -> frozenset[int]:
 
 
 def control_tokens(processor: ProcessorMixin) -> tuple[str, ...]:
-    """Strings that the tokenizer reads as one control token wherever they stand, also inside a question: those it calls special, and those its processor works with."""
+    """Strings that the tokenizer reads as one control token wherever they stand, also inside a
+    question: those it calls special, and those its processor works with.
+    """
     tokenizer = processor.tokenizer
     entries = {entry.content: entry.special for entry in tokenizer.added_tokens_decoder.values()}
-    named = [value for name, value in vars(processor).items() if name.endswith(("token", "tokens", "tag"))]
-    at_work = [str(each) for value in named for each in (value if isinstance(value, list) else [value])]
-    return tuple(dict.fromkeys([*tokenizer.all_special_tokens, *(text for text, special in entries.items() if special), *(text for text in at_work if text in entries)]))
+    named = [
+        value
+        for name, value in vars(processor).items()
+        if name.endswith(("token", "tokens", "tag"))
+    ]
+    at_work = [
+        str(each) for value in named for each in (value if isinstance(value, list) else [value])
+    ]
+    return tuple(
+        dict.fromkeys(
+            [
+                *tokenizer.all_special_tokens,
+                *(text for text, special in entries.items() if special),
+                *(text for text in at_work if text in entries),
+            ]
+        )
+    )
 
 
 def control_ids(processor: ProcessorMixin) -> frozenset[int]:
     """Their rows of the vocabulary, without the one that stands for what is unknown, which is text."""
     tokenizer = processor.tokenizer
-    return frozenset(tokenizer.convert_tokens_to_ids(list(control_tokens(processor)))) - {tokenizer.unk_token_id}
+    return frozenset(tokenizer.convert_tokens_to_ids(list(control_tokens(processor)))) - {
+        tokenizer.unk_token_id
+    }
 
 
 def question_room(model: PreTrainedModel) -> int | None:
-    """How many tokens of the question the connector can read; None if it reads none, or any number."""
-    return getattr(getattr(model.config, "qformer_config", None), "max_position_embeddings", None) if family(model).per_question else None
+    """How many tokens of the question the connector can read.
+
+    None if it reads none, or any number.
+    """
+    return (
+        getattr(getattr(model.config, "qformer_config", None), "max_position_embeddings", None)
+        if family(model).per_question
+        else None
+    )
 
 
-def render_prompt(model: PreTrainedModel, processor: ProcessorMixin, question: str, photos: int = 1) -> str:
-    """The question in the model's own chat template, with one placeholder a photo; without a template in the words its family was trained with.
+def render_prompt(
+    model: PreTrainedModel, processor: ProcessorMixin, question: str, photos: int = 1
+) -> str:
+    """The question in the model's own chat template, with one placeholder a photo.
+
+    Without a template in the words its family was trained with.
 
     Raises:
         ModelError: neither is known.
     """
     words = family(model).prompt
     if not processor.chat_template and words is None:
-        raise ModelError("This checkpoint has no chat template, so the prompt it was trained with is unknown; add chat_template.jinja to its folder.")
+        raise ModelError(
+            "This checkpoint has no chat template, so the prompt it was trained with is unknown;"
+            " add chat_template.jinja to its folder."
+        )
     if not processor.chat_template:
         return words.format(question=question)
-    message = {"role": "user", "content": [*[{"type": "image"}] * photos, {"type": "text", "text": question}]}
+    message = {
+        "role": "user",
+        "content": [*[{"type": "image"}] * photos, {"type": "text", "text": question}],
+    }
     return processor.apply_chat_template([message], add_generation_prompt=True, tokenize=False)

@@ -1,8 +1,9 @@
 """Make `import torchvision` work beside a torch that its C++ extension was not built for.
 
-PyPI's torchvision is built for CUDA. Beside a CPU-only torch its extension cannot load, and then its import fails, because two
-operators have no schema. transformers, open_clip and timm need only torchvision's Python transforms, so the two schemas suffice
-(pytorch/pytorch#157648). Call `ensure_torchvision()` before the first import of any of them.
+PyPI's torchvision is built for CUDA. Beside a CPU-only torch its extension cannot load, and then
+its import fails, because two operators have no schema. transformers, open_clip and timm need only
+torchvision's Python transforms, so the two schemas suffice (pytorch/pytorch#157648). Call
+`ensure_torchvision()` before the first import of any of them.
 """
 
 import sys
@@ -14,7 +15,9 @@ _LIBRARIES = []  # torch unregisters an operator library when it is collected
 
 @cache
 def ensure_torchvision() -> Literal["native", "shim"]:
-    """Import torchvision, with schemas for `nms` and `qnms` if its own extension does not load; says which it was."""
+    """Import torchvision, with schemas for `nms` and `qnms` if its own extension does not load;
+    says which it was.
+    """
     import torch
 
     try:

@@ -1,7 +1,9 @@
-"""What the language model is called with for a prompt and the beginning of an answer, all in one pass.
+"""What the language model is called with for a prompt and the beginning of an answer, all in one
+pass.
 
-Answers are decoded with a cache, word by word. Instruments that follow a word back through every position want one pass without a cache.
-What the model's own forward told its language model about the prompt (positions, masks, marks) is lengthened here for the words after it,
+Answers are decoded with a cache, word by word. Instruments that follow a word back through every
+position want one pass without a cache. What the model's own forward told its language model about
+the prompt (positions, masks, marks) is lengthened here for the words after it,
 as its own decoding would have it: each reads all that stands before it.
 """
 
@@ -39,12 +41,24 @@ def _longer(value, length: int, new: int):
     if value.ndim == 2:  # 1 for what may be read; marks of kinds are 0 for text
         return pad(value, (0, new), value=1 if bool((value == 1).all()) else 0)
     if value.ndim == 4 and value.shape[-2] == length:  # who may read whom
-        visible, hidden = (True, False) if value.dtype == torch.bool else (0.0, torch.finfo(value.dtype).min)
-        columns = torch.full((*value.shape[:-1], new), hidden, dtype=value.dtype, device=value.device)
-        rows = torch.full((*value.shape[:-2], new, length + new), visible, dtype=value.dtype, device=value.device)
-        later = torch.ones(new, length + new, dtype=torch.bool, device=value.device).triu(length + 1)
-        width = int((value[0, 0, -1] >= 0).sum() if value.dtype != torch.bool else value[0, 0, -1].sum())
+        visible, hidden = (
+            (True, False) if value.dtype == torch.bool else (0.0, torch.finfo(value.dtype).min)
+        )
+        columns = torch.full(
+            (*value.shape[:-1], new), hidden, dtype=value.dtype, device=value.device
+        )
+        rows = torch.full(
+            (*value.shape[:-2], new, length + new), visible, dtype=value.dtype, device=value.device
+        )
+        later = torch.ones(new, length + new, dtype=torch.bool, device=value.device).triu(
+            length + 1
+        )
+        width = int(
+            (value[0, 0, -1] >= 0).sum() if value.dtype != torch.bool else value[0, 0, -1].sum()
+        )
         if width < length:  # a sliding window: the prompt's last position does not see its first
             later |= torch.ones_like(later).tril(length - width)
-        return torch.cat([torch.cat([value, columns], dim=-1), rows.masked_fill(later, hidden)], dim=-2)
+        return torch.cat(
+            [torch.cat([value, columns], dim=-1), rows.masked_fill(later, hidden)], dim=-2
+        )
     return value

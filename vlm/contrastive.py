@@ -1,7 +1,10 @@
-"""Contrastive learning: how f_v came to be. Photos against texts, the two softmaxes and the losses L_X, L_t, L.
+"""Contrastive learning: how f_v came to be.
 
-The one file that loads through open_clip; `towers` knows the inside of its image towers. logits = cosine * e^tau (+ a bias, for models trained with the sigmoid loss), after Radford et al.
-2021 ("Learning Transferable Visual Models From Natural Language Supervision").
+Photos against texts, the two softmaxes and the losses L_X, L_t, L.
+
+The one file that loads through open_clip; `towers` knows the inside of its image towers. logits =
+cosine * e^tau (+ a bias, for models trained with the sigmoid loss), after Radford et al. 2021
+("Learning Transferable Visual Models From Natural Language Supervision").
 """
 
 import json
@@ -36,9 +39,34 @@ ensure_torchvision()
 import open_clip  # noqa: E402
 
 WEIGHTS, CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
-TOKENIZER_SETTINGS = {"additional_special_tokens", "clean", "context_length", "language", "reduction_mask", "strip_sep_token", "tokenizer_mode"}
-UNREACHABLE = (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, URLError, ConnectionError, TimeoutError, httpx.TransportError)
-UNREADABLE = (AttributeError, KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError)  # raised on damaged checkpoints
+TOKENIZER_SETTINGS = {
+    "additional_special_tokens",
+    "clean",
+    "context_length",
+    "language",
+    "reduction_mask",
+    "strip_sep_token",
+    "tokenizer_mode",
+}
+UNREACHABLE = (
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    URLError,
+    ConnectionError,
+    TimeoutError,
+    httpx.TransportError,
+)
+# raised on damaged checkpoints
+UNREADABLE = (
+    AttributeError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    SafetensorError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True)
@@ -49,11 +77,13 @@ class ContrastiveModel:
     network: nn.Module
     preprocess: Callable[[Image.Image], Tensor]
     tokenizer: Callable[[list[str]], Tensor]
-    resize_mode: str  # open_clip's: "shortest" (and centre crop), "longest" (and filled up), "squash"
+    # open_clip's: "shortest" (and centre crop), "longest" (and filled up), "squash"
+    resize_mode: str
 
     @torch.inference_mode()
     def embed_images(self, images: Sequence[Image.Image]) -> tuple[ImageEmbedding, ...]:
-        """f_v of a batch of photos, in one pass: X'_e, one unit vector a photo, and the photo's patches in the same space.
+        """f_v of a batch of photos, in one pass: X'_e, one unit vector a photo, and the photo's
+        patches in the same space.
 
         Raises:
             ImageError: no photo was given.
@@ -62,16 +92,35 @@ class ContrastiveModel:
             raise ImageError("There is no photo to compare; add at least one.")
         pixels = self._pixels(images)
         looked = look(self.network.visual, pixels)
-        vectors, length = F.normalize(looked.vectors.float(), dim=-1), looked.vectors.float().norm(dim=-1, keepdim=True)
+        vectors, length = (
+            F.normalize(looked.vectors.float(), dim=-1),
+            looked.vectors.float().norm(dim=-1, keepdim=True),
+        )
         rows, columns = self._grid(pixels, looked)
         return tuple(
             ImageEmbedding(
                 vector=to_numpy(vectors[i]),
                 cls=to_numpy(looked.classes[i] / length[i]),
-                patches=None if looked.patches is None else to_numpy(looked.patches[i] / length[i] if looked.exact else F.normalize(looked.patches[i], dim=-1)),
-                corrected=None if looked.corrected is None else to_numpy(F.normalize(looked.corrected[i], dim=-1)),
+                patches=(
+                    None
+                    if looked.patches is None
+                    else to_numpy(
+                        looked.patches[i] / length[i]
+                        if looked.exact
+                        else F.normalize(looked.patches[i], dim=-1)
+                    )
+                ),
+                corrected=(
+                    None
+                    if looked.corrected is None
+                    else to_numpy(F.normalize(looked.corrected[i], dim=-1))
+                ),
                 exact=looked.exact,
-                boxes=None if looked.patches is None else grid_boxes(self._received_box(image), rows, columns),
+                boxes=(
+                    None
+                    if looked.patches is None
+                    else grid_boxes(self._received_box(image), rows, columns)
+                ),
                 rows=rows,
                 columns=columns,
             )
@@ -80,24 +129,38 @@ class ContrastiveModel:
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> Float[np.ndarray, "T E"]:
-        """f_t: t'_e, one unit vector a text; a text beyond the tokenizer's length is cut, as open_clip does (`is_cut` tells).
+        """f_t: t'_e, one unit vector a text.
+
+        A text beyond the tokenizer's length is cut, as open_clip does (`is_cut` tells).
 
         Raises:
             QuestionError: no text was given, one is empty, or one is not only text.
         """
         if not texts or not all(text.strip() for text in texts):
-            raise QuestionError("There is an empty text among the texts to compare; give at least one, each with a word in it.")
+            raise QuestionError(
+                "There is an empty text among the texts to compare; give at least one, each with a"
+                " word in it."
+            )
         token_ids = self.tokenizer([check_characters(text, "A text to compare") for text in texts])
         usual, *found = self._controls(torch.cat([self.tokenizer(["a"]), token_ids]))
         for text, count in zip(texts, found, strict=True):
             if count != usual:
-                raise QuestionError(f"{text[:60]!r} holds what this model's tokenizer reads as a control token and not as text; leave what stands in brackets out.")
-        return to_numpy(F.normalize(self.network.encode_text(token_ids.to(self._weight.device)).float(), dim=-1))
+                raise QuestionError(
+                    f"{text[:60]!r} holds what this model's tokenizer reads as a control token and"
+                    " not as text; leave what stands in brackets out."
+                )
+        return to_numpy(
+            F.normalize(self.network.encode_text(token_ids.to(self._weight.device)).float(), dim=-1)
+        )
 
     def _controls(self, token_ids: Int[Tensor, "T length"]) -> list[int]:
         """How many control tokens each text has, what fills it up at its end left out."""
-        entries = getattr(self.tokenizer, "tokenizer", self.tokenizer)  # transformers' own, or open_clip's
-        special, filling = set(entries.all_special_ids) - {getattr(entries, "unk_token_id", None)}, getattr(entries, "pad_token_id", 0)
+        # transformers' own, or open_clip's
+        entries = getattr(self.tokenizer, "tokenizer", self.tokenizer)
+        special, filling = (
+            set(entries.all_special_ids) - {getattr(entries, "unk_token_id", None)},
+            getattr(entries, "pad_token_id", 0),
+        )
         counts = []
         for row in token_ids.tolist():
             while row and row[-1] == filling:
@@ -128,17 +191,30 @@ class ContrastiveModel:
         bias = getattr(self.network, "logit_bias", None)
         return None if bias is None else float(bias)
 
-    def compare(self, images: Float[np.ndarray, "I E"], texts: Float[np.ndarray, "T E"]) -> Similarity:
+    def compare(
+        self, images: Float[np.ndarray, "I E"], texts: Float[np.ndarray, "T E"]
+    ) -> Similarity:
         """Every photo's vector against every text's: the matrix, its readings and the losses."""
         cosine = torch.from_numpy(images) @ torch.from_numpy(texts).T
         logits = cosine * self.logit_scale + (self.logit_bias or 0.0)
         losses: tuple[float | None, ...] = (None,) * 4
         if len(images) == len(texts):
             pairs = torch.arange(len(texts))
-            loss_image, loss_text = float(F.cross_entropy(logits, pairs)), float(F.cross_entropy(logits.T, pairs))
+            loss_image, loss_text = (
+                float(F.cross_entropy(logits, pairs)),
+                float(F.cross_entropy(logits.T, pairs)),
+            )
             signs = 2 * torch.eye(len(texts)) - 1
-            losses = (loss_image, loss_text, (loss_image + loss_text) / 2, float(-F.logsigmoid(signs * logits).sum() / len(texts)))
-        arrays = (tensor.numpy() for tensor in (cosine, logits, logits.softmax(1), logits.softmax(0), logits.sigmoid()))
+            losses = (
+                loss_image,
+                loss_text,
+                (loss_image + loss_text) / 2,
+                float(-F.logsigmoid(signs * logits).sum() / len(texts)),
+            )
+        arrays = (
+            tensor.numpy()
+            for tensor in (cosine, logits, logits.softmax(1), logits.softmax(0), logits.sigmoid())
+        )
         return Similarity(*arrays, self.logit_scale, self.logit_bias or 0.0, *losses)
 
     def similarity(self, images: Sequence[Image.Image], texts: Sequence[str]) -> Similarity:
@@ -147,9 +223,13 @@ class ContrastiveModel:
         Raises:
             ImageError, QuestionError: no photo, no text, or an empty text.
         """
-        return self.compare(np.stack([each.vector for each in self.embed_images(images)]), self.embed_texts(texts))
+        return self.compare(
+            np.stack([each.vector for each in self.embed_images(images)]), self.embed_texts(texts)
+        )
 
-    def patch_scores(self, image: Image.Image | ImageEmbedding, text: str | Float[np.ndarray, " E"]) -> PatchScores:
+    def patch_scores(
+        self, image: Image.Image | ImageEmbedding, text: str | Float[np.ndarray, " E"]
+    ) -> PatchScores:
         """Which patches speak for a text (or for a vector of the joint space).
 
         Raises:
@@ -158,7 +238,10 @@ class ContrastiveModel:
         """
         embedding = image if isinstance(image, ImageEmbedding) else self.embed_images([image])[0]
         if embedding.patches is None:
-            raise ModelError(f"The image tower of {self.name!r} has no patches in the joint space, so there is no map; use 'embedded' or a ViT.")
+            raise ModelError(
+                f"The image tower of {self.name!r} has no patches in the joint space, so there is"
+                " no map; use 'embedded' or a ViT."
+            )
         vector = self.embed_text(text) if isinstance(text, str) else text
         return PatchScores(
             cosine=float(embedding.vector @ vector),
@@ -171,8 +254,12 @@ class ContrastiveModel:
             columns=embedding.columns,
         )
 
-    def leave_one_out(self, image: Float[np.ndarray, " E"], text: str) -> tuple[tuple[str, float], ...]:
-        """Each word of the text with the change of the cosine when it is left out: below zero, the word speaks for the photo."""
+    def leave_one_out(
+        self, image: Float[np.ndarray, " E"], text: str
+    ) -> tuple[tuple[str, float], ...]:
+        """Each word of the text with the change of the cosine when it is left out: below zero, the
+        word speaks for the photo.
+        """
         words = text.split()
         if len(words) < 2:
             return tuple((word, 0.0) for word in words)
@@ -180,8 +267,14 @@ class ContrastiveModel:
         whole, *changed = self.embed_texts([" ".join(words), *shorter]) @ image
         return tuple((word, float(score - whole)) for word, score in zip(words, changed))
 
-    def zero_shot(self, images: Sequence[Image.Image], labels: Sequence[str], templates: Sequence[str] = ("a photo of a {}",)) -> ZeroShot:
-        """Which of the labels each photo is: every label is the mean of its vectors in all templates (a prompt ensemble).
+    def zero_shot(
+        self,
+        images: Sequence[Image.Image],
+        labels: Sequence[str],
+        templates: Sequence[str] = ("a photo of a {}",),
+    ) -> ZeroShot:
+        """Which of the labels each photo is: every label is the mean of its vectors in all
+        templates (a prompt ensemble).
 
         Raises:
             ImageError, QuestionError: no photo, no label, an empty one, or a template without "{}".
@@ -190,13 +283,20 @@ class ContrastiveModel:
         record = self.compare(vectors, self.embed_labels(labels, templates))
         return ZeroShot(tuple(labels), record.cosine, record.image_to_text)
 
-    def embed_labels(self, labels: Sequence[str], templates: Sequence[str]) -> Float[np.ndarray, "labels E"]:
+    def embed_labels(
+        self, labels: Sequence[str], templates: Sequence[str]
+    ) -> Float[np.ndarray, "labels E"]:
         """One unit vector a label."""
         for template in templates:
             if "{}" not in template:
-                raise QuestionError(f"The template {template!r} has no place for the label; write {{}} where it goes, for example: a photo of a {{}}")
+                raise QuestionError(
+                    f"The template {template!r} has no place for the label; write {{}} where it"
+                    " goes, for example: a photo of a {}"
+                )
         if not templates:
-            raise QuestionError("There is no template; give at least one, for example: a photo of a {}")
+            raise QuestionError(
+                "There is no template; give at least one, for example: a photo of a {}"
+            )
         texts = [template.replace("{}", label) for label in labels for template in templates]
         means = self.embed_texts(texts).reshape(len(labels), len(templates), -1).mean(1)
         return means / np.linalg.norm(means, axis=1, keepdims=True)
@@ -209,7 +309,10 @@ class ContrastiveModel:
         rows = round((looked.patches.shape[1] * height / width) ** 0.5)
         columns = looked.patches.shape[1] // rows
         if rows * columns != looked.patches.shape[1]:
-            raise ModelError(f"The image tower of {self.name!r} has {looked.patches.shape[1]} patches for {height} x {width} pixels; this version cannot tell where they are.")
+            raise ModelError(
+                f"The image tower of {self.name!r} has {looked.patches.shape[1]} patches for"
+                f" {height} x {width} pixels; this version cannot tell where they are."
+            )
         return rows, columns
 
     def _received_box(self, image: Image.Image) -> Box:
@@ -218,7 +321,8 @@ class ContrastiveModel:
         mode = self.resize_mode
         if mode == "squash":
             return 0.0, 0.0, float(height), float(width)
-        side = max(height, width) if mode == "longest" else min(height, width)  # the longest: what is missing is filled up
+        # the longest: what is missing is filled up
+        side = max(height, width) if mode == "longest" else min(height, width)
         top, left = (height - side) / 2, (width - side) / 2
         return top, left, top + side, left + side
 
@@ -241,7 +345,10 @@ def load(name: str | Path, pretrained: str | None, progress: Progress | None) ->
     if str(name) and folder.is_dir():
         missing = [file for file in (CONFIG, WEIGHTS) if not (folder / file).is_file()]
         if missing:
-            raise ModelError(f"{str(folder)!r} is no open_clip checkpoint: {' and '.join(missing)} is missing in it.")
+            raise ModelError(
+                f"{str(folder)!r} is no open_clip checkpoint: {' and '.join(missing)} is missing"
+                " in it."
+            )
         _check_configuration(str(folder), folder / CONFIG)
         return _load_open_clip(f"local-dir:{folder}", None)
     if str(name).startswith("hf-hub:"):
@@ -253,10 +360,15 @@ def load(name: str | Path, pretrained: str | None, progress: Progress | None) ->
     tags = open_clip.list_pretrained_tags_by_model(str(name))
     if not tags:
         raise ModelError(
-            f"There is no contrastive model {given!r}; give 'embedded', the folder of an open_clip checkpoint, 'hf-hub:OWNER/NAME', or an open_clip name and its weights like 'ViT-B-32/openai'."
+            f"There is no contrastive model {given!r}; give 'embedded', the folder of an open_clip"
+            " checkpoint, 'hf-hub:OWNER/NAME', or an open_clip name and its weights like"
+            " 'ViT-B-32/openai'."
         )
     if pretrained not in tags:
-        raise ModelError(f"For {str(name)!r} say which weights: pretrained is {pretrained!r}, allowed are {', '.join(tags)}.")
+        raise ModelError(
+            f"For {str(name)!r} say which weights: pretrained is {pretrained!r}, allowed are"
+            f" {', '.join(tags)}."
+        )
     return _load_open_clip(str(name), pretrained)
 
 
@@ -269,13 +381,19 @@ def _configuration_of(name: str) -> Path:
     try:
         return Path(hf_hub_download(name.removeprefix("hf-hub:"), CONFIG))
     except UNREACHABLE as error:
-        raise FetchError(f"The configuration of {name!r:.80} could not be fetched ({type(error).__name__}); look whether there is a network and such a model, or use 'embedded', which needs none.") from error
+        raise FetchError(
+            f"The configuration of {name!r:.80} could not be fetched ({type(error).__name__}); look"
+            " whether there is a network and such a model, or use 'embedded', which needs none."
+        ) from error
     except ValueError as error:  # no name of a model
-        raise ModelError(f"{name!r:.80} names no model of the hub; give 'hf-hub:OWNER/NAME'.") from error
+        raise ModelError(
+            f"{name!r:.80} names no model of the hub; give 'hf-hub:OWNER/NAME'."
+        ) from error
 
 
 def _check_configuration(name: str, path: Path) -> None:
-    """What a configuration asks of its tokenizer open_clip hands on unread, `trust_remote_code` included, which would run a stranger's code.
+    """What a configuration asks of its tokenizer open_clip hands on unread, `trust_remote_code`
+    included, which would run a stranger's code.
 
     Raises:
         ModelError: it asks for more than open_clip's own configurations do, or cannot be read.
@@ -286,20 +404,36 @@ def _check_configuration(name: str, path: Path) -> None:
     except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"The {CONFIG} of {name!r:.80} cannot be read; copy it again.") from error
     if more := sorted(map(str, asked - TOKENIZER_SETTINGS)):
-        raise ModelError(f"{name!r:.80} asks its tokenizer for {', '.join(more)[:80]}, with which code of its own could be run; only {', '.join(sorted(TOKENIZER_SETTINGS))} are followed.")
+        raise ModelError(
+            f"{name!r:.80} asks its tokenizer for {', '.join(more)[:80]}, with which code of its"
+            f" own could be run; only {', '.join(sorted(TOKENIZER_SETTINGS))} are followed."
+        )
 
 
 def _load_open_clip(name: str, pretrained: str | None) -> ContrastiveModel:
     where = exact_placement()
     try:
-        network, _, preprocess = open_clip.create_model_and_transforms(name, pretrained=pretrained, weights_only=True)
+        network, _, preprocess = open_clip.create_model_and_transforms(
+            name, pretrained=pretrained, weights_only=True
+        )
         tokenizer = open_clip.get_tokenizer(name)
     except UNREACHABLE as error:
-        raise FetchError(f"The weights of {name!r} could not be fetched ({type(error).__name__}); look whether there is a network, or use 'embedded', which needs none.") from error
+        raise FetchError(
+            f"The weights of {name!r} could not be fetched ({type(error).__name__}); look whether"
+            " there is a network, or use 'embedded', which needs none."
+        ) from error
     except UNREADABLE as error:
-        raise ModelError(f"The contrastive model {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+        raise ModelError(
+            f"The contrastive model {name!r} cannot be loaded: {str(error).splitlines()[0]}"
+        ) from error
     mode = network.visual.preprocess_cfg["resize_mode"]
-    return ContrastiveModel(name.removeprefix("local-dir:"), network.to(where.device, where.dtype).eval().requires_grad_(False), preprocess, tokenizer, mode)
+    return ContrastiveModel(
+        name.removeprefix("local-dir:"),
+        network.to(where.device, where.dtype).eval().requires_grad_(False),
+        preprocess,
+        tokenizer,
+        mode,
+    )
 
 
 def _load_embedded(folder: Path) -> ContrastiveModel:
@@ -309,13 +443,23 @@ def _load_embedded(folder: Path) -> ContrastiveModel:
     where = exact_placement()
     config = json.loads((folder / CONFIG).read_text())
     model_config = config["model_cfg"]
-    model_config["text_cfg"]["hf_model_name"] = str(folder)  # config.json of the text tower; its weights come with ours
+    # config.json of the text tower; its weights come with ours
+    model_config["text_cfg"]["hf_model_name"] = str(folder)
     network = open_clip.CustomTextCLIP(**model_config)
     trunk = network.visual.trunk
-    trunk.set_input_size(img_size=model_config["vision_cfg"]["image_size"])  # the stored position table fits this size
+    # the stored position table fits this size
+    trunk.set_input_size(img_size=model_config["vision_cfg"]["image_size"])
     network.visual = ClassAndPatches(trunk, config["feature_layers"], model_config["embed_dim"])
     network.load_state_dict(load_file(folder / WEIGHTS))
-    preprocess_config = open_clip.transform.PreprocessCfg(size=model_config["vision_cfg"]["image_size"], **config["preprocess_cfg"])
+    preprocess_config = open_clip.transform.PreprocessCfg(
+        size=model_config["vision_cfg"]["image_size"], **config["preprocess_cfg"]
+    )
     preprocess = open_clip.transform.image_transform_v2(preprocess_config, is_train=False)
     tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
-    return ContrastiveModel("embedded", network.to(where.device, where.dtype).eval().requires_grad_(False), preprocess, tokenizer, preprocess_config.resize_mode)
+    return ContrastiveModel(
+        "embedded",
+        network.to(where.device, where.dtype).eval().requires_grad_(False),
+        preprocess,
+        tokenizer,
+        preprocess_config.resize_mode,
+    )

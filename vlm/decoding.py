@@ -1,4 +1,7 @@
-"""D_d: from the logits of the next token to a token, one step at a time. Knows logits and tokens, not images."""
+"""D_d: from the logits of the next token to a token, one step at a time.
+
+Knows logits and tokens, not images.
+"""
 
 import math
 import time
@@ -24,7 +27,9 @@ from transformers import (  # noqa: E402
 
 
 def processors(decoding: Decoding) -> LogitsProcessorList:
-    """The transformation of the logits that `decoding` asks for, in the order of transformers' own `generate`."""
+    """The transformation of the logits that `decoding` asks for, in the order of transformers' own
+    `generate`.
+    """
     chain = LogitsProcessorList()
     if decoding.repetition_penalty != 1.0:
         chain.append(RepetitionPenaltyLogitsProcessor(float(decoding.repetition_penalty)))
@@ -48,7 +53,8 @@ def decode(
     """Yield the steps of an answer as they come, up to and including an end token.
 
     Args:
-        next_logits: called with None first, then with each chosen token; gives the logits of the next one.
+        next_logits: called with None first, then with each chosen token; gives the logits of the
+            next one.
         input_ids: the prompt; the repetition penalty counts its tokens too, as in transformers.
         end_ids: tokens that end the answer.
     """
@@ -59,7 +65,8 @@ def decode(
     for index in range(decoding.max_new_tokens):
         start = time.perf_counter()
         logits = next_logits(chosen).float().cpu()
-        scores = chain(sequence[:, sequence[0] < len(logits)], logits[None].clone())[0]  # a mark of the photo may have no logit
+        # a mark of the photo may have no logit
+        scores = chain(sequence[:, sequence[0] < len(logits)], logits[None].clone())[0]
         if decoding.temperature == 0:
             chosen = int(scores.argmax())
             kept = torch.zeros_like(scores)
@@ -79,12 +86,21 @@ def decode(
             decoding_probability=float(kept[chosen]),
             entropy=float(torch.special.entr(log_probabilities.exp()).sum()) / math.log(2),
             alternatives=tuple(
-                Alternative(token_id, token_string(tokenizer, token_id), float(log_probabilities[token_id]), float(kept[token_id])) for token_id in top
+                Alternative(
+                    token_id,
+                    token_string(tokenizer, token_id),
+                    float(log_probabilities[token_id]),
+                    float(kept[token_id]),
+                )
+                for token_id in top
             ),
             is_end=chosen in end_ids,
-            answer=tokenizer.decode(token_ids[:-1] if chosen in end_ids else token_ids, skip_special_tokens=True).strip().rstrip("\N{REPLACEMENT CHARACTER}"),
+            answer=tokenizer.decode(
+                token_ids[:-1] if chosen in end_ids else token_ids, skip_special_tokens=True
+            )
+            .strip()
+            .rstrip("\N{REPLACEMENT CHARACTER}"),
             milliseconds=1000 * (time.perf_counter() - start),
         )
         if chosen in end_ids:
             return
-

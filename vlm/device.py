@@ -29,40 +29,64 @@ class Placement:
 
 @cache
 def placement() -> Placement:
-    """CUDA in bfloat16 (float16 on cards without it), Apple's GPU in float16, else the CPU in float32.
+    """CUDA in bfloat16 (float16 on cards without it), Apple's GPU in float16, else the CPU in
+    float32.
 
-    The environment variable `VLM_DEVICE` (`cpu`, `cuda`, `cuda:1`, `mps`) overrides the choice of device.
-    float32 on CPUs, because bfloat16 without hardware support is many times slower.
+    The environment variable `VLM_DEVICE` (`cpu`, `cuda`, `cuda:1`, `mps`) overrides the choice of
+    device. float32 on CPUs, because bfloat16 without hardware support is many times slower.
 
     Raises:
         ModelError: the variable names a device that this torch does not have.
     """
-    name = os.environ.get(VARIABLE) or ("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+    name = os.environ.get(VARIABLE) or (
+        "cuda"
+        if torch.cuda.is_available()
+        else "mps"
+        if torch.backends.mps.is_available()
+        else "cpu"
+    )
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ModelError(f"{VARIABLE} is {name!r}, which this machine's torch cannot use; set it to cpu, cuda or mps, or unset it.") from error
+        raise ModelError(
+            f"{VARIABLE} is {name!r}, which this machine's torch cannot use; set it to cpu, cuda or"
+            " mps, or unset it."
+        ) from error
     if device.type == "cuda":
         torch.backends.cudnn.allow_tf32 = False  # float32 means float32 there, in convolutions too
-        return Placement(device, torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16)
+        return Placement(
+            device,
+            (
+                torch.bfloat16
+                if torch.cuda.is_bf16_supported(including_emulation=False)
+                else torch.float16
+            ),
+        )
     return Placement(device, torch.float16 if device.type == "mps" else torch.float32)
 
 
 def placement_of(parameters: int) -> Placement:
-    """`placement`, but in bfloat16 on a CPU that computes in it natively, for models of a billion parameters and more.
+    """`placement`, but in bfloat16 on a CPU that computes in it natively, for models of a billion
+    parameters and more.
 
-    Smaller ones stay in float32, so that what is shown agrees with the model's own forward to the last digit.
+    Smaller ones stay in float32, so that what is shown agrees with the model's own forward to the
+    last digit.
 
     Raises:
         ModelError: a variable asks for what there is not.
     """
     where = placement()
-    return _as_asked(replace(where, dtype=torch.bfloat16) if where.device.type == "cpu" and parameters >= LARGE and has_fast_bfloat16() else where)
+    return _as_asked(
+        replace(where, dtype=torch.bfloat16)
+        if where.device.type == "cpu" and parameters >= LARGE and has_fast_bfloat16()
+        else where
+    )
 
 
 def exact_placement() -> Placement:
-    """`placement` in float32 on every device, for contrastive pairs: a cosine's rounding counts e^tau times, a hundred and more, in a logit.
+    """`placement` in float32 on every device, for contrastive pairs: a cosine's rounding counts
+    e^tau times, a hundred and more, in a logit.
 
     Raises:
         ModelError: as `placement_of`.
@@ -71,10 +95,14 @@ def exact_placement() -> Placement:
 
 
 def _as_asked(where: Placement) -> Placement:
-    """The environment variable `VLM_DTYPE` (`float32`, `bfloat16`, `float16`) overrides the number format on every device."""
+    """The environment variable `VLM_DTYPE` (`float32`, `bfloat16`, `float16`) overrides the number
+    format on every device.
+    """
     name = os.environ.get(FORMAT_VARIABLE)
     if name and name not in FORMATS:
-        raise ModelError(f"{FORMAT_VARIABLE} is {name!r}; set it to {', '.join(FORMATS)}, or unset it.")
+        raise ModelError(
+            f"{FORMAT_VARIABLE} is {name!r}; set it to {', '.join(FORMATS)}, or unset it."
+        )
     return replace(where, dtype=getattr(torch, name)) if name else where
 
 
@@ -84,7 +112,14 @@ def has_fast_bfloat16() -> bool:
         lines = CPU_FEATURES.read_text().splitlines()
     except OSError:  # no Linux
         return False
-    features = next((line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features"))), [])
+    features = next(
+        (
+            line.partition(":")[2].split()
+            for line in lines
+            if line.startswith(("flags", "Features"))
+        ),
+        [],
+    )
     return not set(FAST_BFLOAT16).isdisjoint(features)
 
 

@@ -1,8 +1,9 @@
-"""The families of models this program looks into, as data: one row a family, one row a kind of vision encoder.
+"""The families of models this program looks into, as data: one row a family, one row a kind of
+vision encoder.
 
-A row says where things are, as dotted paths inside transformers' classes, and what the connector makes of the patches. What a photo
-becomes before the encoder sees it is a matter of the image processor: see `layouts.PICTURES`. Adding a family is adding a row; the tests
-prove or refute it.
+A row says where things are, as dotted paths inside transformers' classes, and what the connector
+makes of the patches. What a photo becomes before the encoder sees it is a matter of the image
+processor: see `layouts.PICTURES`. Adding a family is adding a row; the tests prove or refute it.
 """
 
 import math
@@ -17,10 +18,14 @@ class Tower:
     """A kind of vision encoder f_v, by its `model_type`.
 
     Attributes:
-        projection: the convolution that projects every patch; None where patches are not projected one by one.
-        layers: the lists of its layers, one after the other; none where it has no layers that keep one vector a patch.
-        embedded: what gives projection plus learned position embedding; LAYER_1: what its first layer reads; None: it learns none.
-        rotary: what gives the cosine and sine by which queries and keys are turned at each place; None where nothing is turned.
+        projection: the convolution that projects every patch; None where patches are not projected
+            one by one.
+        layers: the lists of its layers, one after the other; none where it has no layers that keep
+            one vector a patch.
+        embedded: what gives projection plus learned position embedding; LAYER_1: what its first
+            layer reads; None: it learns none.
+        rotary: what gives the cosine and sine by which queries and keys are turned at each place;
+            None where nothing is turned.
     """
 
     projection: str | None
@@ -41,14 +46,19 @@ class Family:
         connector: m_gamma.
         language: g_phi without its head.
         norm: the final norm, inside `language`.
-        reads: X' is what the "connector" is given, or what the "tower" gives (where the connector is called with something else).
+        reads: X' is what the "connector" is given, or what the "tower" gives (where the connector
+            is called with something else).
         prompt: the words around a question for checkpoints without a chat template.
-        per_question: the connector reads the question too, so that every question has its own visual tokens.
+        per_question: the connector reads the question too, so that every question has its own
+            visual tokens.
         least: visual tokens of a photo; transformers' own forward fails on fewer.
-        given_as: by which argument the model's own forward takes visual tokens that were made before, and hands them to `language`, in
-            classes without `get_image_features`; None in the others.
-        crossed: the language model reads the visual tokens by cross-attention: they have no positions in its sequence.
-        marked_by: what the processor marks the visual positions with, where no single placeholder id does.
+        given_as: by which argument the model's own forward takes visual tokens that were made
+            before, and hands them to `language`, in classes without `get_image_features`; None in
+            the others.
+        crossed: the language model reads the visual tokens by cross-attention: they have no
+            positions in its sequence.
+        marked_by: what the processor marks the visual positions with, where no single placeholder
+            id does.
     """
 
     name: str
@@ -68,16 +78,34 @@ class Family:
 
 
 def _qwen(name: str) -> Family:
-    return Family(name, merge=lambda config: config.vision_config.spatial_merge_size, tower="model.visual", connector="model.visual.merger")
+    return Family(
+        name,
+        merge=lambda config: config.vision_config.spatial_merge_size,
+        tower="model.visual",
+        connector="model.visual.merger",
+    )
 
 
 def _idefics(name: str) -> Family:
-    return Family(name, merge=lambda config: config.scale_factor, tower="model.vision_model", connector="model.connector", language="model.text_model")
+    return Family(
+        name,
+        merge=lambda config: config.scale_factor,
+        tower="model.vision_model",
+        connector="model.connector",
+        language="model.text_model",
+    )
 
 
 def _blip(name: str, prompt: str, per_question: bool) -> Family:
-    places = dict(tower="vision_model", connector="qformer", language="language_model.model.decoder", norm="final_layer_norm")
-    return Family(name, "queries", reads="tower", prompt=prompt, per_question=per_question, **places)
+    places = dict(
+        tower="vision_model",
+        connector="qformer",
+        language="language_model.model.decoder",
+        norm="final_layer_norm",
+    )
+    return Family(
+        name, "queries", reads="tower", prompt=prompt, per_question=per_question, **places
+    )
 
 
 FAMILIES = {
@@ -93,22 +121,49 @@ FAMILIES = {
     "qwen3_vl_moe": _qwen("Qwen3-VL, mixture of experts"),
     "qwen3_5": _qwen("Qwen3.5"),
     "qwen3_5_moe": _qwen("Qwen3.5, mixture of experts"),
-    "internvl": Family("InternVL", merge=lambda config: round(1 / config.downsample_ratio), reads="tower"),
+    "internvl": Family(
+        "InternVL", merge=lambda config: round(1 / config.downsample_ratio), reads="tower"
+    ),
     "paligemma": Family("PaliGemma", prompt="<image>answer en {question}"),
-    "gemma3": Family("Gemma 3", merge=lambda config: config.vision_config.image_size // config.vision_config.patch_size // math.isqrt(config.mm_tokens_per_image)),
+    "gemma3": Family(
+        "Gemma 3",
+        merge=lambda config: (
+            config.vision_config.image_size
+            // config.vision_config.patch_size
+            // math.isqrt(config.mm_tokens_per_image)
+        ),
+    ),
     "mistral3": Family("Mistral 3", merge=lambda config: config.spatial_merge_size, least=2),
-    "lighton_ocr": Family("LightOnOCR", merge=lambda config: config.spatial_merge_size, tower="model.vision_encoder", connector="model.vision_projection"),
+    "lighton_ocr": Family(
+        "LightOnOCR",
+        merge=lambda config: config.spatial_merge_size,
+        tower="model.vision_encoder",
+        connector="model.vision_projection",
+    ),
     "aya_vision": Family("Aya Vision", merge=lambda config: config.downsample_factor),
     "cohere2_vision": Family("Command A Vision", merge=lambda config: config.downsample_factor),
     "blip-2": _blip("BLIP-2", "Question: {question} Answer:", per_question=False),
     "instructblip": _blip("InstructBLIP", "{question}", per_question=True),
     "fast_vlm": Family("FastVLM"),
-    "mllama": Family("Llama 3.2 Vision", "tiled", given_as="cross_attention_states", crossed=True, tower="model.vision_model"),
-    "kosmos-2": Family(
-        "KOSMOS-2", "queries", given_as="image_embeds", marked_by="image_embeds_position_mask", tower="vision_model", connector="image_to_text_projection",
-        language="text_model.model", norm="layer_norm", prompt="Question: {question} Answer:",
+    "mllama": Family(
+        "Llama 3.2 Vision",
+        "tiled",
+        given_as="cross_attention_states",
+        crossed=True,
+        tower="model.vision_model",
     ),
-}  # fmt: skip
+    "kosmos-2": Family(
+        "KOSMOS-2",
+        "queries",
+        given_as="image_embeds",
+        marked_by="image_embeds_position_mask",
+        tower="vision_model",
+        connector="image_to_text_projection",
+        language="text_model.model",
+        norm="layer_norm",
+        prompt="Question: {question} Answer:",
+    ),
+}
 
 _VIT = Tower("embeddings.patch_embedding", ("encoder.layers",))
 _WITH_PROJECTION = Tower("embeddings.patch_embeddings.projection", ("encoder.layer",))
@@ -131,7 +186,13 @@ TOWERS = {
     "qwen3_vl_moe_vision": _LEARNED_AND_ROTARY,
     "qwen3_5_vision": _LEARNED_AND_ROTARY,
     "qwen3_5_moe_vision": _LEARNED_AND_ROTARY,
-    "mllama_vision_model": Tower("patch_embedding", ("transformer.layers", "global_transformer.layers"), "gated_positional_embedding"),
-    "kosmos_2_vision_model": Tower("model.embeddings.patch_embedding", ("model.encoder.layers",), "model.embeddings"),
+    "mllama_vision_model": Tower(
+        "patch_embedding",
+        ("transformer.layers", "global_transformer.layers"),
+        "gated_positional_embedding",
+    ),
+    "kosmos_2_vision_model": Tower(
+        "model.embeddings.patch_embedding", ("model.encoder.layers",), "model.embeddings"
+    ),
     "timm_wrapper": Tower(None, (), None),  # FastVLM's convolutions
 }

@@ -1,7 +1,10 @@
-"""An image file nobody vouches for -> an RGB image. The header is checked before any pixel is decoded.
+"""An image file nobody vouches for -> an RGB image.
 
-What a file may cost is bounded, however small it is: its pixels, the passes over them, and how much a decoder may read while it looks for
-them. Opening the largest one that is allowed takes about 20 bytes a pixel and some seconds.
+The header is checked before any pixel is decoded.
+
+What a file may cost is bounded, however small it is: its pixels, the passes over them, and how much
+a decoder may read while it looks for them. Opening the largest one that is allowed takes about 20
+bytes a pixel and some seconds.
 """
 
 import io
@@ -20,11 +23,16 @@ from vlm.errors import ImageError
 MAX_PIXELS = 40_000_000
 MAX_SIDE = 16_000
 MAX_BYTES = 20 * 2**20
-MAX_SCANS = 100  # passes over a JPEG: 1 to 14 are usual, 61 bytes are enough for one, and each costs as much as all pixels do
-MAX_EXIF = 2**16  # bytes, as many as one segment of a JPEG holds: entries that share their bytes are copied apart by their reader
+# passes over a JPEG: 1 to 14 are usual, 61 bytes are enough for one, and each costs as much as all
+# pixels do
+MAX_SCANS = 100
+# bytes, as many as one segment of a JPEG holds: entries that share their bytes are copied apart by
+# their reader
+MAX_EXIF = 2**16
 HEADER_READS, PIXEL_READS = 4_000, 100_000  # pieces of the file that a decoder asks for, one by one
 ROWS = 256  # of a picture of wide numbers that are looked at together
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # phones' MPO files are opened by the JPEG plug-in
+# phones' MPO files are opened by the JPEG plug-in
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 
 UPRIGHT = {  # EXIF orientation -> what turns the stored pixels upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -37,23 +45,41 @@ UPRIGHT = {  # EXIF orientation -> what turns the stored pixels upright
 }
 
 DAMAGE = (  # what Pillow's decoders raise on damaged bytes
-    ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, NotImplementedError, OSError, RuntimeError, SyntaxError, TypeError, ValueError, struct.error, zlib.error,
-)  # fmt: skip
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
 
-MARKER = re.compile(rb"\xff+([\xc0-\xcf\xd9-\xfe])")  # of a segment of a JPEG that says how long it is, or of the end; neither a stuffed byte nor a restart
+# of a segment of a JPEG that says how long it is, or of the end; neither a stuffed byte nor a
+# restart
+MARKER = re.compile(rb"\xff+([\xc0-\xcf\xd9-\xfe])")
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 
 def open_image(path: str | Path, root: str | Path | None = None) -> Image.Image:
-    """The first frame of an image file as RGB: EXIF rotation applied, alpha laid over white, 16 bits scaled to 8, CMYK converted.
+    """The first frame of an image file as RGB: EXIF rotation applied, alpha laid over white, 16
+    bits scaled to 8, CMYK converted.
 
     Args:
         path: the file.
-        root: if given, the only folder (symbolic links resolved) from which a file may be read: that of the uploads.
+        root: if given, the only folder (symbolic links resolved) from which a file may be read:
+            that of the uploads.
 
     Raises:
-        ImageError: not an image, damaged, too large, a format that is not allowed, or outside `root`.
+        ImageError: not an image, damaged, too large, a format that is not allowed, or outside
+            `root`.
     """
     name = _name(path)
     try:
@@ -61,19 +87,23 @@ def open_image(path: str | Path, root: str | Path | None = None) -> Image.Image:
     except (OSError, ValueError, RuntimeError) as error:  # a null character, links in a circle
         raise ImageError(f"{name} is no file that can be opened; choose another image.") from error
     if root is not None and not path.is_relative_to(Path(root).resolve()):
-        raise ImageError("This file was not uploaded here; upload the image itself instead of giving a path on the server.")
+        raise ImageError(
+            "This file was not uploaded here; upload the image itself instead of giving a path on"
+            " the server."
+        )
     content = _content(path, name)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a DecompressionBomb: our own limit, below, is tighter; of damaged metadata
+            # of a DecompressionBomb: our own limit, below, is tighter; of damaged metadata
+            warnings.simplefilter("ignore")
             _check_jpeg(content, name)
             file = _Patient(content)
             image = Image.open(file, formats=FORMATS)
             width, height = image.size
             if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
                 raise ImageError(
-                    f"The image has {width} x {height} pixels, at most {MAX_PIXELS // 1_000_000} million "
-                    f"and {MAX_SIDE:,} on a side are allowed; scale it down and try again."
+                    f"The image has {width} x {height} pixels, at most {MAX_PIXELS // 1_000_000}"
+                    f" million and {MAX_SIDE:,} on a side are allowed; scale it down and try again."
                 )
             file.reads, file.bytes = PIXEL_READS, 4 * MAX_PIXELS + len(content)
             image.load()
@@ -81,11 +111,18 @@ def open_image(path: str | Path, root: str | Path | None = None) -> Image.Image:
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError(f"{name} is not an image this page can read; allowed are {', '.join(FORMATS)}.") from error
+        raise ImageError(
+            f"{name} is not an image this page can read; allowed are {', '.join(FORMATS)}."
+        ) from error
     except Image.DecompressionBombError as error:
-        raise ImageError(f"The image has far more than the {MAX_PIXELS // 1_000_000} million pixels that are allowed; scale it down and try again.") from error
+        raise ImageError(
+            f"The image has far more than the {MAX_PIXELS // 1_000_000} million pixels that are"
+            " allowed; scale it down and try again."
+        ) from error
     except DAMAGE as error:
-        raise ImageError(f"{name} is damaged or cut off and cannot be read; save it again and try once more.") from error
+        raise ImageError(
+            f"{name} is damaged or cut off and cannot be read; save it again and try once more."
+        ) from error
 
 
 def _name(path: object) -> str:
@@ -106,15 +143,23 @@ def _content(path: Path, name: str) -> bytes:
             size = path.stat().st_size
             content = file.read(MAX_BYTES + 1) if size <= MAX_BYTES else b""
     except OSError as error:
-        raise ImageError(f"{name} cannot be read ({error.strerror}); choose another image.") from error
+        raise ImageError(
+            f"{name} cannot be read ({error.strerror}); choose another image."
+        ) from error
     size = max(size, len(content))
     if size > MAX_BYTES:
-        raise ImageError(f"The file has {size / 2**20:.0f} MB, at most {MAX_BYTES // 2**20} MB are allowed; save the image smaller and try again.")
+        raise ImageError(
+            f"The file has {size / 2**20:.0f} MB, at most {MAX_BYTES // 2**20} MB are allowed; save"
+            " the image smaller and try again."
+        )
     return content
 
 
 class _Patient(io.BytesIO):
-    """A file that may be asked for so many pieces, and so many bytes in all; a decoder that goes on asking finds it damaged."""
+    """A file that may be asked for so many pieces, and so many bytes in all.
+
+    A decoder that goes on asking finds it damaged.
+    """
 
     def __init__(self, content: bytes) -> None:
         super().__init__(content)
@@ -139,13 +184,23 @@ def _check_jpeg(content: bytes, name: str) -> None:
     for count, (marker, place, length) in enumerate(_segments(content)):
         scans += marker == 0xDA
         exif += length if marker == 0xE1 and content.startswith(b"Exif", place) else 0
-        for much, most, what in ((scans, MAX_SCANS, "passes over its pixels"), (exif, MAX_EXIF, "bytes of EXIF"), (count, HEADER_READS, "parts")):
+        for much, most, what in (
+            (scans, MAX_SCANS, "passes over its pixels"),
+            (exif, MAX_EXIF, "bytes of EXIF"),
+            (count, HEADER_READS, "parts"),
+        ):
             if much > most:
-                raise ImageError(f"{name} has more than {most:,} {what}, far more than a camera writes; save it again and try once more.")
+                raise ImageError(
+                    f"{name} has more than {most:,} {what}, far more than a camera writes; save it"
+                    " again and try once more."
+                )
 
 
 def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
-    """Marker, place of the data and length of each segment of a JPEG, up to its end; what lies behind is not the picture's."""
+    """Marker, place of the data and length of each segment of a JPEG, up to its end.
+
+    What lies behind is not the picture's.
+    """
     place = 2
     while (found := MARKER.search(content, place)) and found[1] != b"\xd9":
         place = found.end()
@@ -166,13 +221,20 @@ def to_rgb(image: Image.Image) -> Image.Image:
         result.paste(image, mask=image)
     else:
         result = image.convert("RGB")
-    result.info = {}  # the metadata described the stored pixels: an orientation left there would turn them twice
+    # the metadata described the stored pixels: an orientation left there would turn them twice
+    result.info = {}
     return result
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The image turned as its EXIF orientation says; EXIF that is damaged, or larger than a camera's, is ignored, as viewers do."""
-    if any(len(image.info.get(name) or "") > most for name, most in (("exif", MAX_EXIF), ("Raw profile type exif", 3 * MAX_EXIF))):
+    """The image turned as its EXIF orientation says.
+
+    EXIF that is damaged, or larger than a camera's, is ignored, as viewers do.
+    """
+    if any(
+        len(image.info.get(name) or "") > most
+        for name, most in (("exif", MAX_EXIF), ("Raw profile type exif", 3 * MAX_EXIF))
+    ):
         return image
     try:
         turn = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
@@ -182,14 +244,19 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit integers by their full range, other wide formats by the range they use (Pillow's own conversion would clip)."""
+    """16-bit integers by their full range, other wide formats by the range they use (Pillow's own
+    conversion would clip).
+    """
     low, high = 0.0, 65535.0
     if not image.mode.startswith("I;16"):
         least, most = zip(*((rows.min(), rows.max()) for rows in _rows(image)))
         low, high = float(min(least)), float(max(most))
         if image.mode == "I" and low >= 0 and high <= 65535:
             low, high = 0.0, 255.0 if high <= 255 else 65535.0
-    shades = [np.uint8(np.clip((rows - low) / max(high - low, 1e-12), 0, 1) * 255 + 0.5) for rows in _rows(image)]
+    shades = [
+        np.uint8(np.clip((rows - low) / max(high - low, 1e-12), 0, 1) * 255 + 0.5)
+        for rows in _rows(image)
+    ]
     return Image.fromarray(np.concatenate(shades), "L")
 
 

@@ -1,14 +1,19 @@
-"""Attention cut: which positions may no longer read which others, in which layers; and visual tokens dropped on the way (FastV).
+"""Attention cut: which positions may no longer read which others, in which layers.
 
-Geva et al., "Dissecting Recall of Factual Associations in Auto-Regressive Language Models", 2023, cut the attention from some positions to
-others in a window of layers and look at what becomes of the next word; Kaduri et al., "What's in the Image?", 2024, and Zhang et al.,
-"Cross-modal Information Flow in Multimodal Large Language Models", 2024, do so with the image. Nothing is set to zero here: the keys are
-hidden from the softmax, as if they were not there; a position that may read nothing of a picture beside the sequence gets nothing from
-that attention. Chen et al., "An Image is Worth 1/2 Tokens After Layer 2" (FastV), 2024, drop after a
-layer the visual tokens that the last position looked at least; here they stay in the sequence and nobody reads them, which gives the same
+And visual tokens dropped on the way (FastV).
+
+Geva et al., "Dissecting Recall of Factual Associations in Auto-Regressive Language Models", 2023,
+cut the attention from some positions to others in a window of layers and look at what becomes of
+the next word; Kaduri et al., "What's in the Image?", 2024, and Zhang et al., "Cross-modal
+Information Flow in Multimodal Large Language Models", 2024, do so with the image. Nothing is set to
+zero here: the keys are hidden from the softmax, as if they were not there; a position that may read
+nothing of a picture beside the sequence gets nothing from that attention. Chen et al., "An Image is
+Worth 1/2 Tokens After Layer 2" (FastV), 2024, drop after a layer the visual tokens that the last
+position looked at least; here they stay in the sequence and nobody reads them, which gives the same
 answer and saves no time.
 
-A cut is an object that stands in the place of the usual attention, in one thread, while a context is open: nothing is left behind.
+A cut is an object that stands in the place of the usual attention, in one thread, while a context
+is open: nothing is left behind.
 """
 
 import copy
@@ -42,26 +47,43 @@ PATHS = {  # from whom to whom
 
 
 def places(trace: Trace) -> dict[str, tuple[int, ...]]:
-    """The positions of the prompt by their part: "picture"; "question"; "template", what stands after the picture besides; "answer", the last
-    position, which says the answer's first word (every position after it says one too); "after", all but the picture from its first token on.
+    """The positions of the prompt by their part: "picture"; "question"; "template", what stands
+    after the picture besides; "answer", the last position, which says the answer's first word
+    (every position after it says one too); "after", all but the picture from its first token on.
 
-    A picture beside the sequence has no positions, and none of the others stands before it: in transformers' forward those before its mark read it too.
+    A picture beside the sequence has no positions, and none of the others stands before it: in
+    transformers' forward those before its mark read it too.
     """
     visual, last = trace.visual_tokens.positions, len(trace.input_ids) - 1
     picture = set() if visual is None else set(visual.tolist())
-    after = [position for position in range(min(picture, default=0), last + 1) if position not in picture]
-    question = [position for position, role in enumerate(trace.roles) if role == "question" and position != last]
+    after = [
+        position for position in range(min(picture, default=0), last + 1) if position not in picture
+    ]
+    question = [
+        position
+        for position, role in enumerate(trace.roles)
+        if role == "question" and position != last
+    ]
     template = [position for position in after if position not in question and position != last]
-    return {"picture": tuple(sorted(picture)), "question": tuple(question), "template": tuple(template), "answer": (last,), "after": tuple(after)}
+    return {
+        "picture": tuple(sorted(picture)),
+        "question": tuple(question),
+        "template": tuple(template),
+        "answer": (last,),
+        "after": tuple(after),
+    }
 
 
 @dataclass(frozen=True)
 class Cut:
-    """These `queries` may not read these `keys` (positions of the sequence) in layers `first` to `last`; 1 is the first layer.
+    """These `queries` may not read these `keys` (positions of the sequence) in layers `first` to
+    `last`; 1 is the first layer.
 
     Attributes:
-        keys: positions; None for the whole picture that stands beside the sequence, in the layers that read it by cross-attention.
-        beyond: nor may any position from the answer's beginning, `prompt`, on; None: those are free.
+        keys: positions; None for the whole picture that stands beside the sequence, in the layers
+            that read it by cross-attention.
+        beyond: nor may any position from the answer's beginning, `prompt`, on; None: those are
+            free.
     """
 
     keys: tuple[int, ...] | None
@@ -81,16 +103,27 @@ class Cut:
             raise ModelError(f"There is no path {path!r}; choose one of {', '.join(PATHS)}.")
         source, target = PATHS[path]
         parts = places(trace)
-        keys = None if source == "picture" and trace.visual_tokens.positions is None else parts[source]
-        return Cut(keys, parts[target], first, last, len(trace.input_ids) if target in ("answer", "after") else None)
+        keys = (
+            None if source == "picture" and trace.visual_tokens.positions is None else parts[source]
+        )
+        return Cut(
+            keys,
+            parts[target],
+            first,
+            last,
+            len(trace.input_ids) if target in ("answer", "after") else None,
+        )
 
 
 class Masking:
-    """Stands in the place of attention and hides keys. It counts the positions that came by, so one object serves one answer.
+    """Stands in the place of attention and hides keys.
+
+    It counts the positions that came by, so one object serves one answer.
 
     Args:
-        crossing: the attentions that read what stands beside the sequence, see `architecture.crossing`. Their keys have no positions, so where
-            a cache came from elsewhere, queries are counted by the layers before them.
+        crossing: the attentions that read what stands beside the sequence, see
+            `architecture.crossing`. Their keys have no positions, so where a cache came from
+            elsewhere, queries are counted by the layers before them.
     """
 
     def __init__(self, crossing: Collection[nn.Module]) -> None:
@@ -100,25 +133,44 @@ class Masking:
     def __call__(self, module, query, key, value, attention_mask, **named):
         layer, new, kept = module.layer_idx + 1, query.shape[2], key.shape[2]
         beside = module in self._crossing
-        # a sliding cache gives the last keys only; a cache from elsewhere begins before this object did
-        total = self._seen[layer] = max(self._seen.get(layer, 0) + new, max(self._seen.values(), default=0) if beside else kept)
+        # a sliding cache gives the last keys only; a cache from elsewhere begins before this object
+        # did
+        total = self._seen[layer] = max(
+            self._seen.get(layer, 0) + new, max(self._seen.values(), default=0) if beside else kept
+        )
         self.look(layer, beside, module, query, key, attention_mask, named)
         keys = torch.arange(kept) if beside else torch.arange(total - kept, total)
         hidden = self.hidden(layer, beside, torch.arange(total - new, total), keys)
         if hidden is None or not hidden.any():
             return as_always(module, query, key, value, attention_mask, **named)
         if not beside:  # where every position reads itself at least
-            mask = _hide(module, query, key, attention_mask, named.get("is_causal"), hidden.to(query.device))
+            mask = _hide(
+                module, query, key, attention_mask, named.get("is_causal"), hidden.to(query.device)
+            )
             return as_always(module, query, key, value, mask, **named)
         readable = _readable(attention_mask, hidden.to(query.device))
         output, *rest = as_always(module, query, key, value, readable, **named)
         return output.masked_fill(~readable.any(-1)[:, 0, :, None, None], 0), *rest
 
-    def look(self, layer: int, beside: bool, module, query: Tensor, key: Tensor, mask: Tensor | None, named: dict) -> None:
+    def look(
+        self,
+        layer: int,
+        beside: bool,
+        module,
+        query: Tensor,
+        key: Tensor,
+        mask: Tensor | None,
+        named: dict,
+    ) -> None:
         """What is to be learned from the weights before they are used."""
 
-    def hidden(self, layer: int, beside: bool, queries: Tensor, keys: Tensor) -> Bool[Tensor, "queries keys"] | None:
-        """Which keys are hidden from which queries, both given as positions; `beside`: keys are places of a picture beside the sequence."""
+    def hidden(
+        self, layer: int, beside: bool, queries: Tensor, keys: Tensor
+    ) -> Bool[Tensor, "queries keys"] | None:
+        """Which keys are hidden from which queries, both given as positions.
+
+        `beside`: keys are places of a picture beside the sequence.
+        """
         raise NotImplementedError
 
 
@@ -127,9 +179,18 @@ class Knockout(Masking):
 
     def __init__(self, cuts: Iterable[Cut], crossing: Collection[nn.Module]) -> None:
         super().__init__(crossing)
-        self._cuts = [(cut, torch.tensor(cut.keys or (), dtype=torch.long), torch.tensor(cut.queries, dtype=torch.long)) for cut in cuts]
+        self._cuts = [
+            (
+                cut,
+                torch.tensor(cut.keys or (), dtype=torch.long),
+                torch.tensor(cut.queries, dtype=torch.long),
+            )
+            for cut in cuts
+        ]
 
-    def hidden(self, layer: int, beside: bool, queries: Tensor, keys: Tensor) -> Bool[Tensor, "queries keys"] | None:
+    def hidden(
+        self, layer: int, beside: bool, queries: Tensor, keys: Tensor
+    ) -> Bool[Tensor, "queries keys"] | None:
         result = None
         for cut, sources, targets in self._cuts:
             if cut.first <= layer <= cut.last and (cut.keys is None) == beside:
@@ -137,16 +198,22 @@ class Knockout(Masking):
                 if cut.beyond is not None:
                     reads |= queries >= cut.beyond
                 # every position may read itself
-                read = torch.ones(1, len(keys), dtype=torch.bool) if beside else torch.isin(keys, sources)[None] & (queries[:, None] != keys[None])
+                read = (
+                    torch.ones(1, len(keys), dtype=torch.bool)
+                    if beside
+                    else torch.isin(keys, sources)[None] & (queries[:, None] != keys[None])
+                )
                 here = reads[:, None] & read
                 result = here if result is None else result | here
         return result
 
 
 class FastV(Masking):
-    """After `layer` nobody reads the `share` of the visual tokens that the prompt's last position looked at least in that layer (mean of its heads).
+    """After `layer` nobody reads the `share` of the visual tokens that the prompt's last position
+    looked at least in that layer (mean of its heads).
 
-    In a model some of whose layers have no attention to the picture, the first one from `layer` on that has is taken.
+    In a model some of whose layers have no attention to the picture, the first one from `layer` on
+    that has is taken.
 
     Args:
         positions: of the visual tokens in the sequence, or their places beside it.
@@ -155,38 +222,78 @@ class FastV(Masking):
         dropped: those of the dropped ones, known once the prompt was read.
     """
 
-    def __init__(self, positions: Sequence[int], layer: int, share: float, crossing: Collection[nn.Module]) -> None:
+    def __init__(
+        self, positions: Sequence[int], layer: int, share: float, crossing: Collection[nn.Module]
+    ) -> None:
         super().__init__(crossing)
-        self._positions, self._layer, self._share = torch.tensor(list(positions), dtype=torch.long), layer, share
+        self._positions, self._layer, self._share = (
+            torch.tensor(list(positions), dtype=torch.long),
+            layer,
+            share,
+        )
         self.dropped: Tensor | None = None
 
-    def look(self, layer: int, beside: bool, module, query: Tensor, key: Tensor, mask: Tensor | None, named: dict) -> None:
+    def look(
+        self,
+        layer: int,
+        beside: bool,
+        module,
+        query: Tensor,
+        key: Tensor,
+        mask: Tensor | None,
+        named: dict,
+    ) -> None:
         if layer >= self._layer and self.dropped is None and beside == bool(self._crossing):
             self._layer = layer
             mask = mask if mask is None or mask.shape[-2] == 1 else mask[..., -1:, :]
-            looked = weights(module, query[:, :, -1:], key, mask, named.get("scaling"), False)[:, 0].mean(0)
-            least = looked[self._positions.to(looked.device)].argsort()[: int(self._share * len(self._positions))]
+            looked = weights(module, query[:, :, -1:], key, mask, named.get("scaling"), False)[
+                :, 0
+            ].mean(0)
+            least = looked[self._positions.to(looked.device)].argsort()[
+                : int(self._share * len(self._positions))
+            ]
             self.dropped = self._positions[least.cpu()]
 
-    def hidden(self, layer: int, beside: bool, queries: Tensor, keys: Tensor) -> Bool[Tensor, "queries keys"] | None:
+    def hidden(
+        self, layer: int, beside: bool, queries: Tensor, keys: Tensor
+    ) -> Bool[Tensor, "queries keys"] | None:
         if self.dropped is None or layer <= self._layer or beside != bool(self._crossing):
             return None
         dropped = torch.isin(keys, self.dropped)[None]
-        return dropped.expand(len(queries), -1) if beside else dropped & (queries[:, None] != keys[None])
+        return (
+            dropped.expand(len(queries), -1)
+            if beside
+            else dropped & (queries[:, None] != keys[None])
+        )
 
 
-def _hide(module, query: Tensor, key: Tensor, mask: Tensor | None, is_causal: bool | None, hidden: Bool[Tensor, "queries keys"]) -> Tensor:
+def _hide(
+    module,
+    query: Tensor,
+    key: Tensor,
+    mask: Tensor | None,
+    is_causal: bool | None,
+    hidden: Bool[Tensor, "queries keys"],
+) -> Tensor:
     """The mask with some keys hidden; where there is none, the one that was meant."""
     if mask is None:
         visible = ~hidden
-        if query.shape[2] > 1 and (getattr(module, "is_causal", True) if is_causal is None else is_causal):
+        if query.shape[2] > 1 and (
+            getattr(module, "is_causal", True) if is_causal is None else is_causal
+        ):
             visible = visible.tril(key.shape[2] - query.shape[2])
         return visible[None, None]
     part = mask[..., : key.shape[2]]
-    return part & ~hidden if part.dtype == torch.bool else part.masked_fill(hidden, torch.finfo(part.dtype).min)
+    return (
+        part & ~hidden
+        if part.dtype == torch.bool
+        else part.masked_fill(hidden, torch.finfo(part.dtype).min)
+    )
 
 
-def _readable(mask: Tensor | None, hidden: Bool[Tensor, "queries places"]) -> Bool[Tensor, "1 1 queries places"]:
+def _readable(
+    mask: Tensor | None, hidden: Bool[Tensor, "queries places"]
+) -> Bool[Tensor, "1 1 queries places"]:
     """What of a picture beside the sequence may still be read."""
     if mask is None:
         return ~hidden[None, None]
@@ -194,12 +301,17 @@ def _readable(mask: Tensor | None, hidden: Bool[Tensor, "queries places"]) -> Bo
 
 
 def masked(masking: Callable[[], Attend] | None) -> AbstractContextManager:
-    """One reading during which a new `masking` stands in the place of attention; None: attention as always."""
+    """One reading during which a new `masking` stands in the place of attention.
+
+    None: attention as always.
+    """
     return replacing(masking()) if masking else nullcontext()
 
 
 def under(masking: Attend, steps: Iterator[Step]) -> Iterator[Step]:
-    """An answer as it comes while `masking` stands in the place of attention: in this stream only, not in what is done between its words."""
+    """An answer as it comes while `masking` stands in the place of attention: in this stream only,
+    not in what is done between its words.
+    """
     while True:
         with replacing(masking):
             step = next(steps, None)
@@ -227,8 +339,11 @@ class Sweep:
     change: Float[np.ndarray, "paths windows"]
 
 
-def windows(layers: int, width: int | None = None, stride: int | None = None) -> tuple[tuple[int, int], ...]:
-    """Windows of layers from the first to the last: by default a fifth of them wide (as Geva et al. took), each half a window further.
+def windows(
+    layers: int, width: int | None = None, stride: int | None = None
+) -> tuple[tuple[int, int], ...]:
+    """Windows of layers from the first to the last: by default a fifth of them wide (as Geva et al.
+    took), each half a window further.
 
     Raises:
         ModelError: a window that does not fit.
@@ -236,7 +351,9 @@ def windows(layers: int, width: int | None = None, stride: int | None = None) ->
     width = width or max(1, round(layers / 5))
     stride = stride or max(1, width // 2)
     if not 1 <= width <= layers or stride < 1:
-        raise ModelError(f"A window of {width} layers in steps of {stride} does not fit into {layers} layers.")
+        raise ModelError(
+            f"A window of {width} layers in steps of {stride} does not fit into {layers} layers."
+        )
     starts = list(range(1, layers - width + 2, stride))
     if starts[-1] != layers - width + 1:
         starts.append(layers - width + 1)
@@ -255,8 +372,9 @@ def sweep(
 ) -> Sweep:
     """Cut every path in every window and see what becomes of a word.
 
-    What stands before the first position that is cut off is the same for all windows, so it is read once and its keys and values are
-    reused where the model lets that be done; otherwise each window is a whole pass.
+    What stands before the first position that is cut off is the same for all windows, so it is read
+    once and its keys and values are reused where the model lets that be done; otherwise each window
+    is a whole pass.
 
     Args:
         inputs: the arguments of the language model for VT + TT and the words before this one.
@@ -267,12 +385,29 @@ def sweep(
         hidden = architecture.language_trunk(network)(**arguments).last_hidden_state[:, -1:]
         return float(architecture.head(network, hidden)[0, -1].float().log_softmax(-1)[token_id])
 
-    cache, change, crossing = _prefix_cache(network, inputs), np.zeros((len(paths), len(over)), np.float32), architecture.crossing(network)
-    before = last(**inputs, **({"use_cache": False} if cache is None else architecture.reading_on(network, cache)))
+    cache, change, crossing = (
+        _prefix_cache(network, inputs),
+        np.zeros((len(paths), len(over)), np.float32),
+        architecture.crossing(network),
+    )
+    before = last(
+        **inputs,
+        **({"use_cache": False} if cache is None else architecture.reading_on(network, cache)),
+    )
     for row, path in enumerate(paths):
         for column, (first, final) in enumerate(over):
             cut = Cut.path(trace, path, first, final)
-            rest = _rest(network, inputs, cache, min(cut.queries, default=0), int(max(trace.visual_tokens.positions))) if cache is not None else None
+            rest = (
+                _rest(
+                    network,
+                    inputs,
+                    cache,
+                    min(cut.queries, default=0),
+                    int(max(trace.visual_tokens.positions)),
+                )
+                if cache is not None
+                else None
+            )
             if cut.queries or cut.beyond is not None:
                 with replacing(Knockout([cut], crossing)):
                     change[row, column] = last(**(rest or {**inputs, "use_cache": False})) - before
@@ -281,18 +416,36 @@ def sweep(
     return Sweep(token_id, before, tuple(paths), tuple(over), change)
 
 
-SHARED = {"inputs_embeds", "position_ids", "attention_mask", "visual_pos_masks", "deepstack_visual_embeds"}
+SHARED = {
+    "inputs_embeds",
+    "position_ids",
+    "attention_mask",
+    "visual_pos_masks",
+    "deepstack_visual_embeds",
+}
 
 
 def _prefix_cache(network: PreTrainedModel, inputs: dict) -> DynamicCache | None:
-    """An empty cache if a prefix of the sequence can be read once for all: plain layers, and nobody reads what comes later."""
+    """An empty cache if a prefix of the sequence can be read once for all: plain layers, and nobody
+    reads what comes later.
+    """
     cache = DynamicCache(config=network.config.get_text_config())
     plain = all(type(layer) is DynamicLayer for layer in cache.layers)
-    return cache if plain and set(inputs) <= SHARED and (inputs.get("attention_mask") is None or inputs["attention_mask"].ndim == 2) else None
+    return (
+        cache
+        if plain
+        and set(inputs) <= SHARED
+        and (inputs.get("attention_mask") is None or inputs["attention_mask"].ndim == 2)
+        else None
+    )
 
 
-def _rest(network: PreTrainedModel, inputs: dict, cache: DynamicCache, start: int, last_visual: int) -> dict | None:
-    """The arguments for the positions from `start` on, after those before them were read into a copy of `cache`; None if visual tokens are among them."""
+def _rest(
+    network: PreTrainedModel, inputs: dict, cache: DynamicCache, start: int, last_visual: int
+) -> dict | None:
+    """The arguments for the positions from `start` on, after those before them were read into a
+    copy of `cache`; None if visual tokens are among them.
+    """
     if start <= last_visual:
         return None
     rest = {"inputs_embeds": inputs["inputs_embeds"][:, start:]}

@@ -1,7 +1,9 @@
-"""Layouts: which pictures an image processor makes of a photo, where each patch lies in the photo, and which patches become which visual token.
+"""Layouts: which pictures an image processor makes of a photo, where each patch lies in the photo,
+and which patches become which visual token.
 
-Nothing here runs a model: the processor's own rules say it, so V is known before the encoder starts. `PICTURES` is by the class of the
-image processor, `TOKENS` by the family's way of connecting. The tests change the pixels inside each box and see which token changes.
+Nothing here runs a model: the processor's own rules say it, so V is known before the encoder
+starts. `PICTURES` is by the class of the image processor, `TOKENS` by the family's way of
+connecting. The tests change the pixels inside each box and see which token changes.
 """
 
 import math
@@ -19,15 +21,21 @@ from vlm.patches import Box, Patches, Picture, grid_boxes, patchify, place_boxes
 
 ensure_torchvision()
 
-from transformers.image_processing_utils import get_patch_output_size, select_best_resolution  # noqa: E402
+from transformers.image_processing_utils import (
+    get_patch_output_size,
+    select_best_resolution,
+)  # noqa: E402
 from transformers.image_transforms import get_resize_output_image_size  # noqa: E402
-from transformers.models.cohere2_vision import image_processing_cohere2_vision as cohere2_vision  # noqa: E402
+from transformers.models.cohere2_vision import (
+    image_processing_cohere2_vision as cohere2_vision,
+)  # noqa: E402
 from transformers.models.got_ocr2 import image_processing_got_ocr2 as got_ocr2  # noqa: E402
 from transformers.models.mllama import image_processing_mllama as mllama  # noqa: E402
 from transformers.models.llava_next.modeling_llava_next import unpad_image  # noqa: E402
 
 Size = tuple[int, int]  # height, width
-Pixels = Mapping[str, np.ndarray]  # what the processor gives the encoder: pixel_values and its companions
+# what the processor gives the encoder: pixel_values and its companions
+Pixels = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -39,109 +47,208 @@ class TokenLayout:
     photos: Int[np.ndarray, "V"]
 
 
-# --- pictures -------------------------------------------------------------------------------------------------------------------------
+# --- pictures
+# -------------------------------------------------------------------------------------------------------------------------
 
 
 def whole(processor, inputs: Pixels, photos: Sequence[Size], size: int) -> Patches:
-    """Each photo becomes one picture: resized, perhaps made square with a margin first, perhaps cropped to its centre afterwards."""
+    """Each photo becomes one picture: resized, perhaps made square with a margin first, perhaps
+    cropped to its centre afterwards.
+    """
     images = processor.image_processor
     values = inputs["pixel_values"].reshape(-1, *inputs["pixel_values"].shape[-3:])
     if len(values) != len(photos):
-        raise ModelError(f"This image processor makes {len(values)} pictures of {len(photos)} photos; this version follows one a photo.")
+        raise ModelError(
+            f"This image processor makes {len(values)} pictures of {len(photos)} photos; this"
+            " version follows one a photo."
+        )
     boxes = [kept_box(images, photo, values.shape[-2:]) for photo in photos]
-    return from_grids(images, values, size, [("whole photo", number, box) for number, box in enumerate(boxes)])
+    return from_grids(
+        images, values, size, [("whole photo", number, box) for number, box in enumerate(boxes)]
+    )
 
 
 def anyres(processor, inputs: Pixels, photos: Sequence[Size], size: int) -> Patches:
-    """LLaVA-NeXT: the whole photo squeezed into a square, then tiles of the photo in its own shape with a black margin."""
+    """LLaVA-NeXT: the whole photo squeezed into a square, then tiles of the photo in its own shape
+    with a black margin.
+    """
     images, values, named = processor.image_processor, [], []
     side = inputs["pixel_values"].shape[-1]
     for number, photo in enumerate(photos):
         named.append(("whole photo", number, (0.0, 0.0, *map(float, photo))))
         tall, wide = select_best_resolution(photo, images.image_grid_pinpoints)
-        named += [(name, number, box) for name, box in tiles_of(padded_box(photo, (tall, wide)), tall // side, wide // side)]
+        named += [
+            (name, number, box)
+            for name, box in tiles_of(padded_box(photo, (tall, wide)), tall // side, wide // side)
+        ]
         values.append(inputs["pixel_values"][number][: 1 + tall // side * (wide // side)])
     return from_grids(images, np.concatenate(values), size, named)
 
 
 def split(processor, inputs: Pixels, photos: Sequence[Size], size: int) -> Patches:
-    """Idefics3: the photo enlarged to a whole number of tiles each way, its tiles, and last the whole photo squeezed into one."""
+    """Idefics3: the photo enlarged to a whole number of tiles each way, its tiles, and last the
+    whole photo squeezed into one.
+    """
     images, named = processor.image_processor, []
     for number, (height, width) in enumerate(photos):
         _, rows, columns = images.get_number_of_image_patches(height, width)
         box = (0.0, 0.0, float(height), float(width))
-        named += [(name, number, tile) for name, tile in tiles_of(box, rows, columns)] if rows * columns else []
+        named += (
+            [(name, number, tile) for name, tile in tiles_of(box, rows, columns)]
+            if rows * columns
+            else []
+        )
         named.append(("whole photo", number, box))
     values = inputs["pixel_values"].reshape(-1, *inputs["pixel_values"].shape[-3:])
     return from_grids(images, values[: len(named)], size, named)
 
 
 def tiles(processor, inputs: Pixels, photos: Sequence[Size], size: int) -> Patches:
-    """InternVL: tiles in the arrangement nearest to the photo's shape, and last the whole photo squeezed into one if there are several.
+    """InternVL: tiles in the arrangement nearest to the photo's shape, and last the whole photo
+    squeezed into one if there are several.
 
     Command A Vision prefers the arrangement that enlarges the photo least.
     """
     images, named = processor.image_processor, []
-    arrange = (cohere2_vision if kind_of(images).startswith("Cohere2Vision") else got_ocr2).get_optimal_tiled_canvas
+    arrange = (
+        cohere2_vision if kind_of(images).startswith("Cohere2Vision") else got_ocr2
+    ).get_optimal_tiled_canvas
     side = inputs["pixel_values"].shape[-1]
     for number, (height, width) in enumerate(photos):
         box = (0.0, 0.0, float(height), float(width))
-        columns, rows = arrange((height, width), (side, side), images.min_patches, images.max_patches) if images.crop_to_patches else (1, 1)
-        named += [(name, number, tile) for name, tile in tiles_of(box, rows, columns)] if rows * columns > 1 else []
+        columns, rows = (
+            arrange((height, width), (side, side), images.min_patches, images.max_patches)
+            if images.crop_to_patches
+            else (1, 1)
+        )
+        named += (
+            [(name, number, tile) for name, tile in tiles_of(box, rows, columns)]
+            if rows * columns > 1
+            else []
+        )
         named.append(("whole photo", number, box))
     return from_grids(images, inputs["pixel_values"], size, named)
 
 
 def canvas(processor, inputs: Pixels, photos: Sequence[Size], size: int) -> Patches:
-    """Llama 3.2 Vision: the photo in the top left corner of a canvas of whole tiles, black below or beside it; places for more tiles stay empty."""
+    """Llama 3.2 Vision: the photo in the top left corner of a canvas of whole tiles, black below or
+    beside it; places for more tiles stay empty.
+    """
     images, named, values = processor.image_processor, [], []
     side = images.size["height"]
     for number, (height, width) in enumerate(photos):
-        tall, wide = (int(edge) for edge in mllama.get_optimal_tiled_canvas(height, width, images.max_image_tiles, side))
+        tall, wide = (
+            int(edge)
+            for edge in mllama.get_optimal_tiled_canvas(height, width, images.max_image_tiles, side)
+        )
         down, across = mllama.get_image_size_fit_to_canvas(height, width, tall, wide, side)
         rows, columns = tall // side, wide // side
-        parts = list(tiles_of((0.0, 0.0, tall * height / down, wide * width / across), rows, columns))
+        parts = list(
+            tiles_of((0.0, 0.0, tall * height / down, wide * width / across), rows, columns)
+        )
         named += [(name if len(parts) > 1 else "whole photo", number, box) for name, box in parts]
         values.append(inputs["pixel_values"][0, number][: len(parts)])
     return from_grids(images, np.concatenate(values), size, named)
 
 
 def sized(processor, inputs: Pixels, photos: Sequence[Size], size: int) -> Patches:
-    """Pixtral: each photo in nearly its own shape; smaller ones of several have an empty margin, which no patch is made of."""
-    named = [("whole photo", number, (0.0, 0.0, *map(float, photo))) for number, photo in enumerate(photos)]
-    return from_grids(processor.image_processor, inputs["pixel_values"], size, named, inputs["image_sizes"])
+    """Pixtral: each photo in nearly its own shape.
+
+    Smaller ones of several have an empty margin, which no patch is made of.
+    """
+    named = [
+        ("whole photo", number, (0.0, 0.0, *map(float, photo)))
+        for number, photo in enumerate(photos)
+    ]
+    return from_grids(
+        processor.image_processor, inputs["pixel_values"], size, named, inputs["image_sizes"]
+    )
 
 
 def native(processor, inputs: Pixels, photos: Sequence[Size], size: int) -> Patches:
-    """Qwen2-VL: each photo near its own size and shape, its patches in groups of those that become one token."""
+    """Qwen2-VL: each photo near its own size and shape, its patches in groups of those that become
+    one token.
+    """
     images, merge = processor.image_processor, processor.image_processor.merge_size
-    pixels = rearrange(inputs["pixel_values"], "n (c t p1 p2) -> t n (p1 p2 c)", c=3, p1=size, p2=size)[0]  # a photo is a film of equal frames
+    # a photo is a film of equal frames
+    pixels = rearrange(
+        inputs["pixel_values"], "n (c t p1 p2) -> t n (p1 p2 c)", c=3, p1=size, p2=size
+    )[0]
     pictures, places, start = [], [], 0
-    for number, ((_, rows, columns), photo) in enumerate(zip(inputs["image_grid_thw"].tolist(), photos, strict=True)):
-        order = rearrange(np.arange(rows * columns), "(r a c b) -> (r c a b)", c=columns // merge, a=merge, b=merge)
+    for number, ((_, rows, columns), photo) in enumerate(
+        zip(inputs["image_grid_thw"].tolist(), photos, strict=True)
+    ):
+        order = rearrange(
+            np.arange(rows * columns),
+            "(r a c b) -> (r c a b)",
+            c=columns // merge,
+            a=merge,
+            b=merge,
+        )
         mine = pixels[start : start + rows * columns]
-        picture = rearrange(mine[np.argsort(order)], "(r c) (p1 p2 k) -> k (r p1) (c p2)", r=rows, p1=size, p2=size)
-        pictures.append(Picture("whole photo", number, denormalise(images, picture), (0.0, 0.0, *map(float, photo)), rows, columns))
-        places.append(np.stack([np.full(len(order), number), order // columns, order % columns], axis=1))
+        picture = rearrange(
+            mine[np.argsort(order)], "(r c) (p1 p2 k) -> k (r p1) (c p2)", r=rows, p1=size, p2=size
+        )
+        pictures.append(
+            Picture(
+                "whole photo",
+                number,
+                denormalise(images, picture),
+                (0.0, 0.0, *map(float, photo)),
+                rows,
+                columns,
+            )
+        )
+        places.append(
+            np.stack([np.full(len(order), number), order // columns, order % columns], axis=1)
+        )
         start += rows * columns
     places = np.concatenate(places)
     return Patches(pixels, place_boxes(pictures, places), places, tuple(pictures), size)
 
 
-def from_grids(images, values: Float[np.ndarray, "pictures C H W"], size: int, named: Sequence[tuple[str, int, Box]], sizes: np.ndarray | None = None) -> Patches:
-    """Patches of pictures that the encoder cuts left to right, top to bottom; `named`: (name, photo, box) of each.
+def from_grids(
+    images,
+    values: Float[np.ndarray, "pictures C H W"],
+    size: int,
+    named: Sequence[tuple[str, int, Box]],
+    sizes: np.ndarray | None = None,
+) -> Patches:
+    """Patches of pictures that the encoder cuts left to right, top to bottom.
+
+    `named`: (name, photo, box) of each.
 
     Raises:
         ModelError: there are not as many pictures as the processor's rules say.
     """
     if len(values) != len(named):
-        raise ModelError(f"The processor made {len(values)} pictures where its rules say {len(named)}; this version of transformers does something new.")
-    values = [value if sizes is None else value[:, : sizes[number][0], : sizes[number][1]] for number, value in enumerate(values)]
+        raise ModelError(
+            f"The processor made {len(values)} pictures where its rules say {len(named)}; this"
+            " version of transformers does something new."
+        )
+    values = [
+        value if sizes is None else value[:, : sizes[number][0], : sizes[number][1]]
+        for number, value in enumerate(values)
+    ]
     pictures = tuple(
-        Picture(name, photo, denormalise(images, value), box, value.shape[1] // size, value.shape[2] // size) for (name, photo, box), value in zip(named, values)
+        Picture(
+            name,
+            photo,
+            denormalise(images, value),
+            box,
+            value.shape[1] // size,
+            value.shape[2] // size,
+        )
+        for (name, photo, box), value in zip(named, values)
     )
     places = raster_places(pictures)
-    return Patches(np.concatenate([patchify(value, size) for value in values]), place_boxes(pictures, places), places, pictures, size)
+    return Patches(
+        np.concatenate([patchify(value, size) for value in values]),
+        place_boxes(pictures, places),
+        places,
+        pictures,
+        size,
+    )
 
 
 def tiles_of(box: Box, rows: int, columns: int) -> Iterator[tuple[str, Box]]:
@@ -151,16 +258,24 @@ def tiles_of(box: Box, rows: int, columns: int) -> Iterator[tuple[str, Box]]:
 
 
 def padded_box(photo: Size, target: Size) -> Box:
-    """What a canvas of `target` pixels shows of a photo that was fitted into it and centred, in pixels of the photo: more than the photo."""
+    """What a canvas of `target` pixels shows of a photo that was fitted into it and centred, in
+    pixels of the photo: more than the photo.
+    """
     blank = np.broadcast_to(np.uint8(0), (*photo, 3))
     tall, wide = get_patch_output_size(blank, target, "channels_last")
     top, left = (target[0] - tall) // 2, (target[1] - wide) // 2
     vertical, horizontal = photo[0] / tall, photo[1] / wide
-    return -top * vertical, -left * horizontal, (target[0] - top) * vertical, (target[1] - left) * horizontal
+    return (
+        -top * vertical,
+        -left * horizontal,
+        (target[0] - top) * vertical,
+        (target[1] - left) * horizontal,
+    )
 
 
 def kept_box(images, photo: Size, received: Size) -> Box:
-    """The part of the photo that an image processor with one picture a photo keeps, in pixels of the photo.
+    """The part of the photo that an image processor with one picture a photo keeps, in pixels of
+    the photo.
 
     Args:
         received: height and width of what the model receives.
@@ -169,9 +284,16 @@ def kept_box(images, photo: Size, received: Size) -> Box:
         ModelError: the image processor does something that this function does not know.
     """
     squares = type(images).__name__.startswith("LlavaImageProcessor")
-    unknown = [step for step in ("do_pan_and_scan", "do_pad") if getattr(images, step, False) and not (step == "do_pad" and squares)]
+    unknown = [
+        step
+        for step in ("do_pan_and_scan", "do_pad")
+        if getattr(images, step, False) and not (step == "do_pad" and squares)
+    ]
     if unknown or not images.do_resize:
-        raise ModelError(f"This image processor uses {', '.join(unknown) or 'no resizing'}, which this version does not follow.")
+        raise ModelError(
+            f"This image processor uses {', '.join(unknown) or 'no resizing'}, which this version"
+            " does not follow."
+        )
     height, width = photo
     above, beside = 0.0, 0.0
     if squares and images.do_pad:  # a square around the photo
@@ -181,18 +303,31 @@ def kept_box(images, photo: Size, received: Size) -> Box:
     size = images.size
     if size.get("shortest_edge"):
         shape = np.broadcast_to(np.uint8(0), (height, width, 3))
-        resized = get_resize_output_image_size(shape, size["shortest_edge"], default_to_square=False, input_data_format="channels_last")
+        resized = get_resize_output_image_size(
+            shape, size["shortest_edge"], default_to_square=False, input_data_format="channels_last"
+        )
     else:
         resized = (size["height"], size["width"])
     top, left = 0, 0
     if getattr(images, "do_center_crop", False):
         top, left = (resized[0] - received[0]) // 2, (resized[1] - received[1]) // 2
         if top < 0 or left < 0:
-            raise ModelError(f"This image processor crops {received[0]} x {received[1]} out of {resized[0]} x {resized[1]} pixels, which this version does not follow.")
+            raise ModelError(
+                f"This image processor crops {received[0]} x {received[1]} out of {resized[0]} x"
+                f" {resized[1]} pixels, which this version does not follow."
+            )
     elif tuple(resized) != tuple(received):
-        raise ModelError(f"The processor was expected to give {resized[0]} x {resized[1]} pixels and gave {received[0]} x {received[1]}.")
+        raise ModelError(
+            f"The processor was expected to give {resized[0]} x {resized[1]} pixels and gave"
+            f" {received[0]} x {received[1]}."
+        )
     vertical, horizontal = height / resized[0], width / resized[1]
-    return top * vertical - above, left * horizontal - beside, (top + received[0]) * vertical - above, (left + received[1]) * horizontal - beside
+    return (
+        top * vertical - above,
+        left * horizontal - beside,
+        (top + received[0]) * vertical - above,
+        (left + received[1]) * horizontal - beside,
+    )
 
 
 def denormalise(images, pixel_values: Float[np.ndarray, "C H W"]) -> UInt8[np.ndarray, "H W C"]:
@@ -224,7 +359,11 @@ PICTURES: dict[str, Callable[[object, Pixels, Sequence[Size], int], Patches]] = 
 
 def kind_of(images) -> str:
     """What an image processor, or a class of them by its name, is called, whatever computes it."""
-    return (images if isinstance(images, str) else type(images).__name__).removesuffix("Pil").removesuffix("Fast")
+    return (
+        (images if isinstance(images, str) else type(images).__name__)
+        .removesuffix("Pil")
+        .removesuffix("Fast")
+    )
 
 
 def lay_out(processor, inputs: Pixels, photos: Sequence[Size], size: int) -> Patches:
@@ -235,15 +374,20 @@ def lay_out(processor, inputs: Pixels, photos: Sequence[Size], size: int) -> Pat
     """
     name = kind_of(processor.image_processor)
     if name not in PICTURES:
-        raise ModelError(f"This checkpoint's image processor is a {name}; this version follows {', '.join(PICTURES)}.")
+        raise ModelError(
+            f"This checkpoint's image processor is a {name}; this version follows"
+            f" {', '.join(PICTURES)}."
+        )
     return PICTURES[name](processor, inputs, photos, size)
 
 
-# --- tokens ---------------------------------------------------------------------------------------------------------------------------
+# --- tokens
+# ---------------------------------------------------------------------------------------------------------------------------
 
 
 def merged(config, patches: Patches, photos: Sequence[Size], merge: int) -> TokenLayout:
-    """merge x merge neighbouring patches become one token, picture by picture, left to right, top to bottom.
+    """merge x merge neighbouring patches become one token, picture by picture, left to right, top
+    to bottom.
 
     Raises:
         ModelError: a picture's rows or columns cannot be merged so.
@@ -251,7 +395,10 @@ def merged(config, patches: Patches, photos: Sequence[Size], merge: int) -> Toke
     sources, of = [], []
     for picture, index in zip(patches.pictures, indices(patches)):
         if picture.rows % merge or picture.columns % merge:
-            raise ModelError(f"A picture of {picture.rows} x {picture.columns} patches cannot be merged {merge} x {merge}; the processor and the connector do not fit together.")
+            raise ModelError(
+                f"A picture of {picture.rows} x {picture.columns} patches cannot be merged {merge}"
+                f" x {merge}; the processor and the connector do not fit together."
+            )
         sources.append(rearrange(index, "(r a) (c b) -> (r c) (a b)", a=merge, b=merge))
         of += [picture.photo] * len(sources[-1])
     sources = np.concatenate(sources)
@@ -269,25 +416,47 @@ def tiled(config, patches: Patches, photos: Sequence[Size], merge: int) -> Token
 
 
 def packed(config, patches: Patches, photos: Sequence[Size], merge: int) -> TokenLayout:
-    """LLaVA-NeXT: the whole photo's tokens, then those of the tiles put together, without the margin, a newline token after each row.
+    """LLaVA-NeXT: the whole photo's tokens, then those of the tiles put together, without the
+    margin, a newline token after each row.
 
-    Where that is more than so many tiles' worth (LLaVA-OneVision's anyres_max), the tokens are thinned out; each is then made of the
-    patches that it covers.
+    Where that is more than so many tiles' worth (LLaVA-OneVision's anyres_max), the tokens are
+    thinned out; each is then made of the patches that it covers.
     """
     sources, kinds, of, grids = [], [], [], indices(patches)
     for number, photo in enumerate(photos):
-        mine = [(picture, index) for picture, index in zip(patches.pictures, grids) if picture.photo == number]
+        mine = [
+            (picture, index)
+            for picture, index in zip(patches.pictures, grids)
+            if picture.photo == number
+        ]
         (_, base), *rest = mine
         rows = [[(each,) for each in base.ravel()]]
         marks = [False]
         if rest:
             across = len({picture.box[1] for picture, _ in rest})
-            board = np.concatenate([np.concatenate([index for _, index in rest[start : start + across]], axis=1) for start in range(0, len(rest), across)])
+            board = np.concatenate(
+                [
+                    np.concatenate([index for _, index in rest[start : start + across]], axis=1)
+                    for start in range(0, len(rest), across)
+                ]
+            )
             board = unpad_image(board[None], photo)[0]
             tall, wide = thinned(config, board.shape, len(base))
             for row in range(tall):
                 down = slice(row * board.shape[0] // tall, -(-(row + 1) * board.shape[0] // tall))
-                rows.append([tuple(board[down, column * board.shape[1] // wide : -(-(column + 1) * board.shape[1] // wide)].ravel()) for column in range(wide)])
+                rows.append(
+                    [
+                        tuple(
+                            board[
+                                down,
+                                column * board.shape[1] // wide : -(
+                                    -(column + 1) * board.shape[1] // wide
+                                ),
+                            ].ravel()
+                        )
+                        for column in range(wide)
+                    ]
+                )
                 marks.append(True)
         else:
             marks = [True]
@@ -296,11 +465,18 @@ def packed(config, patches: Patches, photos: Sequence[Size], merge: int) -> Toke
             kinds += [PATCH] * len(row) + [BREAK] * ends
             of += [number] * (len(row) + ends)
     most = max(map(len, sources))
-    return TokenLayout(np.array([[*each, *[-1] * (most - len(each))] for each in sources]), tuple(kinds), np.array(of))
+    return TokenLayout(
+        np.array([[*each, *[-1] * (most - len(each))] for each in sources]),
+        tuple(kinds),
+        np.array(of),
+    )
 
 
 def thinned(config, shape: Size, side: int) -> Size:
-    """Rows and columns of tokens that are left of `shape` by LLaVA-OneVision's rule; `side` is the rows of one picture."""
+    """Rows and columns of tokens that are left of `shape` by LLaVA-OneVision's rule.
+
+    `side` is the rows of one picture.
+    """
     limit = getattr(config, "vision_aspect_ratio", "")
     if not limit.startswith("anyres_max_"):
         return shape
@@ -310,8 +486,14 @@ def thinned(config, shape: Size, side: int) -> Size:
 
 def queries(config, patches: Patches, photos: Sequence[Size], merge: int) -> TokenLayout:
     """A fixed number of learned queries, each of which looks at the whole photo: none has a place."""
-    count = config.latent_query_num if hasattr(config, "latent_query_num") else config.num_query_tokens
-    return TokenLayout(np.full((count * len(photos), 1), -1), (QUERY,) * (count * len(photos)), np.repeat(np.arange(len(photos)), count))
+    count = (
+        config.latent_query_num if hasattr(config, "latent_query_num") else config.num_query_tokens
+    )
+    return TokenLayout(
+        np.full((count * len(photos), 1), -1),
+        (QUERY,) * (count * len(photos)),
+        np.repeat(np.arange(len(photos)), count),
+    )
 
 
 def indices(patches: Patches) -> list[Int[np.ndarray, "rows columns"]]:
@@ -322,10 +504,17 @@ def indices(patches: Patches) -> list[Int[np.ndarray, "rows columns"]]:
     return grids
 
 
-TOKENS: dict[str, Callable[[object, Patches, Sequence[Size], int], TokenLayout]] = {"merged": merged, "tiled": tiled, "packed": packed, "queries": queries}
+TOKENS: dict[str, Callable[[object, Patches, Sequence[Size], int], TokenLayout]] = {
+    "merged": merged,
+    "tiled": tiled,
+    "packed": packed,
+    "queries": queries,
+}
 
 
-def lay_tokens(name: str, config, patches: Patches, photos: Sequence[Size], merge: int) -> TokenLayout:
+def lay_tokens(
+    name: str, config, patches: Patches, photos: Sequence[Size], merge: int
+) -> TokenLayout:
     """The visual tokens that a connector of this kind (`TOKENS`) makes of these patches.
 
     Raises:

@@ -1,4 +1,6 @@
-"""An answer on another device than the one the model was loaded on, in a process that was forked for it: there the model moves and stays."""
+"""An answer on another device than the one the model was loaded on, in a process that was forked
+for it: there the model moves and stays.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -21,8 +23,14 @@ def moved(value: Any, device: str) -> Any:
     return value
 
 
-def decode_on(device: str, model: VisionLanguageModel, trace: Trace, decoding: Decoding) -> Iterator[Step]:
+def decode_on(
+    device: str, model: VisionLanguageModel, trace: Trace, decoding: Decoding
+) -> Iterator[Step]:
     """See `vlm.decode_on`."""
-    torch.set_num_threads(1)  # the threads of the process that this one was forked from are not here: OpenMP would wait for them for ever
+    # the threads of the process that this one was forked from are not here: OpenMP would wait for
+    # them for ever
+    torch.set_num_threads(1)
     model.network.to(device)
-    yield from model.decode(replace(trace, language_inputs=moved(trace.language_inputs, device)), decoding)
+    yield from model.decode(
+        replace(trace, language_inputs=moved(trace.language_inputs, device)), decoding
+    )

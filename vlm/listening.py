@@ -1,4 +1,6 @@
-"""What passes through a module while it runs: hooks that hear their own thread only and are gone afterwards."""
+"""What passes through a module while it runs: hooks that hear their own thread only and are gone
+afterwards.
+"""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -11,7 +13,11 @@ from torch import Tensor, nn
 def passing(module: nn.Module) -> Iterator[list[Tensor]]:
     """What the module gives in this thread, call by call."""
     seen, thread = [], threading.get_ident()
-    handle = module.register_forward_hook(lambda module, inputs, output: seen.append(output) if threading.get_ident() == thread else None)
+    handle = module.register_forward_hook(
+        lambda module, inputs, output: (
+            seen.append(output) if threading.get_ident() == thread else None
+        )
+    )
     try:
         yield seen
     finally:
@@ -19,7 +25,9 @@ def passing(module: nn.Module) -> Iterator[list[Tensor]]:
 
 
 @contextmanager
-def entering(module: nn.Module, clock: Callable[[], float] = lambda: 0.0) -> Iterator[list[tuple[Tensor, float]]]:
+def entering(
+    module: nn.Module, clock: Callable[[], float] = lambda: 0.0
+) -> Iterator[list[tuple[Tensor, float]]]:
     """What the module is given first in this thread, and when, call by call."""
     seen, thread = [], threading.get_ident()
 

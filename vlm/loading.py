@@ -1,4 +1,6 @@
-"""From a name to a model: the embedded one, a folder, or one of the hub; checked before anything large is fetched or read."""
+"""From a name to a model: the embedded one, a folder, or one of the hub; checked before anything
+large is fetched or read.
+"""
 
 import json
 import os
@@ -11,10 +13,18 @@ from vlm.model import VisionLanguageModel
 from vlm.store import Progress
 
 FETCHED = 0.9  # of the progress; the rest is reading
-ALLOWED = "'embedded', the folder of a checkpoint (with config.json in it), or OWNER/NAME of a model on the hub"
+ALLOWED = (
+    "'embedded', the folder of a checkpoint (with config.json in it), or OWNER/NAME of a model on"
+    " the hub"
+)
 
 
-def load(name: str | os.PathLike, progress: Progress | None, four_bit: bool, make_room: Callable[[], None] | None) -> VisionLanguageModel:
+def load(
+    name: str | os.PathLike,
+    progress: Progress | None,
+    four_bit: bool,
+    make_room: Callable[[], None] | None,
+) -> VisionLanguageModel:
     """See `vlm.load`."""
     told = progress or (lambda fraction, words: None)
     folder, full_name = _folder(name, told, four_bit)
@@ -25,7 +35,11 @@ def load(name: str | os.PathLike, progress: Progress | None, four_bit: bool, mak
     told(FETCHED, f"reading {full_name}: {memory.gigabytes(plan.bytes)} of memory")
     model = VisionLanguageModel(full_name, *architecture.load_checkpoint(folder, plan))
     if not architecture.has_rows(model.network):
-        told(1 - (1 - FETCHED) / 4, f"{full_name} is of a kind without a row: working out where its parts are, and proving it")
+        told(
+            1 - (1 - FETCHED) / 4,
+            f"{full_name} is of a kind without a row: working out where its parts are, and"
+            " proving it",
+        )
         working_out.work_out(model)
     return model
 
@@ -33,7 +47,10 @@ def load(name: str | os.PathLike, progress: Progress | None, four_bit: bool, mak
 def _folder(name: str | os.PathLike, told: Progress, four_bit: bool) -> tuple[Path, str]:
     """Where the files of a model are, fetched if need be, and its full name."""
     if name == "embedded":
-        return embedded.language_checkpoint(lambda fraction, words: told(FETCHED * fraction, words)), "embedded"
+        return (
+            embedded.language_checkpoint(lambda fraction, words: told(FETCHED * fraction, words)),
+            "embedded",
+        )
     text, path = str(name), Path(name)
     try:
         there = path.exists()
@@ -49,7 +66,9 @@ def _folder(name: str | os.PathLike, told: Progress, four_bit: bool) -> tuple[Pa
         check_kind(text, configuration)
         memory.check_ever(text, weights // _itemsize(configuration), four_bit)
 
-    folder, commit = hub.fetch(reference, check, lambda fraction, words: told(FETCHED * fraction, words))
+    folder, commit = hub.fetch(
+        reference, check, lambda fraction, words: told(FETCHED * fraction, words)
+    )
     return folder, f"{reference.name}@{commit}"
 
 
@@ -61,25 +80,37 @@ def _configuration(folder: Path) -> dict:
     try:
         configuration = json.loads((folder / "config.json").read_text())
     except (OSError, ValueError) as error:
-        raise ModelError(f"The config.json of {str(folder)!r} cannot be read; copy it again.") from error
+        raise ModelError(
+            f"The config.json of {str(folder)!r} cannot be read; copy it again."
+        ) from error
     if not isinstance(configuration, dict):
-        raise ModelError(f"The config.json of {str(folder)!r} holds no configuration; copy it again.")
+        raise ModelError(
+            f"The config.json of {str(folder)!r} holds no configuration; copy it again."
+        )
     return configuration
 
 
 def _itemsize(configuration: dict) -> int:
     """Bytes of a stored weight, by what the configuration says; 2 where it says nothing."""
-    return {"float32": 4, "float64": 8}.get(str(configuration.get("dtype") or configuration.get("torch_dtype")).removeprefix("torch."), 2)
+    return {"float32": 4, "float64": 8}.get(
+        str(configuration.get("dtype") or configuration.get("torch_dtype")).removeprefix("torch."),
+        2,
+    )
 
 
 def check_kind(name: str, configuration: dict) -> None:
-    """Whether a checkpoint is of a kind this program looks into or may work out, by its configuration alone.
+    """Whether a checkpoint is of a kind this program looks into or may work out, by its
+    configuration alone.
 
     Raises:
         ModelError: it is not, and why.
     """
-    from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES as processors
-    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as known
+    from transformers.models.auto.image_processing_auto import (
+        IMAGE_PROCESSOR_MAPPING_NAMES as processors,
+    )
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as known,
+    )
 
     kind = configuration.get("model_type")
     if kind in architecture.FAMILIES:
@@ -88,8 +119,17 @@ def check_kind(name: str, configuration: dict) -> None:
     if kind in known:
         followed = [each for each in (processors.get(kind) or {}).values() if each]
         if followed and not any(layouts.kind_of(each) in layouts.PICTURES for each in followed):
-            raise ModelError(f"{name!r} is a {kind} model, whose {followed[0]} this version does not follow; it can be opened once it has a row, see 'How to add a family' in the README.")
+            raise ModelError(
+                f"{name!r} is a {kind} model, whose {followed[0]} this version does not follow; it"
+                " can be opened once it has a row, see 'How to add a family' in the README."
+            )
         return
     if configuration.get("auto_map"):
-        raise ModelError(f"{name!r} asks for code of its own to be run, which is never done; look for a copy in transformers' own format, often with -hf at the end of its name.")
-    raise ModelError(f"{name!r} is a {kind!r} model, which does not read images and text in transformers; {allowed}.")
+        raise ModelError(
+            f"{name!r} asks for code of its own to be run, which is never done; look for a copy in"
+            " transformers' own format, often with -hf at the end of its name."
+        )
+    raise ModelError(
+        f"{name!r} is a {kind!r} model, which does not read images and text in transformers;"
+        f" {allowed}."
+    )

@@ -15,10 +15,25 @@ import torch
 from vlm.device import Placement, placement, placement_of
 from vlm.errors import ModelError
 
-MARGIN = 1.2  # what runs beside the weights: activations, the cache of keys and values, the views' own arrays
+# what runs beside the weights: activations, the cache of keys and values, the views' own arrays
+MARGIN = 1.2
 LEAST = 200_000_000  # bytes of it that even a small model takes
-BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1}
-FOUR_BIT = 0.7  # bytes a parameter: half a byte and its scales, and embeddings and head as they were
+BYTES = {
+    "F64": 8,
+    "F32": 4,
+    "F16": 2,
+    "BF16": 2,
+    "I64": 8,
+    "I32": 4,
+    "I16": 2,
+    "I8": 1,
+    "U8": 1,
+    "BOOL": 1,
+    "F8_E4M3": 1,
+    "F8_E5M2": 1,
+}
+# bytes a parameter: half a byte and its scales, and embeddings and head as they were
+FOUR_BIT = 0.7
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 
 
@@ -48,14 +63,26 @@ def weight_files(folder: Path) -> list[Path]:
     if (folder / SINGLE).is_file():
         return [folder / SINGLE]
     if not (folder / INDEX).is_file():
-        raise ModelError(f"{str(folder)!r} has no weights as safetensors, the only kind that is opened; save it again with save_pretrained, or look for a copy that has them.")
+        raise ModelError(
+            f"{str(folder)!r} has no weights as safetensors, the only kind that is opened; save it"
+            " again with save_pretrained, or look for a copy that has them."
+        )
     try:
         names = sorted(set(json.loads((folder / INDEX).read_text())["weight_map"].values()))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ModelError(f"The list of weights of {str(folder)!r} ({INDEX}) cannot be read; copy it again.") from error
-    missing = [name for name in names if not isinstance(name, str) or Path(name).name != name or not (folder / name).is_file()]
+        raise ModelError(
+            f"The list of weights of {str(folder)!r} ({INDEX}) cannot be read; copy it again."
+        ) from error
+    missing = [
+        name
+        for name in names
+        if not isinstance(name, str) or Path(name).name != name or not (folder / name).is_file()
+    ]
     if missing:
-        raise ModelError(f"{str(folder)!r} is half a download: {len(missing)} of its {len(names)} weight files are missing ({missing[0]}, ...); fetch it again.")
+        raise ModelError(
+            f"{str(folder)!r} is half a download: {len(missing)} of its {len(names)} weight files"
+            f" are missing ({missing[0]}, ...); fetch it again."
+        )
     return [folder / name for name in names]
 
 
@@ -76,9 +103,14 @@ def tensors(path: Path) -> Iterator[tuple[str, int]]:
         end = max((entry["data_offsets"][1] for entry in entries), default=0)
         found = [(entry["dtype"], prod(entry["shape"])) for entry in entries]
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise ModelError(f"{str(path)!r} is not a safetensors file, or damaged; fetch it again.") from error
+        raise ModelError(
+            f"{str(path)!r} is not a safetensors file, or damaged; fetch it again."
+        ) from error
     if size != 8 + length + end:
-        raise ModelError(f"{str(path)!r} is half a download: it has {size:,} bytes of {8 + length + end:,}; fetch it again.")
+        raise ModelError(
+            f"{str(path)!r} is half a download: it has {size:,} bytes of {8 + length + end:,};"
+            " fetch it again."
+        )
     yield from found
 
 
@@ -98,7 +130,11 @@ def gigabytes(count: float) -> str:
 
 def free_bytes(device: torch.device) -> int:
     """What is free where a model would go."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    return (
+        torch.cuda.mem_get_info(device)[0]
+        if device.type == "cuda"
+        else psutil.virtual_memory().available
+    )
 
 
 def all_bytes(device: torch.device) -> int:
@@ -114,7 +150,8 @@ def needed(count: int, where: Placement, four_bit: bool) -> int:
 
 
 def check_ever(name: str, count: int, four_bit: bool = False) -> None:
-    """Refuse what this machine could not hold even if it held nothing else, before anything is fetched.
+    """Refuse what this machine could not hold even if it held nothing else, before anything is
+    fetched.
 
     Raises:
         ModelError: it could not.
@@ -122,14 +159,22 @@ def check_ever(name: str, count: int, four_bit: bool = False) -> None:
     where = placement_of(count)
     takes, there_is = needed(count, where, four_bit), all_bytes(where.device)
     if takes > there_is:
-        raise ModelError(_too_large(name, takes, f"this machine has {gigabytes(there_is)} of {_kind(where.device)} in all", four_bit))
+        raise ModelError(
+            _too_large(
+                name,
+                takes,
+                f"this machine has {gigabytes(there_is)} of {_kind(where.device)} in all",
+                four_bit,
+            )
+        )
 
 
 def plan(name: str, folder: Path, four_bit: bool = False) -> Plan:
     """Where the weights of a checkpoint go; checked against what is free now.
 
     Raises:
-        ModelError: the files are not whole, there is too little memory, or 4-bit cannot be had here.
+        ModelError: the files are not whole, there is too little memory, or 4-bit cannot be had
+            here.
     """
     count = parameters(folder)
     where = placement_of(count)
@@ -138,10 +183,18 @@ def plan(name: str, folder: Path, four_bit: bool = False) -> Plan:
     if takes <= free:
         return Plan(where, {"": where.device} if four_bit else None, quantization, takes)
     cards = torch.cuda.device_count() if where.device.type == "cuda" else 1
-    together = sum(free_bytes(torch.device("cuda", index)) for index in range(cards)) if cards > 1 else free
+    together = (
+        sum(free_bytes(torch.device("cuda", index)) for index in range(cards))
+        if cards > 1
+        else free
+    )
     if cards > 1 and takes <= together:
         return Plan(where, "auto", quantization, takes)
-    raise ModelError(_too_large(name, takes, f"{gigabytes(together)} of {_kind(where.device)} are free", four_bit))
+    raise ModelError(
+        _too_large(
+            name, takes, f"{gigabytes(together)} of {_kind(where.device)} are free", four_bit
+        )
+    )
 
 
 def release() -> None:
@@ -159,7 +212,10 @@ def _kind(device: torch.device) -> str:
 
 def _too_large(name: str, takes: int, there_is: str, four_bit: bool) -> str:
     ways = "a smaller model" + ("" if four_bit or not torch.cuda.is_available() else ", 4-bit")
-    return f"{name!r} needs about {gigabytes(takes)} and {there_is}; choose {ways} or a machine with more memory."
+    return (
+        f"{name!r} needs about {gigabytes(takes)} and {there_is}; choose {ways} or a machine with"
+        " more memory."
+    )
 
 
 def _four_bit(where: Placement) -> Any:
@@ -169,9 +225,20 @@ def _four_bit(where: Placement) -> Any:
         ModelError: this machine cannot.
     """
     if where.device.type != "cuda":
-        raise ModelError(f"4-bit needs an NVIDIA GPU and this model would run on {where.device.type}; load it without 4-bit, or choose a smaller model.")
+        raise ModelError(
+            f"4-bit needs an NVIDIA GPU and this model would run on {where.device.type}; load it"
+            " without 4-bit, or choose a smaller model."
+        )
     if importlib.util.find_spec("bitsandbytes") is None:
-        raise ModelError("4-bit needs the package bitsandbytes, which is not installed; run 'pip install bitsandbytes', or load it without 4-bit.")
+        raise ModelError(
+            "4-bit needs the package bitsandbytes, which is not installed; run 'pip install"
+            " bitsandbytes', or load it without 4-bit."
+        )
     from transformers import BitsAndBytesConfig
 
-    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=where.dtype, bnb_4bit_use_double_quant=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=where.dtype,
+        bnb_4bit_use_double_quant=True,
+    )

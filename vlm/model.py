@@ -1,4 +1,7 @@
-"""The whole pipeline on one photo: encode (X to VT + TT), then decode (the answer). No state is kept between calls."""
+"""The whole pipeline on one photo: encode (X to VT + TT), then decode (the answer).
+
+No state is kept between calls.
+"""
 
 import copy
 import time
@@ -37,17 +40,22 @@ STAND_INS = ("\N{OBJECT REPLACEMENT CHARACTER}", "\N{SNOWMAN}", "\N{SECTION SIGN
 
 @dataclass(frozen=True)
 class Check:
-    """A comparison of what the page shows with the model's own forward: the largest absolute difference, 0 in float32."""
+    """A comparison of what the page shows with the model's own forward: the largest absolute
+    difference, 0 in float32.
+    """
 
     name: str
     difference: float
+
 
 KEPT = 64 * 2**20  # bytes of hidden states in float32 that a prefill keeps at most
 
 
 @dataclass(frozen=True)
 class Prefill:
-    """What the language model keeps of VT + TT (keys and values of every layer), its logits for the first token of the answer, what it looked at, and if it was asked to, what VT + TT became."""
+    """What the language model keeps of VT + TT (keys and values of every layer), its logits for the
+    first token of the answer, what it looked at, and if it was asked to, what VT + TT became.
+    """
 
     cache: DynamicCache
     logits: Float[Tensor, " vocab"]
@@ -58,9 +66,12 @@ class Prefill:
 
 @dataclass(frozen=True)
 class VisionLanguageModel(Instruments):
-    """A loaded vision-language model and its processor; what looks inside a trace is in `Instruments`.
+    """A loaded vision-language model and its processor.
 
-    The forward that is shown is the forward that answers: `decode` reads the very `inputs_embeds` that `encode` recorded.
+    What looks inside a trace is in `Instruments`.
+
+    The forward that is shown is the forward that answers: `decode` reads the very `inputs_embeds`
+    that `encode` recorded.
     """
 
     name: str
@@ -69,7 +80,9 @@ class VisionLanguageModel(Instruments):
 
     @property
     def reads_question(self) -> bool:
-        """Whether the connector reads the question too, so that another question gives other visual tokens."""
+        """Whether the connector reads the question too, so that another question gives other visual
+        tokens.
+        """
         return architecture.family(self.network).per_question
 
     @property
@@ -84,39 +97,75 @@ class VisionLanguageModel(Instruments):
             QuestionError: it is empty, or holds a control token of this model.
         """
         question = check_question(question, architecture.control_tokens(self.processor))
-        if architecture.control_ids(self.processor) & set(self.processor.tokenizer(question, add_special_tokens=False)["input_ids"]):
-            raise QuestionError("The question holds what this model's tokenizer reads as a control token, in another spelling; leave out what stands in brackets.")
+        if architecture.control_ids(self.processor) & set(
+            self.processor.tokenizer(question, add_special_tokens=False)["input_ids"]
+        ):
+            raise QuestionError(
+                "The question holds what this model's tokenizer reads as a control token, in"
+                " another spelling; leave out what stands in brackets."
+            )
         return question
 
     @torch.inference_mode()
-    def see(self, image: Image.Image | Sequence[Image.Image], question: str = STAND_INS[0]) -> Sight:
-        """Every stage that depends on the photo (or photos) alone: X -> x_p -> X' -> VT, with one encoder pass.
+    def see(
+        self, image: Image.Image | Sequence[Image.Image], question: str = STAND_INS[0]
+    ) -> Sight:
+        """Every stage that depends on the photo (or photos) alone: X -> x_p -> X' -> VT, with one
+        encoder pass.
 
         Args:
             question: matters only to connectors that read the question too (`reads_question`).
 
         Raises:
-            ModelError: the checkpoint's processor or connector is of a kind this version does not follow, or takes fewer photos.
+            ModelError: the checkpoint's processor or connector is of a kind this version does not
+                follow, or takes fewer photos.
             QuestionError: the question is longer than such a connector reads.
         """
         start = time.perf_counter()
-        images = tuple(to_rgb(each) for each in ([image] if isinstance(image, Image.Image) else image))
+        images = tuple(
+            to_rgb(each) for each in ([image] if isinstance(image, Image.Image) else image)
+        )
         given = self.inputs(images, question)
         room = architecture.question_room(self.network)
         if room and given["qformer_input_ids"].shape[1] > room:
-            raise QuestionError(f"The question has {given['qformer_input_ids'].shape[1]:,} tokens, but the connector of this model reads at most {room:,}; shorten it.")
+            raise QuestionError(
+                f"The question has {given['qformer_input_ids'].shape[1]:,} tokens, but the"
+                f" connector of this model reads at most {room:,}; shorten it."
+            )
         ready = time.perf_counter()
         inputs = architecture.vision_inputs(self.network, given)
         sizes = [(each.height, each.width) for each in images]
         size = architecture.patch_size(self.network)
-        patches = lay_out(self.processor, {name: value.float().numpy() if value.is_floating_point() else value.numpy() for name, value in inputs.items()}, sizes, size)
-        tokens = lay_tokens(architecture.family(self.network).tokens, self.network.config, patches, sizes, architecture.merge_size(self.network))
+        patches = lay_out(
+            self.processor,
+            {
+                name: value.float().numpy() if value.is_floating_point() else value.numpy()
+                for name, value in inputs.items()
+            },
+            sizes,
+            size,
+        )
+        tokens = lay_tokens(
+            architecture.family(self.network).tokens,
+            self.network.config,
+            patches,
+            sizes,
+            architecture.merge_size(self.network),
+        )
         if len(tokens.kinds) < architecture.family(self.network).least * len(images):
-            raise ModelError(f"A photo of {sizes[0][1]} x {sizes[0][0]} pixels becomes too few visual tokens for this model; give a larger one.")
+            raise ModelError(
+                f"A photo of {sizes[0][1]} x {sizes[0][0]} pixels becomes too few visual tokens for"
+                " this model; give a larger one."
+            )
         cut = time.perf_counter()
-        encoded = encode_image(self.network, self.on_device(inputs), torch.from_numpy(patches.places))
+        encoded = encode_image(
+            self.network, self.on_device(inputs), torch.from_numpy(patches.places)
+        )
         if len(encoded.visual_tokens) != len(tokens.kinds):
-            raise ModelError(f"The connector gives {len(encoded.visual_tokens)} visual tokens where {len(tokens.kinds)} are expected; this version does not follow it.")
+            raise ModelError(
+                f"The connector gives {len(encoded.visual_tokens)} visual tokens where"
+                f" {len(tokens.kinds)} are expected; this version does not follow it."
+            )
         visual_tokens = VisualTokens(
             embeddings=to_numpy(encoded.visual_tokens),
             boxes=boxes_around(patches.boxes, tokens.sources),
@@ -142,7 +191,10 @@ class VisionLanguageModel(Instruments):
             encoder_output=to_numpy(encoded.output),
             output_layers=architecture.output_layers(self.network),
             visual_tokens=visual_tokens,
-            stages=tuple(Stage(symbol, tuple(shape), axes, 1000 * time) for (symbol, shape, axes), time in zip(shapes, seconds)),
+            stages=tuple(
+                Stage(symbol, tuple(shape), axes, 1000 * time)
+                for (symbol, shape, axes), time in zip(shapes, seconds)
+            ),
             inputs=inputs,
             kept=encoded.kept,
             stand_in_ids=tuple(given["input_ids"][0].tolist()),
@@ -150,35 +202,63 @@ class VisionLanguageModel(Instruments):
 
     @torch.inference_mode()
     def ask(self, sight: Sight, question: str) -> Trace:
-        """A question about a photo that was seen: the prompt's tokens TT, and VT + TT. The encoder does not run again.
+        """A question about a photo that was seen: the prompt's tokens TT, and VT + TT.
+
+        The encoder does not run again.
 
         Raises:
-            QuestionError: the question is empty, too long for the model's context, or holds a control token.
+            QuestionError: the question is empty, too long for the model's context, or holds a
+                control token.
             ModelError: the checkpoint's processor is of a kind this version does not follow.
         """
         start = time.perf_counter()
         tokenizer = self.processor.tokenizer
         question = self.check_question(question)
-        stand_in = next(mark for mark in STAND_INS if mark.encode()[0] != question.encode()[0] and mark.encode()[-1] != question.encode()[-1])
-        stand_in_ids = sight.stand_in_ids if stand_in == STAND_INS[0] else self.inputs(sight.images, stand_in)["input_ids"][0].tolist()
+        stand_in = next(
+            mark
+            for mark in STAND_INS
+            if mark.encode()[0] != question.encode()[0]
+            and mark.encode()[-1] != question.encode()[-1]
+        )
+        stand_in_ids = (
+            sight.stand_in_ids
+            if stand_in == STAND_INS[0]
+            else self.inputs(sight.images, stand_in)["input_ids"][0].tolist()
+        )
         if self.reads_question:
             sight = self.see(sight.images, question)
         given = self.inputs(sight.images, question)
         input_ids = given["input_ids"][0]
         if len(input_ids) >= architecture.context_length(self.network):
             raise QuestionError(
-                f"With the image the question takes {len(input_ids):,} tokens, but this model reads at most {architecture.context_length(self.network):,}; shorten it."
+                f"With the image the question takes {len(input_ids):,} tokens, but this model reads"
+                f" at most {architecture.context_length(self.network):,}; shorten it."
             )
-        is_visual, crossed = architecture.visual_positions(self.network, given), architecture.family(self.network).crossed
+        is_visual, crossed = (
+            architecture.visual_positions(self.network, given),
+            architecture.family(self.network).crossed,
+        )
         if int(is_visual.sum()) != len(sight.visual_tokens.embeddings) and not crossed:
-            raise ModelError(f"The prompt has {int(is_visual.sum())} places for {len(sight.visual_tokens.embeddings)} visual tokens; this version does not follow it.")
+            raise ModelError(
+                f"The prompt has {int(is_visual.sum())} places for"
+                f" {len(sight.visual_tokens.embeddings)} visual tokens; this version does not"
+                " follow it."
+            )
         # pixel_values are in the encoder's outputs already
-        language_inputs = architecture.language_inputs(self.network, self.on_device({name: value for name, value in given.items() if name != "pixel_values"}), sight.kept)
+        language_inputs = architecture.language_inputs(
+            self.network,
+            self.on_device(
+                {name: value for name, value in given.items() if name != "pixel_values"}
+            ),
+            sight.kept,
+        )
         fused = to_numpy(language_inputs.pop("inputs_embeds")[0])
         text_positions = (~is_visual).nonzero()[:, 0].numpy()
         text_tokens = TextTokens(
             token_ids=input_ids[text_positions].numpy(),
-            token_strings=tuple(token_string(tokenizer, int(token_id)) for token_id in input_ids[text_positions]),
+            token_strings=tuple(
+                token_string(tokenizer, int(token_id)) for token_id in input_ids[text_positions]
+            ),
             embeddings=fused[text_positions],
             positions=text_positions,
         )
@@ -186,13 +266,24 @@ class VisionLanguageModel(Instruments):
         if crossed:
             visual_tokens = sight.visual_tokens
         else:
-            deeper = tuple(to_numpy(each) for each in language_inputs.get("deepstack_visual_embeds", ()))
-            visual_tokens = replace(sight.visual_tokens, embeddings=fused[positions], positions=positions, deeper=deeper)
-        stage = Stage("VT + TT", fused.shape, ("S: TT alone" if crossed else "S", "D"), 1000 * (time.perf_counter() - start))
+            deeper = tuple(
+                to_numpy(each) for each in language_inputs.get("deepstack_visual_embeds", ())
+            )
+            visual_tokens = replace(
+                sight.visual_tokens, embeddings=fused[positions], positions=positions, deeper=deeper
+            )
+        stage = Stage(
+            "VT + TT",
+            fused.shape,
+            ("S: TT alone" if crossed else "S", "D"),
+            1000 * (time.perf_counter() - start),
+        )
         return Trace(
             sight=sight,
             question=question,
-            prompt=architecture.render_prompt(self.network, self.processor, question, len(sight.images)),
+            prompt=architecture.render_prompt(
+                self.network, self.processor, question, len(sight.images)
+            ),
             visual_tokens=visual_tokens,
             text_tokens=text_tokens,
             input_ids=input_ids.numpy(),
@@ -214,11 +305,22 @@ class VisionLanguageModel(Instruments):
         return self.ask(self.see(image), question)
 
     def language_inputs(self, trace: Trace) -> dict[str, Any]:
-        """What g_phi is called with: VT + TT as they are in the trace, and positions and masks as the model's own forward made them."""
+        """What g_phi is called with: VT + TT as they are in the trace, and positions and masks as
+        the model's own forward made them.
+        """
         there = lambda rows: torch.from_numpy(rows).to(self.network.device, self.network.dtype)  # noqa: E731
-        tokens, deeper = there(trace.visual_tokens.embeddings), [there(rows) for rows in trace.visual_tokens.deeper]
-        beside = architecture.tokens_beside(trace.language_inputs, trace.sight.inputs, tokens, deeper)
-        return {**trace.language_inputs, **beside, "inputs_embeds": there(trace.inputs_embeds)[None]}
+        tokens, deeper = (
+            there(trace.visual_tokens.embeddings),
+            [there(rows) for rows in trace.visual_tokens.deeper],
+        )
+        beside = architecture.tokens_beside(
+            trace.language_inputs, trace.sight.inputs, tokens, deeper
+        )
+        return {
+            **trace.language_inputs,
+            **beside,
+            "inputs_embeds": there(trace.inputs_embeds)[None],
+        }
 
     def logits(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... vocab"]:
         """What g_phi's head makes of its last hidden states."""
@@ -233,13 +335,19 @@ class VisionLanguageModel(Instruments):
         """
         cache = DynamicCache(config=self.network.config.get_text_config())
         small = (self.language_layers + 1) * trace.inputs_embeds.nbytes <= KEPT
-        return Prefill(cache, *self._forward(trace, self.language_inputs(trace), cache, hidden and small))
+        return Prefill(
+            cache, *self._forward(trace, self.language_inputs(trace), cache, hidden and small)
+        )
 
-    def decode(self, trace: Trace, decoding: Decoding = Decoding(), prefill: Prefill | None = None) -> Iterator[Step]:
-        """Stream the answer to an encoded trace: one prefill of `trace.inputs_embeds`, then one short forward a token.
+    def decode(
+        self, trace: Trace, decoding: Decoding = Decoding(), prefill: Prefill | None = None
+    ) -> Iterator[Step]:
+        """Stream the answer to an encoded trace: one prefill of `trace.inputs_embeds`, then one
+        short forward a token.
 
         Args:
-            prefill: from an earlier `prefill` of the same trace; it can be used any number of times.
+            prefill: from an earlier `prefill` of the same trace; it can be used any number of
+                times.
         """
         cache, looked, count = None, {}, 0
 
@@ -248,20 +356,37 @@ class VisionLanguageModel(Instruments):
             with torch.inference_mode():
                 if token_id is None:
                     read = prefill or self.prefill(trace)
-                    cache, looked = copy.deepcopy(read.cache) if prefill else read.cache, {"attention": read.attention, "beside": read.beside}
+                    cache, looked = (
+                        copy.deepcopy(read.cache) if prefill else read.cache,
+                        {
+                            "attention": read.attention,
+                            "beside": read.beside,
+                        },
+                    )
                     return read.logits
-                logits, *rows = self._forward(trace, self._following(trace, [token_id], count), cache)
+                logits, *rows = self._forward(
+                    trace, self._following(trace, [token_id], count), cache
+                )
                 looked = dict(zip(looked, rows))
                 count += 1
                 return logits
 
         room = architecture.context_length(self.network) - len(trace.input_ids)
-        steps = decode(next_logits, torch.from_numpy(trace.input_ids), self.processor.tokenizer, architecture.end_ids(self.network), decoding)
+        steps = decode(
+            next_logits,
+            torch.from_numpy(trace.input_ids),
+            self.processor.tokenizer,
+            architecture.end_ids(self.network),
+            decoding,
+        )
         return (replace(step, **looked) for step in islice(steps, room))
 
     @torch.inference_mode()
-    def score(self, trace: Trace, token_ids: Sequence[int], prefill: Prefill | None = None) -> Float[np.ndarray, " tokens"]:
-        """The log-probability that each of these tokens has as the next one after `trace` and those before it, in two passes.
+    def score(
+        self, trace: Trace, token_ids: Sequence[int], prefill: Prefill | None = None
+    ) -> Float[np.ndarray, " tokens"]:
+        """The log-probability that each of these tokens has as the next one after `trace` and those
+        before it, in two passes.
 
         Args:
             prefill: from an earlier `prefill` of the same trace.
@@ -271,29 +396,65 @@ class VisionLanguageModel(Instruments):
         if len(token_ids) > 1:
             cache = copy.deepcopy(read.cache) if prefill else read.cache
             trunk = architecture.language_trunk(self.network)
-            hidden = trunk(**self._following(trace, list(token_ids)[:-1], 0), **architecture.reading_on(self.network, cache)).last_hidden_state[0]
+            hidden = trunk(
+                **self._following(trace, list(token_ids)[:-1], 0),
+                **architecture.reading_on(self.network, cache),
+            ).last_hidden_state[0]
             logits = torch.cat([logits, self.logits(hidden)])
         said = torch.tensor(list(token_ids), device=logits.device)
         return to_numpy(logits.float().log_softmax(-1).gather(1, said[:, None])[:, 0])
 
     def _following(self, trace: Trace, token_ids: list[int], count: int) -> dict[str, Tensor]:
         """What g_phi is called with for tokens that follow the trace and `count` tokens after it."""
-        embeds = self.network.get_input_embeddings()(torch.tensor([token_ids], device=self.network.device))
-        following = architecture.next_positions(trace.language_inputs, count, len(token_ids)) | architecture.next_masks(trace.language_inputs, len(token_ids))
+        embeds = self.network.get_input_embeddings()(
+            torch.tensor([token_ids], device=self.network.device)
+        )
+        following = architecture.next_positions(
+            trace.language_inputs, count, len(token_ids)
+        ) | architecture.next_masks(trace.language_inputs, len(token_ids))
         return {"inputs_embeds": embeds, **following}
 
     def _forward(
         self, trace: Trace, inputs: Mapping[str, Any], cache: DynamicCache, keep: bool = False
-    ) -> tuple[Float[Tensor, " vocab"], Float[np.ndarray, "layers positions"] | None, Float[np.ndarray, "layers V"] | None, Float[np.ndarray, "states positions D"] | None]:
-        """One pass of the language model over new positions: the logits of the next token, what it is read from in the sequence (if that is recorded) and beside it; and what the positions became, if that is to be kept."""
+    ) -> tuple[
+        Float[Tensor, " vocab"],
+        Float[np.ndarray, "layers positions"] | None,
+        Float[np.ndarray, "layers V"] | None,
+        Float[np.ndarray, "states positions D"] | None,
+    ]:
+        """One pass of the language model over new positions: the logits of the next token, what it
+        is read from in the sequence (if that is recorded) and beside it; and what the positions
+        became, if that is to be kept.
+        """
         rows, beside, more = [], [], {"output_hidden_states": True} if keep else {}
-        with recording(lambda weights: rows.append(weights()[:, -1].mean(0)), True, architecture.crossing(self.network), lambda weights: beside.append(weights()[:, -1].mean(0))):
-            output = architecture.language_trunk(self.network)(**inputs, **architecture.reading_on(self.network, cache), **more)
-        crossed = to_numpy(architecture.weights_beside(torch.stack(beside), trace.sight.inputs)) if beside else None
+        with recording(
+            lambda weights: rows.append(weights()[:, -1].mean(0)),
+            True,
+            architecture.crossing(self.network),
+            lambda weights: beside.append(weights()[:, -1].mean(0)),
+        ):
+            output = architecture.language_trunk(self.network)(
+                **inputs, **architecture.reading_on(self.network, cache), **more
+            )
+        crossed = (
+            to_numpy(architecture.weights_beside(torch.stack(beside), trace.sight.inputs))
+            if beside
+            else None
+        )
         looked = to_numpy(at_their_places(rows, cache.get_seq_length())) if rows else None
-        return self.logits(output.last_hidden_state[0, -1]), looked, crossed, to_numpy(torch.cat(output.hidden_states)) if keep else None
+        return (
+            self.logits(output.last_hidden_state[0, -1]),
+            looked,
+            crossed,
+            to_numpy(torch.cat(output.hidden_states)) if keep else None,
+        )
 
-    def trace(self, image: Image.Image | Sequence[Image.Image], question: str, decoding: Decoding = Decoding()) -> Trace:
+    def trace(
+        self,
+        image: Image.Image | Sequence[Image.Image],
+        question: str,
+        decoding: Decoding = Decoding(),
+    ) -> Trace:
         """The whole pipeline on one photo, or several, and one question.
 
         Raises:
@@ -304,41 +465,102 @@ class VisionLanguageModel(Instruments):
 
     @torch.inference_mode()
     def check(self, trace: Trace) -> tuple[Check, ...]:
-        """Run the model's own forward on the photo and the prompt and compare: stages with stages, logits with logits."""
+        """Run the model's own forward on the photo and the prompt and compare: stages with stages,
+        logits with logits.
+        """
         inputs = self.on_device(self.inputs(trace.sight.images, trace.question))
-        given, positions = architecture.language_inputs(self.network, inputs), trace.visual_tokens.positions
-        reached = architecture.crossed_tokens(given, inputs) if positions is None else given["inputs_embeds"][0, torch.from_numpy(positions)]
+        given, positions = (
+            architecture.language_inputs(self.network, inputs),
+            trace.visual_tokens.positions,
+        )
+        reached = (
+            architecture.crossed_tokens(given, inputs)
+            if positions is None
+            else given["inputs_embeds"][0, torch.from_numpy(positions)]
+        )
         last = architecture.last_logits(self.network)
         whole = self.network(**inputs, **last).logits[0, -1]
-        hidden = architecture.language_trunk(self.network)(**self.language_inputs(trace), use_cache=False).last_hidden_state[0]
-        staged = self.logits(hidden[-1:] if last else hidden)[-1]  # the product for one row rounds otherwise
+        hidden = architecture.language_trunk(self.network)(
+            **self.language_inputs(trace), use_cache=False
+        ).last_hidden_state[0]
+        # the product for one row rounds otherwise
+        staged = self.logits(hidden[-1:] if last else hidden)[-1]
         return (
-            Check("visual tokens VT", float(np.abs(to_numpy(reached) - trace.visual_tokens.embeddings).max())),
+            Check(
+                "visual tokens VT",
+                float(np.abs(to_numpy(reached) - trace.visual_tokens.embeddings).max()),
+            ),
             Check("logits of the first answer token", float((whole - staged).abs().max())),
         )
 
     def inputs(self, images: Sequence[Image.Image], question: str) -> dict[str, Tensor]:
         """All that the model's own forward takes, by the processor and the chat template."""
         if len(images) > 1 and not self.processor.chat_template:
-            raise ModelError(f"{architecture.family(self.network).name} models answer questions about one photo; {len(images)} were given.")
-        prompt, tokenizer = architecture.render_prompt(self.network, self.processor, question, len(images)), self.processor.tokenizer
+            raise ModelError(
+                f"{architecture.family(self.network).name} models answer questions about one photo;"
+                f" {len(images)} were given."
+            )
+        prompt, tokenizer = (
+            architecture.render_prompt(self.network, self.processor, question, len(images)),
+            self.processor.tokenizer,
+        )
         # a template that writes the first token of a text itself must not get a second one
-        once = {"add_special_tokens": False} if tokenizer.bos_token and prompt.startswith(tokenizer.bos_token) else {}
+        once = (
+            {"add_special_tokens": False}
+            if tokenizer.bos_token and prompt.startswith(tokenizer.bos_token)
+            else {}
+        )
         given = self.processor(images=list(images), text=prompt, return_tensors="pt", **once)
         return {name: value for name, value in given.items() if name != "labels"}
 
     def on_device(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The same where the network is, in its number format."""
         where = self.network
-        return {name: value.to(where.device, where.dtype) if value.is_floating_point() else value.to(where.device) for name, value in inputs.items()}
+        return {
+            name: (
+                value.to(where.device, where.dtype)
+                if value.is_floating_point()
+                else value.to(where.device)
+            )
+            for name, value in inputs.items()
+        }
 
-    def _roles(self, input_ids: list[int], stand_in_ids: Sequence[int], is_visual: list[bool]) -> tuple[str, ...]:
-        """What each position is. The question is where the prompt differs from the prompt with the stand-in for a question."""
-        start = next((place for place, pair in enumerate(zip(input_ids, stand_in_ids)) if pair[0] != pair[1]), len(input_ids))
+    def _roles(
+        self, input_ids: list[int], stand_in_ids: Sequence[int], is_visual: list[bool]
+    ) -> tuple[str, ...]:
+        """What each position is.
+
+        The question is where the prompt differs from the prompt with the stand-in for a question.
+        """
+        start = next(
+            (
+                place
+                for place, pair in enumerate(zip(input_ids, stand_in_ids))
+                if pair[0] != pair[1]
+            ),
+            len(input_ids),
+        )
         shortest = min(len(input_ids), len(stand_in_ids)) - start
-        end = len(input_ids) - next((place for place in range(shortest) if input_ids[-1 - place] != stand_in_ids[-1 - place]), shortest)
+        end = len(input_ids) - next(
+            (
+                place
+                for place in range(shortest)
+                if input_ids[-1 - place] != stand_in_ids[-1 - place]
+            ),
+            shortest,
+        )
         special = set(self.processor.tokenizer.all_special_ids)
         return tuple(
-            "visual" if is_visual[position] else "question" if start <= position < end else "special" if token in special else "template"
+            (
+                "visual"
+                if is_visual[position]
+                else (
+                    "question"
+                    if start <= position < end
+                    else "special"
+                    if token in special
+                    else "template"
+                )
+            )
             for position, token in enumerate(input_ids)
         )

@@ -1,4 +1,6 @@
-"""x_p: the pictures that the encoder received, cut into patches, each with the place its pixels have in the photo."""
+"""x_p: the pictures that the encoder received, cut into patches, each with the place its pixels
+have in the photo.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +16,15 @@ Box = tuple[float, float, float, float]  # top, left, bottom, right, in pixels o
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture that the encoder receives: the photo as a whole, a tile of it, or a small copy of the whole beside its tiles.
+    """One picture that the encoder receives: the photo as a whole, a tile of it, or a small copy of
+    the whole beside its tiles.
 
     Attributes:
         name: "whole photo" or "tile ROW, COLUMN", counted from 1.
         photo: which of the photos of the question it shows; 0 is the first.
         received: its pixels as the encoder receives them (resized, cropped, padded), in 8-bit RGB.
-        box: the part of the photo that it shows; it reaches beyond the photo where the processor added a margin.
+        box: the part of the photo that it shows; it reaches beyond the photo where the processor
+            added a margin.
         rows: patches from top to bottom.
         columns: patches from left to right.
     """
@@ -38,7 +42,8 @@ class Patches:
     """x_p, the N flattened patches of all pictures, in the order in which the encoder keeps them.
 
     Attributes:
-        pixels: what enters the linear projection: normalised values, each row one patch as (P, P, C).
+        pixels: what enters the linear projection: normalised values, each row one patch as (P, P,
+            C).
         boxes: (top, left, bottom, right) of each patch in pixels of the photo the user gave.
         places: picture, row and column of each patch.
         pictures: what the encoder received.
@@ -60,30 +65,54 @@ def patchify(pixel_values: Float[np.ndarray, "C H W"], size: int) -> Float[np.nd
     """
     height, width = pixel_values.shape[1:]
     if height % size or width % size:
-        raise ModelError(f"An image of {height} x {width} pixels cannot be cut into {size} x {size} patches; the processor and the encoder do not fit together.")
-    return rearrange(pixel_values, "c (rows p1) (columns p2) -> (rows columns) (p1 p2 c)", p1=size, p2=size)
+        raise ModelError(
+            f"An image of {height} x {width} pixels cannot be cut into {size} x {size} patches; the"
+            " processor and the encoder do not fit together."
+        )
+    return rearrange(
+        pixel_values, "c (rows p1) (columns p2) -> (rows columns) (p1 p2 c)", p1=size, p2=size
+    )
 
 
-def unpatchify(patches: Float[np.ndarray, "N PPC"], rows: int, size: int) -> Float[np.ndarray, "C H W"]:
+def unpatchify(
+    patches: Float[np.ndarray, "N PPC"], rows: int, size: int
+) -> Float[np.ndarray, "C H W"]:
     """Put the patches back together: the inverse of `patchify`."""
-    return rearrange(patches, "(rows columns) (p1 p2 c) -> c (rows p1) (columns p2)", rows=rows, p1=size, p2=size)
+    return rearrange(
+        patches, "(rows columns) (p1 p2 c) -> c (rows p1) (columns p2)", rows=rows, p1=size, p2=size
+    )
 
 
 def grid_boxes(box: Box, rows: int, columns: int) -> Float[np.ndarray, "N 4"]:
-    """`box` cut into rows x columns equal boxes in raster order; neighbours share their edge exactly."""
+    """`box` cut into rows x columns equal boxes in raster order.
+
+    Neighbours share their edge exactly.
+    """
     top, left, bottom, right = box
     horizontal = np.linspace(top, bottom, rows + 1)
     vertical = np.linspace(left, right, columns + 1)
     row, column = np.divmod(np.arange(rows * columns), columns)
-    return np.stack([horizontal[row], vertical[column], horizontal[row + 1], vertical[column + 1]], axis=1)
+    return np.stack(
+        [horizontal[row], vertical[column], horizontal[row + 1], vertical[column + 1]], axis=1
+    )
 
 
 def raster_places(pictures: Sequence[Picture]) -> Int[np.ndarray, "N 3"]:
     """Picture by picture, each left to right, top to bottom."""
-    return np.concatenate([[(number, row, column) for row in range(each.rows) for column in range(each.columns)] for number, each in enumerate(pictures)])
+    return np.concatenate(
+        [
+            [(number, row, column) for row in range(each.rows) for column in range(each.columns)]
+            for number, each in enumerate(pictures)
+        ]
+    )
 
 
-def place_boxes(pictures: Sequence[Picture], places: Int[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 4"]:
+def place_boxes(
+    pictures: Sequence[Picture], places: Int[np.ndarray, "N 3"]
+) -> Float[np.ndarray, "N 4"]:
     """Where in the photo the pixels of the patches at these places are."""
-    grids = [grid_boxes(each.box, each.rows, each.columns).reshape(each.rows, each.columns, 4) for each in pictures]
+    grids = [
+        grid_boxes(each.box, each.rows, each.columns).reshape(each.rows, each.columns, 4)
+        for each in pictures
+    ]
     return np.stack([grids[picture][row, column] for picture, row, column in places])

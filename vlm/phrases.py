@@ -1,4 +1,5 @@
-"""Short phrases about what photos show, made by templates of our own from lists of everyday words: what the contextual lens compares with.
+"""Short phrases about what photos show, made by templates of our own from lists of everyday words:
+what the contextual lens compares with.
 
 No phrase is taken from anybody's captions. The same seed gives the same phrases.
 """
@@ -28,12 +29,24 @@ lake waterfall sea beach island hill mountain cliff cave valley desert volcano f
 castle palace church temple mosque pyramid house hut barn windmill skyscraper factory shop market stadium playground sky cloud rainbow lightning sun moon star fire smoke fog shadow"""
 PLACES = """grass snow sand beach street road field forest garden park kitchen bathroom bedroom office table floor water river lake sea sky mountain bridge wall roof tree fence bench
 stage boat sofa bed desk shelf window city village desert meadow ice"""
-INSIDE = frozenset("field forest garden park kitchen bathroom bedroom office water river lake sea sky tree city village desert meadow window".split())
+INSIDE = frozenset(
+    "field forest garden park kitchen bathroom bedroom office water river lake sea sky tree city"
+    " village desert meadow window".split()
+)
 COLOURS = "red orange yellow green blue purple pink brown black white grey golden silver".split()
-LOOKS = "small large old new round long wooden metal shiny dirty broken wet furry striped spotted empty bright dark blurred colourful".split()
+LOOKS = (
+    "small large old new round long wooden metal shiny dirty broken wet furry striped spotted empty"
+    " bright dark blurred colourful".split()
+)
 PARTS = {
-    "an animal": "head face eye ear nose mouth tongue tooth horn neck leg paw hoof tail wing feather beak fin claw shell skin fur back belly whiskers",
-    "a person": "head face eye ear nose mouth lips beard hair neck shoulder arm elbow hand finger thumb chest back leg knee foot",
+    "an animal": (
+        "head face eye ear nose mouth tongue tooth horn neck leg paw hoof tail wing feather beak"
+        " fin claw shell skin fur back belly whiskers"
+    ),
+    "a person": (
+        "head face eye ear nose mouth lips beard hair neck shoulder arm elbow hand finger thumb"
+        " chest back leg knee foot"
+    ),
     "a car": "wheel tire door window windshield headlight bumper mirror roof hood seat",
     "a building": "wall roof door window column arch dome balcony chimney stairs tower facade",
     "a tree": "trunk branch twig leaf bark root crown",
@@ -42,7 +55,10 @@ PARTS = {
 }
 WORLD = {
     "the {} of the photo": "background foreground left right top bottom centre corner border edge",
-    "a surface of {}": "wood metal glass plastic paper cloth leather wool stone brick concrete tile water sand grass snow fur skin feathers",
+    "a surface of {}": (
+        "wood metal glass plastic paper cloth leather wool stone brick concrete tile water sand"
+        " grass snow fur skin feathers"
+    ),
     "a pattern of {}": "stripes dots squares circles lines waves checks scales bricks leaves",
     "the colour {}": " ".join(COLOURS),
     "{} light": "bright dim warm cold soft red blue green yellow white",
@@ -51,13 +67,19 @@ WORLD = {
     "a {} background": "white black grey green blue blurred dark plain",
     "the number {}": "one two three four five six seven eight nine ten",
     "the letter {}": "A B C D E F G H I J K L M N O P Q R S T U V W X Y Z",
-    "people who are {}": "running walking jumping sitting standing lying sleeping eating drinking playing singing dancing swimming riding climbing skiing surfing working reading smiling",
-    "an animal that is {}": "running walking jumping sitting standing lying sleeping eating drinking playing flying swimming climbing",
-}  # fmt: skip
+    "people who are {}": (
+        "running walking jumping sitting standing lying sleeping eating drinking playing singing"
+        " dancing swimming riding climbing skiing surfing working reading smiling"
+    ),
+    "an animal that is {}": (
+        "running walking jumping sitting standing lying sleeping eating drinking playing flying"
+        " swimming climbing"
+    ),
+}
 NO_ARTICLE = frozenset(
     """jeans trousers glasses sunglasses scissors stairs grass moss sand mud snow ice water lightning smoke fog rice pasta sushi cheese butter milk juice tea coffee beer wine honey jam bread
     toast soup corn bacon lettuce broccoli candy soap""".split()
-)  # fmt: skip
+)
 DEFINITE = frozenset("sky sun moon sea".split())
 
 
@@ -71,7 +93,10 @@ def with_article(words: str, noun: str) -> str:
 
 
 def phrases(seed: int = 0) -> tuple[str, ...]:
-    """Nearly two thousand phrases of two to six words; each thing alone, in a photo, with a colour or a look, and somewhere."""
+    """Nearly two thousand phrases of two to six words.
+
+    Each thing alone, in a photo, with a colour or a look, and somewhere.
+    """
     chance, found = random.Random(seed), []
     living = (ANIMALS + " " + PEOPLE).split()
     for thing in " ".join((ANIMALS, PEOPLE, VEHICLES, ROOMS, THINGS, FOOD, OUTDOORS)).split():
@@ -81,9 +106,12 @@ def phrases(seed: int = 0) -> tuple[str, ...]:
             found.append(with_article(f"{chance.choice(COLOURS)} {thing}", thing))
     for place in PLACES.split():
         for thing in chance.sample(living, 5):
-            found.append(f"{with_article(thing, thing)} {'in' if place in INSIDE else 'on'} the {place}")
+            found.append(
+                f"{with_article(thing, thing)} {'in' if place in INSIDE else 'on'} the {place}"
+            )
     for whole, parts in PARTS.items():
-        found += [f"{whole} and its {part}" for part in parts.split()]  # the last word is the one that is compared
+        # the last word is the one that is compared
+        found += [f"{whole} and its {part}" for part in parts.split()]
     for template, words in WORLD.items():
         found += [template.format(word) for word in words.split()]
     return tuple(dict.fromkeys(found))

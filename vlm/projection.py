@@ -1,4 +1,7 @@
-"""Many dimensions to two or three: PCA at once, UMAP and t-SNE on request. Knows rows of numbers, not what they stand for."""
+"""Many dimensions to two or three: PCA at once, UMAP and t-SNE on request.
+
+Knows rows of numbers, not what they stand for.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +22,8 @@ class Projection:
     Attributes:
         points: coordinates.
         method: how they were made.
-        explained: for PCA, the share of the variance that each axis carries; for the others, nothing.
+        explained: for PCA, the share of the variance that each axis carries; for the others,
+            nothing.
     """
 
     points: Float[np.ndarray, "rows dimensions"]
@@ -32,7 +36,8 @@ class Colours:
     """The first three principal components of rows as red, green and blue.
 
     Attributes:
-        rgb: each component stretched from its 1st to its 99th percentile; black where `foreground` is false.
+        rgb: each component stretched from its 1st to its 99th percentile; black where `foreground`
+            is false.
         foreground: which rows took part.
         explained: the share of the variance that each of the three carries.
     """
@@ -43,14 +48,22 @@ class Colours:
 
 
 def project(
-    rows: Float[np.ndarray, "rows columns"], method: Method = "pca", seed: int = 0, neighbours: int = 15, dimensions: int = 2, metric: str = "euclidean"
+    rows: Float[np.ndarray, "rows columns"],
+    method: Method = "pca",
+    seed: int = 0,
+    neighbours: int = 15,
+    dimensions: int = 2,
+    metric: str = "euclidean",
 ) -> Projection:
-    """Project the rows to two or three dimensions; the same rows and seed always give the same points.
+    """Project the rows to two or three dimensions.
+
+    The same rows and seed always give the same points.
 
     PCA's signs are fixed by scikit-learn's rule, so that a picture never flips between runs.
 
     Args:
-        neighbours: UMAP's n_neighbors and t-SNE's perplexity; at most what so many rows allow is used.
+        neighbours: UMAP's n_neighbors and t-SNE's perplexity; at most what so many rows allow is
+            used.
         metric: what is near for UMAP and t-SNE: "euclidean" or "cosine".
     """
     if len(rows) <= dimensions or (rows == rows[0]).all():  # nothing to spread out
@@ -61,19 +74,34 @@ def project(
         from sklearn.manifold import TSNE
 
         perplexity = min(neighbours, (len(rows) - 1) / 3)
-        tsne = TSNE(n_components=dimensions, perplexity=perplexity, metric=metric, init="pca" if metric == "euclidean" else "random", random_state=seed)
+        tsne = TSNE(
+            n_components=dimensions,
+            perplexity=perplexity,
+            metric=metric,
+            init="pca" if metric == "euclidean" else "random",
+            random_state=seed,
+        )
         return Projection(np.asarray(tsne.fit_transform(rows), np.float32), "tsne", ())
     from umap import UMAP
 
     start = "spectral" if len(rows) > SPECTRAL_LEAST else "random"
-    umap = UMAP(n_components=dimensions, n_neighbors=min(neighbours, len(rows) - 1), metric=metric, init=start, random_state=seed, n_jobs=1)
+    umap = UMAP(
+        n_components=dimensions,
+        n_neighbors=min(neighbours, len(rows) - 1),
+        metric=metric,
+        init=start,
+        random_state=seed,
+        n_jobs=1,
+    )
     with own_threads():
         return Projection(np.asarray(umap.fit_transform(rows), np.float32), "umap", ())
 
 
 @contextmanager
 def own_threads() -> Iterator[None]:
-    """numba, with which UMAP is compiled, starts its threads by telling OpenMP to take as many in this thread as there are cores; torch would take them too, and round otherwise than elsewhere."""
+    """numba, with which UMAP is compiled, starts its threads by telling OpenMP to take as many in
+    this thread as there are cores; torch would take them too, and round otherwise than elsewhere.
+    """
     import torch  # the page is there before torch is
 
     count = torch.get_num_threads()
@@ -83,12 +111,17 @@ def own_threads() -> Iterator[None]:
         torch.set_num_threads(count)
 
 
-def pca_colours(rows: Float[np.ndarray, "rows columns"], edge: Bool[np.ndarray, "rows"] | None = None) -> Colours:
-    """PCA-RGB, as DINOv2's authors show patch features. The largest loading of each component is positive, so colours never flip.
+def pca_colours(
+    rows: Float[np.ndarray, "rows columns"], edge: Bool[np.ndarray, "rows"] | None = None
+) -> Colours:
+    """PCA-RGB, as DINOv2's authors show patch features.
+
+    The largest loading of each component is positive, so colours never flip.
 
     Args:
-        edge: with it, the background is left out first: of the two sides of the first component's zero, the one on which more
-            than half of the `edge` rows (the patches at the picture's border) lie.
+        edge: with it, the background is left out first: of the two sides of the first component's
+            zero, the one on which more than half of the `edge` rows (the patches at the picture's
+            border) lie.
     """
     from sklearn.decomposition import PCA
 
@@ -108,10 +141,19 @@ def pca_colours(rows: Float[np.ndarray, "rows columns"], edge: Bool[np.ndarray, 
 
 
 def components(rows: Float[np.ndarray, "rows columns"], count: int) -> Projection:
-    """The first principal components, without the rest of them. Signs as scikit-learn fixes them."""
+    """The first principal components, without the rest of them.
+
+    Signs as scikit-learn fixes them.
+    """
     from sklearn.decomposition import PCA
 
     few = min(rows.shape) > count
-    pca = PCA(n_components=min(count, *rows.shape), svd_solver="arpack" if few else "full", random_state=0)
+    pca = PCA(
+        n_components=min(count, *rows.shape), svd_solver="arpack" if few else "full", random_state=0
+    )
     points = pca.fit_transform(rows.astype(np.float64))
-    return Projection(points.astype(np.float32), "pca", tuple(float(share) for share in pca.explained_variance_ratio_))
+    return Projection(
+        points.astype(np.float32),
+        "pca",
+        tuple(float(share) for share in pca.explained_variance_ratio_),
+    )

@@ -1,14 +1,18 @@
 """Which positions a word hangs on: gradient x attention relevancy.
 
-Chefer, Gur and Wolf, "Generic Attention-model Explainability for Interpreting Bi-Modal and Encoder-Decoder Transformers", 2021: in every
-layer the weights A of each head are multiplied by the gradient of the word's logit with respect to them; what is negative is dropped,
-the mean over the heads is A', and R = (1 + A'_L) ... (1 + A'_1) says what came from where by way of all layers.
+Chefer, Gur and Wolf, "Generic Attention-model Explainability for Interpreting Bi-Modal and
+Encoder-Decoder Transformers", 2021: in every layer the weights A of each head are multiplied by the
+gradient of the word's logit with respect to them; what is negative is dropped, the mean over the
+heads is A', and R = (1 + A'_L) ... (1 + A'_1) says what came from where by way of all layers.
 
-A picture that stands beside the sequence counts as positions that nobody changes: layers of cross-attention read it into R from there.
+A picture that stands beside the sequence counts as positions that nobody changes: layers of
+cross-attention read it into R from there.
 
-Only the row of R at the word's position is wanted, and the gradient comes from the last layer to the first: the row is multiplied on its
-way down and no layer's weights are kept. Instead of the weights (heads x positions x positions a layer), queries, keys and values are
-kept, and the weights computed again in the backward pass, one layer at a time. What remains in memory is what autograd keeps of the rest
+Only the row of R at the word's position is wanted, and the gradient comes from the last layer to
+the first: the row is multiplied on its way down and no layer's weights are kept. Instead of the
+weights (heads x positions x positions a layer), queries, keys and values are kept, and the weights
+computed again in the backward pass, one layer at a time. What remains in memory is what autograd
+keeps of the rest
 of the language model: about 0.3 GB for 300 positions of the embedded model in float32.
 """
 
@@ -33,7 +37,9 @@ Collect = Callable[[Float[Tensor, "queries keys"]], None]
 
 
 class _Attended(torch.autograd.Function):
-    """Attention whose backward pass computes the weights again and tells `collect` the mean over the heads of (gradient x weights)+."""
+    """Attention whose backward pass computes the weights again and tells `collect` the mean over
+    the heads of (gradient x weights)+.
+    """
 
     @staticmethod
     def forward(ctx, query, key, value, module, mask, named, collect):
@@ -48,30 +54,44 @@ class _Attended(torch.autograd.Function):
         is_causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
         heads, groups = query.shape[1], key.shape[1]
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-        to_query, to_key, to_value = torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
+        to_query, to_key, to_value = (
+            torch.empty_like(query),
+            torch.empty_like(key),
+            torch.empty_like(value),
+        )
         relevant = torch.zeros(query.shape[2], key.shape[2], device=query.device)
         for group in range(groups):  # heads that share their keys
             share = slice(group * heads // groups, (group + 1) * heads // groups)
             part = mask if mask is None or mask.shape[1] == 1 else mask[:, share]
-            attention = weights(module, query[:, share], key[:, group : group + 1], part, scaling, is_causal)  # heads of the group, queries, keys
+            # heads of the group, queries, keys
+            attention = weights(
+                module, query[:, share], key[:, group : group + 1], part, scaling, is_causal
+            )
             back = gradient[0, :, share].transpose(0, 1).float()
             wanted = back @ value[0, group].float().T  # the gradient with respect to the weights
             product = attention * wanted
             relevant += product.clamp(min=0).sum(0)
-            scores = (product - attention * product.sum(-1, keepdim=True)) * scale  # through the softmax
+            # through the softmax
+            scores = (product - attention * product.sum(-1, keepdim=True)) * scale
             to_query[0, share] = (scores @ key[0, group].float()).to(query.dtype)
-            to_key[0, group] = (scores.transpose(1, 2) @ query[0, share].float()).sum(0).to(key.dtype)
+            to_key[0, group] = (
+                (scores.transpose(1, 2) @ query[0, share].float()).sum(0).to(key.dtype)
+            )
             to_value[0, group] = (attention.transpose(1, 2) @ back).sum(0).to(value.dtype)
         collect(relevant / heads)
         return to_query, to_key, to_value, None, None, None, None
 
 
-def relevancy(network: PreTrainedModel, inputs: dict, token_id: int, beside: Mapping[str, Tensor] | None) -> Float[np.ndarray, " positions"]:
-    """What the last position's logit of one token hangs on: its row of R, never negative; the position itself holds 1 for R's identity.
+def relevancy(
+    network: PreTrainedModel, inputs: dict, token_id: int, beside: Mapping[str, Tensor] | None
+) -> Float[np.ndarray, " positions"]:
+    """What the last position's logit of one token hangs on: its row of R, never negative; the
+    position itself holds 1 for R's identity.
 
     Args:
         inputs: the arguments of the language model for VT + TT and the words before this one.
-        beside: what the encoder was given, of models that read the picture beside the sequence: its visual tokens follow the positions.
+        beside: what the encoder was given, of models that read the picture beside the sequence: its
+            visual tokens follow the positions.
     """
     row: list[Tensor] = []
     picture: list[Tensor] = []
@@ -84,13 +104,18 @@ def relevancy(network: PreTrainedModel, inputs: dict, token_id: int, beside: Map
             row[0] = row[0] + row[0] @ relevant
 
     def attend(module, query, key, value, mask, **named):
-        return _Attended.apply(query, key, value, module, mask, named, partial(collect, module)), None
+        return (
+            _Attended.apply(query, key, value, module, mask, named, partial(collect, module)),
+            None,
+        )
 
     with torch.inference_mode(False), torch.enable_grad():
         inputs = {name: _ordinary(value) for name, value in inputs.items()}
         embeds = inputs["inputs_embeds"].requires_grad_()
         with replacing(attend):
-            hidden = architecture.language_trunk(network)(**inputs, use_cache=False).last_hidden_state
+            hidden = architecture.language_trunk(network)(
+                **inputs, use_cache=False
+            ).last_hidden_state
         logit = architecture.head(network, hidden[:, -1:])[0, -1, token_id]
         last = torch.zeros(embeds.shape[1], device=embeds.device)
         last[-1] = 1
@@ -107,4 +132,8 @@ def _ordinary(value):
         return value.detach().clone()
     if isinstance(value, dict):
         return {name: _ordinary(each) for name, each in value.items()}
-    return type(value)(_ordinary(each) for each in value) if isinstance(value, (list, tuple)) else value
+    return (
+        type(value)(_ordinary(each) for each in value)
+        if isinstance(value, (list, tuple))
+        else value
+    )

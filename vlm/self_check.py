@@ -1,7 +1,9 @@
-"""Is what the page shows what the model computes? Each comparison with its difference as a number, on the photo at hand.
+"""Is what the page shows what the model computes?
 
-What is compared, and how far it may differ, is said in words. The tolerance is a share of the largest number compared, by number format:
-the same sums in another order differ in the last digits.
+Each comparison with its difference as a number, on the photo at hand.
+
+What is compared, and how far it may differ, is said in words. The tolerance is a share of the
+largest number compared, by number format: the same sums in another order differ in the last digits.
 """
 
 import sys
@@ -21,7 +23,8 @@ from vlm.attention import as_always, replacing
 from vlm.device import to_numpy
 from vlm.records import Trace
 
-TOLERANCE = {torch.float32: 1e-4, torch.float16: 5e-3, torch.bfloat16: 4e-2}  # of the largest number compared
+# of the largest number compared
+TOLERANCE = {torch.float32: 1e-4, torch.float16: 5e-3, torch.bfloat16: 4e-2}
 TOKENS = 5  # whose boxes are proven
 PACKAGES = ("torch", "transformers", "open_clip_torch", "gradio")
 
@@ -49,37 +52,63 @@ class Comparison:
 
 
 def compare(model: Any, trace: Trace) -> Iterator[Comparison]:
-    """Every comparison, one by one; about ten passes of the model in all, and no more memory than an answer takes."""
+    """Every comparison, one by one.
+
+    About ten passes of the model in all, and no more memory than an answer takes.
+    """
     share = TOLERANCE.get(model.network.dtype, TOLERANCE[torch.bfloat16])
     read = model.prefill(trace)
     logits = to_numpy(read.logits)
-    scales = {"logits": np.abs(logits).max(), "tokens": np.abs(trace.visual_tokens.embeddings).max()}
+    scales = {
+        "logits": np.abs(logits).max(),
+        "tokens": np.abs(trace.visual_tokens.embeddings).max(),
+    }
     for each in model.check(trace):
         scale = scales["logits" if "logits" in each.name else "tokens"]
-        yield Comparison(each.name, each.difference, float(share * scale), "stage by stage, against the model's own forward pass in one go")
+        yield Comparison(
+            each.name,
+            each.difference,
+            float(share * scale),
+            "stage by stage, against the model's own forward pass in one go",
+        )
     yield last_row(model, trace, logits, share)
     yield eager(model, trace, read.attention, share)
     yield from boxes(model, trace)
 
 
 @torch.inference_mode()
-def last_row(model: Any, trace: Trace, logits: Float[np.ndarray, " vocab"], share: float) -> Comparison:
-    """The last row of the logit lens at the last position against the logits that the answer begins with."""
+def last_row(
+    model: Any, trace: Trace, logits: Float[np.ndarray, " vocab"], share: float
+) -> Comparison:
+    """The last row of the logit lens at the last position against the logits that the answer begins
+    with.
+    """
     name = "last row of the logit lens"
     hidden = model.hidden_states(trace)[:, -1:]
     [said] = to_numpy(architecture.head(model.network, lens.normed(model.network, hidden)[-1]))
-    return Comparison(name, float(np.abs(said - logits).max()), float(share * np.abs(logits).max()), "the final norm is applied once: the last layer's row is the model's own logits")
+    return Comparison(
+        name,
+        float(np.abs(said - logits).max()),
+        float(share * np.abs(logits).max()),
+        "the final norm is applied once: the last layer's row is the model's own logits",
+    )
 
 
 @torch.inference_mode()
-def eager(model: Any, trace: Trace, recorded: Float[np.ndarray, "layers S"] | None, share: float) -> Comparison:
-    """What the last position looks at in the middle layer: as recorded beside the fast attention, against transformers' own eager attention.
+def eager(
+    model: Any, trace: Trace, recorded: Float[np.ndarray, "layers S"] | None, share: float
+) -> Comparison:
+    """What the last position looks at in the middle layer: as recorded beside the fast attention,
+    against transformers' own eager attention.
 
-    Of the picture, where it stands in the sequence: most of a row is often its first position alone, beside which the picture would count for nothing.
+    Of the picture, where it stands in the sequence: most of a row is often its first position
+    alone, beside which the picture would count for nothing.
     """
     name, layer = "recorded attention, middle layer", 0 if recorded is None else len(recorded) // 2
     if recorded is None:
-        return Comparison(name, None, 0.0, "this model's language part does not tell what it looks at")
+        return Comparison(
+            name, None, 0.0, "this model's language part does not tell what it looks at"
+        )
     found: list[Tensor] = []
     called, beside = 0, architecture.crossing(model.network)
 
@@ -89,55 +118,120 @@ def eager(model: Any, trace: Trace, recorded: Float[np.ndarray, "layers S"] | No
             return as_always(module, query, key, value, mask, **named)
         own = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
         if called == layer and own is not None:
-            settings = {setting: value for setting, value in named.items() if setting in ("scaling", "softcap", "sliding_window")}
-            found.append(own(module, query, key, value, added(mask, query), dropout=0.0, **settings)[1])
+            settings = {
+                setting: value
+                for setting, value in named.items()
+                if setting in ("scaling", "softcap", "sliding_window")
+            }
+            found.append(
+                own(module, query, key, value, added(mask, query), dropout=0.0, **settings)[1]
+            )
         called += 1
         return as_always(module, query, key, value, mask, **named)
 
     with replacing(attend):
         model.hidden_states(trace)
     if not found:
-        return Comparison(name, None, 0.0, "transformers has no eager attention for this model to compare with")
+        return Comparison(
+            name, None, 0.0, "transformers has no eager attention for this model to compare with"
+        )
     visual = trace.visual_tokens.positions
-    shown, weights = (row if visual is None else row[visual] for row in (recorded[layer], to_numpy(found[0][0, :, -1].float().mean(0))))
+    shown, weights = (
+        row if visual is None else row[visual]
+        for row in (recorded[layer], to_numpy(found[0][0, :, -1].float().mean(0)))
+    )
     what = "the sequence" if visual is None else "the picture"
     return Comparison(
-        name, float(np.abs(weights - shown).sum()), float(share * shown.sum()),
-        f"layer {layer + 1}, what the last position read of {what}, mean of the heads: as shown, against transformers' eager attention; differences of all positions together",
-    )  # fmt: skip
+        name,
+        float(np.abs(weights - shown).sum()),
+        float(share * shown.sum()),
+        f"layer {layer + 1}, what the last position read of {what}, mean of the heads: as shown,"
+        " against transformers' eager attention; differences of all positions together",
+    )
 
 
 def added(mask: Tensor | None, query: Float[Tensor, "1 heads S size"]) -> Tensor:
-    """A mask as eager attention takes it: numbers that are added. None is the fast attention's way to say that each position reads those before it."""
+    """A mask as eager attention takes it: numbers that are added.
+
+    None is the fast attention's way to say that each position reads those before it.
+    """
     if mask is None:
-        mask = torch.ones(1, 1, query.shape[2], query.shape[2], dtype=torch.bool, device=query.device).tril()
-    return mask if mask.dtype != torch.bool else torch.zeros(mask.shape, dtype=query.dtype, device=query.device).masked_fill(~mask, -torch.inf)
+        mask = torch.ones(
+            1, 1, query.shape[2], query.shape[2], dtype=torch.bool, device=query.device
+        ).tril()
+    return (
+        mask
+        if mask.dtype != torch.bool
+        else torch.zeros(mask.shape, dtype=query.dtype, device=query.device).masked_fill(
+            ~mask, -torch.inf
+        )
+    )
 
 
 def boxes(model: Any, trace: Trace) -> Iterator[Comparison]:
-    """Change the pixels inside the boxes of a few tokens: do the patches that they are made of change most, and then they? (Of those that show the same place, any.)"""
-    names, visual, sight = ("boxes of the visual tokens", "visual tokens in their boxes"), trace.visual_tokens, trace.sight
+    """Change the pixels inside the boxes of a few tokens: do the patches that they are made of
+    change most, and then they? (Of those that show the same place, any.)
+    """
+    names, visual, sight = (
+        ("boxes of the visual tokens", "visual tokens in their boxes"),
+        trace.visual_tokens,
+        trace.sight,
+    )
     inside = np.isfinite(visual.boxes).all(1) & (visual.photos == 0)
-    inside &= (visual.boxes >= 0).all(1) & (visual.boxes[:, 2] <= sight.image.height + 1e-6) & (visual.boxes[:, 3] <= sight.image.width + 1e-6)
+    inside &= (
+        (visual.boxes >= 0).all(1)
+        & (visual.boxes[:, 2] <= sight.image.height + 1e-6)
+        & (visual.boxes[:, 3] <= sight.image.width + 1e-6)
+    )
     if not inside.any():
-        yield from (Comparison(name, None, 0.0, "the visual tokens of this model have no place of their own in the photo") for name in names)
+        yield from (
+            Comparison(
+                name,
+                None,
+                0.0,
+                "the visual tokens of this model have no place of their own in the photo",
+            )
+            for name in names
+        )
         return
-    chosen = np.unique(np.flatnonzero(inside)[np.linspace(0, inside.sum() - 1, TOKENS + 2).round().astype(int)[1:-1]])
+    chosen = np.unique(
+        np.flatnonzero(inside)[
+            np.linspace(0, inside.sum() - 1, TOKENS + 2).round().astype(int)[1:-1]
+        ]
+    )
     own, patches, tokens = sight.visual_tokens.embeddings, 0, 0
     lengths = np.maximum(np.linalg.norm(own, axis=1), 1e-9)
     for token in chosen.tolist():
-        again = model.see([changed(sight.image, visual.boxes[token]), *sight.images[1:]], trace.question)
+        again = model.see(
+            [changed(sight.image, visual.boxes[token]), *sight.images[1:]], trace.question
+        )
         patch = np.abs(again.patches.pixels - sight.patches.pixels).sum(1).argmax()
         most = (np.linalg.norm(again.visual_tokens.embeddings - own, axis=1) / lengths).argmax()
-        patches += not any(shows_the_same(sight.patches.boxes[patch], sight.patches.boxes[source]) for source in visual.sources[token] if source >= 0)
+        patches += not any(
+            shows_the_same(sight.patches.boxes[patch], sight.patches.boxes[source])
+            for source in visual.sources[token]
+            if source >= 0
+        )
         tokens += not shows_the_same(visual.boxes[most], visual.boxes[token])
-    done = f"the pixels in the boxes of {len(chosen)} tokens were turned to their opposite: for how many another"
-    yield Comparison(names[0], float(patches), 0.0, f"{done} patch of what the encoder gets changed more than those the token is made of", counted=True)
+    done = (
+        f"the pixels in the boxes of {len(chosen)} tokens were turned to their opposite: for how"
+        " many another"
+    )
     yield Comparison(
-        names[1], float(tokens), float(len(chosen) // 4),
-        f"{done} token changed more, for its length. In the encoder patches look at each other, so that it may happen to one in four; with wrong boxes it would to nearly all",
+        names[0],
+        float(patches),
+        0.0,
+        f"{done} patch of what the encoder gets changed more than those the token is made of",
         counted=True,
-    )  # fmt: skip
+    )
+    yield Comparison(
+        names[1],
+        float(tokens),
+        float(len(chosen) // 4),
+        f"{done} token changed more, for its length. In the encoder patches look at each other, so"
+        " that it may happen to one in four; with wrong boxes it would to nearly all",
+        counted=True,
+    )
 
 
 def changed(image: Image.Image, box: Float[np.ndarray, " 4"]) -> Image.Image:
@@ -153,29 +247,42 @@ def shows_the_same(one: Float[np.ndarray, " 4"], other: Float[np.ndarray, " 4"])
     """Whether two boxes overlap by at least half of the smaller one."""
     if not np.isfinite([*one, *other]).all():
         return False
-    height, width = (max(0.0, min(one[side + 2], other[side + 2]) - max(one[side], other[side])) for side in (0, 1))
+    height, width = (
+        max(0.0, min(one[side + 2], other[side + 2]) - max(one[side], other[side]))
+        for side in (0, 1)
+    )
     smaller = min((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
     return bool(height * width >= smaller / 2)
 
 
 def versions(model: Any) -> dict[str, str]:
-    """What is at work: the model, its revision and family, where and in which number format it runs, and the packages."""
-    found = {"model": str(model.name), "revision": revision(model), "family": architecture.family(model.network).name, "device": str(model.network.device), "number format": str(model.network.dtype).removeprefix("torch.")}
+    """What is at work: the model, its revision and family, where and in which number format it
+    runs, and the packages.
+    """
+    found = {
+        "model": str(model.name),
+        "revision": revision(model),
+        "family": architecture.family(model.network).name,
+        "device": str(model.network.device),
+        "number format": str(model.network.dtype).removeprefix("torch."),
+    }
     for package in PACKAGES:
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             found[package] = "not installed"
-    return found | {"torch": torch.__version__, "Python": sys.version.split()[0]}  # torch itself says for which device it was built
+    # torch itself says for which device it was built
+    return found | {"torch": torch.__version__, "Python": sys.version.split()[0]}
 
 
 def revision(model: Any) -> str:
-    """The commit of a model of the hub, the hash of the embedded model's parts; "unknown" for a folder."""
+    """The commit of a model of the hub, the hash of the embedded model's parts.
+
+    "unknown" for a folder.
+    """
     if model.name == "embedded":
         from vlm.embedded import PARTS, RECIPE
         from vlm.store import sha256
 
         return f"recipe {RECIPE}, parts {sha256(PARTS / 'vlm.safetensors')[:12]}"
     return str(getattr(model.network.config, "_commit_hash", None) or "unknown")
-
-

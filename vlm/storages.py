@@ -1,4 +1,6 @@
-"""What a value holds in memory: the storages of its arrays, tensors and pictures, each once, however many records and views share it."""
+"""What a value holds in memory: the storages of its arrays, tensors and pictures, each once,
+however many records and views share it.
+"""
 
 import sys
 from collections.abc import Iterable, Mapping
@@ -9,15 +11,19 @@ import numpy as np
 from PIL import Image
 
 Storage = tuple[str, int]  # the device, and the address there
-SHARED = (type, ModuleType, FunctionType, BuiltinFunctionType, MethodType)  # code, which a value does not own
-PIXEL = {"L": 1, "P": 1, "1": 1, "I;16": 2}  # bytes of one in Pillow's memory; 4 in every other mode
+# code, which a value does not own
+SHARED = (type, ModuleType, FunctionType, BuiltinFunctionType, MethodType)
+# bytes of one in Pillow's memory; 4 in every other mode
+PIXEL = {"L": 1, "P": 1, "1": 1, "I;16": 2}
 
 
 def storages(value: Any) -> dict[Storage, int]:
-    """Bytes of every storage that a value holds, through records, mappings, sequences and objects of any class.
+    """Bytes of every storage that a value holds, through records, mappings, sequences and objects
+    of any class.
 
-    Two values that share an array have that storage in common: the bytes of both are those of the union. A view counts as the whole
-    array it looks into, because that is what it keeps alive. Objects themselves and words, some hundred bytes each, are not counted.
+    Two values that share an array have that storage in common: the bytes of both are those of the
+    union. A view counts as the whole array it looks into, because that is what it keeps alive.
+    Objects themselves and words, some hundred bytes each, are not counted.
     """
     found: dict[Storage, int] = {}
     seen: set[int] = set()
@@ -42,10 +48,17 @@ def storages(value: Any) -> dict[Storage, int]:
 
 
 def _under(array: np.ndarray, found: dict[Storage, int]) -> list:
-    """The array that owns the memory of this one; or what else owns it, to be looked at, such as the tensor it came from."""
+    """The array that owns the memory of this one.
+
+    Or what else owns it, to be looked at, such as the tensor it came from.
+    """
     while isinstance(array.base, np.ndarray):
         array = array.base
-    if array.base is not None and not isinstance(array.base, (bytes, memoryview)) and _is_tensor(array.base):
+    if (
+        array.base is not None
+        and not isinstance(array.base, (bytes, memoryview))
+        and _is_tensor(array.base)
+    ):
         return [array.base]
     found["cpu", array.__array_interface__["data"][0]] = array.nbytes
     return list(array.flat) if array.dtype == object else []

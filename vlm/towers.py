@@ -1,7 +1,8 @@
-"""Image towers of contrastive models: one vector a photo, and the photo's patches in the same space as the sentences.
+"""Image towers of contrastive models: one vector a photo, and the photo's patches in the same space
+as the sentences.
 
-Knows the inside of open_clip's image towers, and our own. How far the patches explain the vector differs from tower to tower, and
-`Looked.exact` says it.
+Knows the inside of open_clip's image towers, and our own. How far the patches explain the vector
+differs from tower to tower, and `Looked.exact` says it.
 """
 
 from collections.abc import Sequence
@@ -22,10 +23,13 @@ def normalised(tokens: Float[Tensor, "... F"], layers: int) -> Float[Tensor, "..
 
 
 class ClassAndPatches(nn.Module):
-    """Image tower whose vector is one linear map of [CLS; mean of the patches], so that it is a sum over CLS and patches.
+    """Image tower whose vector is one linear map of [CLS.
 
-    CLS and patches are the outputs of some of the trunk's layers (counted from 1), normalised and side by side. open_clip's own timm
-    tower pools CLS or patches of the last layer; this stands in its place in a `CustomTextCLIP`.
+    Mean of the patches], so that it is a sum over CLS and patches.
+
+    CLS and patches are the outputs of some of the trunk's layers (counted from 1), normalised and
+    side by side. open_clip's own timm tower pools CLS or patches of the last layer; this stands in
+    its place in a `CustomTextCLIP`.
     """
 
     def __init__(self, trunk: nn.Module, layers: Sequence[int], embed_dim: int) -> None:
@@ -37,9 +41,16 @@ class ClassAndPatches(nn.Module):
     def tokens(self, image: Float[Tensor, "B C H W"]) -> Float[Tensor, "B positions F"]:
         """CLS first."""
         outputs = self.trunk.forward_intermediates(
-            image, indices=[layer - 1 for layer in self.layers], return_prefix_tokens=True, output_fmt="NLC", intermediates_only=True
+            image,
+            indices=[layer - 1 for layer in self.layers],
+            return_prefix_tokens=True,
+            output_fmt="NLC",
+            intermediates_only=True,
         )  # (patches, CLS) of each layer
-        return normalised(torch.cat([torch.cat([prefix, patches], dim=1) for patches, prefix in outputs], dim=-1), len(self.layers))
+        return normalised(
+            torch.cat([torch.cat([prefix, patches], dim=1) for patches, prefix in outputs], dim=-1),
+            len(self.layers),
+        )
 
     def pool(self, tokens: Float[Tensor, "B positions F"]) -> Float[Tensor, "B E"]:
         return self.proj(torch.cat([tokens[:, 0], tokens[:, 1:].mean(1)], dim=-1))
@@ -47,10 +58,16 @@ class ClassAndPatches(nn.Module):
     def forward(self, image: Float[Tensor, "B C H W"]) -> Float[Tensor, "B E"]:
         return self.pool(self.tokens(image))
 
-    def shares(self, tokens: Float[Tensor, "B positions F"]) -> tuple[Float[Tensor, "B E"], Float[Tensor, "B N E"]]:
-        """What CLS (with the bias) and each patch add: `pool` is the first plus the mean of the second."""
+    def shares(
+        self, tokens: Float[Tensor, "B positions F"]
+    ) -> tuple[Float[Tensor, "B E"], Float[Tensor, "B N E"]]:
+        """What CLS (with the bias) and each patch add: `pool` is the first plus the mean of the
+        second.
+        """
         class_weight, patch_weight = self.proj.weight.chunk(2, dim=1)
-        return F.linear(tokens[:, 0], class_weight, self.proj.bias), F.linear(tokens[:, 1:], patch_weight)
+        return F.linear(tokens[:, 0], class_weight, self.proj.bias), F.linear(
+            tokens[:, 1:], patch_weight
+        )
 
 
 @dataclass(frozen=True)
@@ -59,9 +76,11 @@ class Looked:
 
     Attributes:
         vectors: what the tower gives.
-        classes: the share of each vector that is not the patches' (CLS and bias); zero where the tower has none.
+        classes: the share of each vector that is not the patches' (CLS and bias); zero where the
+            tower has none.
         patches: each patch in the joint space; None where the tower has no patches.
-        corrected: the same with each patch looking only at itself in the last layer; None where that is not to be had.
+        corrected: the same with each patch looking only at itself in the last layer; None where
+            that is not to be had.
         exact: each vector is its `classes` plus the mean of its `patches`.
     """
 
@@ -83,9 +102,17 @@ def look(tower: nn.Module, pixels: Float[Tensor, "B C H W"]) -> Looked:
             vectors = tower(pixels)
         [tokens], [(before, _)] = normed, entered
         itself = tower.ln_post(last(before, attn_mask=alone(before)))
-        return Looked(vectors, torch.zeros_like(vectors), (tokens @ tower.proj)[:, 1:], (itself @ tower.proj)[:, 1:], False)
+        return Looked(
+            vectors,
+            torch.zeros_like(vectors),
+            (tokens @ tower.proj)[:, 1:],
+            (itself @ tower.proj)[:, 1:],
+            False,
+        )
     trunk = getattr(tower, "trunk", None)
-    if not (hasattr(trunk, "norm") and hasattr(trunk, "blocks") and hasattr(trunk, "num_prefix_tokens")):
+    if not (
+        hasattr(trunk, "norm") and hasattr(trunk, "blocks") and hasattr(trunk, "num_prefix_tokens")
+    ):
         vectors = tower(pixels)
         return Looked(vectors, torch.zeros_like(vectors), None, None, False)
     with passing(trunk.norm) as normed, entering(trunk.blocks[-1]) as entered:
@@ -93,20 +120,38 @@ def look(tower: nn.Module, pixels: Float[Tensor, "B C H W"]) -> Looked:
     [tokens], [(before, _)] = normed, entered
     itself = trunk.norm(trunk.blocks[-1](before, attn_mask=alone(before)))
     width = vectors.shape[-1]
-    return Looked(vectors, torch.zeros_like(vectors), joint(tower, tokens, width), joint(tower, itself, width), False)
+    return Looked(
+        vectors,
+        torch.zeros_like(vectors),
+        joint(tower, tokens, width),
+        joint(tower, itself, width),
+        False,
+    )
 
 
 def alone(tokens: Float[Tensor, "B positions F"]) -> Float[Tensor, "positions positions"]:
     """An attention mask with which every position sees only itself."""
-    return torch.full((tokens.shape[1],) * 2, float("-inf"), device=tokens.device, dtype=tokens.dtype).fill_diagonal_(0)
+    return torch.full(
+        (tokens.shape[1],) * 2, float("-inf"), device=tokens.device, dtype=tokens.dtype
+    ).fill_diagonal_(0)
 
 
 def is_clip(tower: nn.Module) -> bool:
-    """open_clip's own vision transformer, whose vector is the projected CLS token of the last layer (Radford et al., 2021)."""
-    return type(tower).__name__ == "VisionTransformer" and hasattr(tower, "ln_post") and tower.attn_pool is None and tower.pool_type == "tok" and not tower.final_ln_after_pool
+    """open_clip's own vision transformer, whose vector is the projected CLS token of the last layer
+    (Radford et al., 2021).
+    """
+    return (
+        type(tower).__name__ == "VisionTransformer"
+        and hasattr(tower, "ln_post")
+        and tower.attn_pool is None
+        and tower.pool_type == "tok"
+        and not tower.final_ln_after_pool
+    )
 
 
-def joint(tower: nn.Module, tokens: Float[Tensor, "B positions F"], width: int) -> Float[Tensor, "B N E"] | None:
+def joint(
+    tower: nn.Module, tokens: Float[Tensor, "B positions F"], width: int
+) -> Float[Tensor, "B N E"] | None:
     """The patches of a timm tower through the map that its pooled vector goes through."""
     patches = tower.head(tokens[:, tower.trunk.num_prefix_tokens :])
     return patches if patches.shape[-1] == width else None

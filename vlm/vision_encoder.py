@@ -1,4 +1,7 @@
-"""X' and VT: one pass of the vision encoder f_v and the connector m_gamma, every layer kept; and who looks at whom in it."""
+"""X' and VT: one pass of the vision encoder f_v and the connector m_gamma, every layer kept.
+
+And who looks at whom in it.
+"""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -26,9 +29,11 @@ from transformers.utils import ModelOutput  # noqa: E402
 @dataclass(frozen=True)
 class Encoded:
     """Attributes:
-    projections: each patch after the linear projection, before its position embedding is added; None where nothing is projected.
+    projections: each patch after the linear projection, before its position embedding is added;
+    None where nothing is projected.
     positions: the learned position embedding added to each; None where there is none.
-    rotation: the angle in radians by which each pair of numbers of a query or key is turned at each patch; None where nothing is.
+    rotation: the angle in radians by which each pair of numbers of a query or key is turned at each
+    patch; None where nothing is.
     layers: the patches as the first layer reads them (row 0) and after each layer.
     prefix: the positions that are not patches (CLS, registers), picture after picture.
     output: X', what the connector read of each patch.
@@ -48,8 +53,11 @@ class Encoded:
     connector_seconds: float
 
 
-def encode_image(model: PreTrainedModel, inputs: Mapping[str, Tensor], places: Int[Tensor, "N 3"]) -> Encoded:
-    """Run transformers' own `get_image_features` (or the forward up to the language model) once, and listen.
+def encode_image(
+    model: PreTrainedModel, inputs: Mapping[str, Tensor], places: Int[Tensor, "N 3"]
+) -> Encoded:
+    """Run transformers' own `get_image_features` (or the forward up to the language model) once,
+    and listen.
 
     The moment the connector starts splits its time in two.
 
@@ -57,11 +65,27 @@ def encode_image(model: PreTrainedModel, inputs: Mapping[str, Tensor], places: I
         inputs: what the processor made for the encoder.
         places: picture, row and column of each patch.
     """
-    count, order, tiles = len(places), architecture.window_order(model, inputs), architecture.tile_places(inputs)
-    layers, tower, connector = architecture.encoder_layers(model), architecture.vision_tower(model), architecture.connector(model)
-    listened = {"projection": architecture.patch_convolution(model), "embedded": architecture.embedding_module(model), "rotary": architecture.rotary_module(model)}
+    count, order, tiles = (
+        len(places),
+        architecture.window_order(model, inputs),
+        architecture.tile_places(inputs),
+    )
+    layers, tower, connector = (
+        architecture.encoder_layers(model),
+        architecture.vision_tower(model),
+        architecture.connector(model),
+    )
+    listened = {
+        "projection": architecture.patch_convolution(model),
+        "embedded": architecture.embedding_module(model),
+        "rotary": architecture.rotary_module(model),
+    }
     with ExitStack() as stack:
-        heard = {name: stack.enter_context(passing(module)) for name, module in listened.items() if module is not None}
+        heard = {
+            name: stack.enter_context(passing(module))
+            for name, module in listened.items()
+            if module is not None
+        }
         first = stack.enter_context(entering(layers[0])) if layers else []
         outputs = [stack.enter_context(passing(layer)) for layer in layers]
         towered = stack.enter_context(passing(tower))
@@ -71,9 +95,17 @@ def encode_image(model: PreTrainedModel, inputs: Mapping[str, Tensor], places: I
         end = _now(model)
     [(read, middle)] = entered
     split = lambda hidden: _patches_and_prefix(hidden, count, order, tiles)  # noqa: E731
-    projected = _projections(heard["projection"][0], places, tiles) if "projection" in heard else None
+    projected = (
+        _projections(heard["projection"][0], places, tiles) if "projection" in heard else None
+    )
     states = [split(first[0][0]), *(split(output[0]) for output in outputs)] if layers else []
-    embedded = split(heard["embedded"][0])[0] if "embedded" in heard else states[0][0] if architecture.has_learned_positions(model) else None
+    embedded = (
+        split(heard["embedded"][0])[0]
+        if "embedded" in heard
+        else states[0][0]
+        if architecture.has_learned_positions(model)
+        else None
+    )
     if architecture.family(model).reads == "tower" or not torch.is_tensor(read):
         read = towered[0].last_hidden_state
     output, _ = split(read)
@@ -91,22 +123,34 @@ def encode_image(model: PreTrainedModel, inputs: Mapping[str, Tensor], places: I
     )
 
 
-def _run(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> tuple[Float[Tensor, "V D"], ModelOutput | Tensor]:
+def _run(
+    model: PreTrainedModel, inputs: Mapping[str, Tensor]
+) -> tuple[Float[Tensor, "V D"], ModelOutput | Tensor]:
     """The visual tokens, and what the model's own forward needs of them to go on."""
     name = architecture.family(model).given_as
     if not name:
         features = model.get_image_features(**inputs, return_dict=True)
         return _joined(features.pooler_output), _without_states(features)
     given = architecture.at_the_door(model, inputs)
-    return architecture.crossed_tokens(given, inputs) if architecture.family(model).crossed else _joined(given[name]), given[name]
+    return (
+        architecture.crossed_tokens(given, inputs)
+        if architecture.family(model).crossed
+        else _joined(given[name])
+    ), given[name]
 
 
 def _patches_and_prefix(
-    hidden: Tensor | tuple, count: int, order: Int[Tensor, " N"] | None, tiles: tuple[int, Int[Tensor, " tiles"]] | None
+    hidden: Tensor | tuple,
+    count: int,
+    order: Int[Tensor, " N"] | None,
+    tiles: tuple[int, Int[Tensor, " tiles"]] | None,
 ) -> tuple[Float[Tensor, "N width"], Float[Tensor, "prefix width"]]:
-    """The vectors of the `count` patches, and those of the positions that stand before each picture's patches."""
+    """The vectors of the `count` patches, and those of the positions that stand before each
+    picture's patches.
+    """
     hidden = hidden[0] if isinstance(hidden, tuple) else hidden
-    if tiles is not None:  # of each tile CLS, the patches, perhaps empty positions; some tiles are empty as a whole
+    # of each tile CLS, the patches, perhaps empty positions; some tiles are empty as a whole
+    if tiles is not None:
         places, used = tiles
         mine = hidden.reshape(places, -1, hidden.shape[-1])[used.to(hidden.device)]
         return mine[:, 1 : 1 + count // len(used)].flatten(0, 1), mine[:, 0]
@@ -117,7 +161,9 @@ def _patches_and_prefix(
     return patches if order is None else patches[order], hidden[:, :before].flatten(0, 1)
 
 
-def _projections(output: Tensor, places: Int[Tensor, "N 3"], tiles: tuple[int, Int[Tensor, " tiles"]] | None) -> Float[Tensor, "N width"]:
+def _projections(
+    output: Tensor, places: Int[Tensor, "N 3"], tiles: tuple[int, Int[Tensor, " tiles"]] | None
+) -> Float[Tensor, "N width"]:
     """A convolution's output, patch by patch: either one row a patch already, or a grid a picture."""
     if output.ndim != 4:
         return output.flatten(1)
@@ -127,7 +173,10 @@ def _projections(output: Tensor, places: Int[Tensor, "N 3"], tiles: tuple[int, I
 
 
 def _rotation(turning: tuple[Tensor, Tensor]) -> Float[Tensor, "N pairs"]:
-    """The angles behind the cosines and sines; the encoder's own rotary modules give them in the processor's order of patches."""
+    """The angles behind the cosines and sines.
+
+    The encoder's own rotary modules give them in the processor's order of patches.
+    """
     cosine, sine = (each.flatten(0, -2).float() for each in turning)
     angles = torch.atan2(sine, cosine)
     return angles[:, : angles.shape[1] // 2]
@@ -142,7 +191,12 @@ def _joined(visual: Tensor | Sequence[Tensor]) -> Float[Tensor, "V D"]:
 
 def _without_states(given: ModelOutput) -> ModelOutput:
     """What `get_image_features` gave, without the layers, which are kept elsewhere."""
-    return type(given)(**{name: None if name in ("hidden_states", "attentions", "last_hidden_state") else value for name, value in given.items()})
+    return type(given)(
+        **{
+            name: None if name in ("hidden_states", "attentions", "last_hidden_state") else value
+            for name, value in given.items()
+        }
+    )
 
 
 @dataclass(frozen=True)
@@ -155,23 +209,40 @@ class Attended:
     mask: Tensor | None
     scaling: float | None
 
-    def weights(self, item: int, rows: slice | list[int] = slice(None)) -> Float[Tensor, "heads queries keys"]:
+    def weights(
+        self, item: int, rows: slice | list[int] = slice(None)
+    ) -> Float[Tensor, "heads queries keys"]:
         """softmax(q k^T * scaling + mask) of some queries of one item of the batch."""
-        mask = None if self.mask is None else self.mask[min(item, len(self.mask) - 1)][None][..., rows if self.mask.shape[-2] > 1 else slice(None), :]
-        return weights(self.module, self.query[item : item + 1][:, :, rows], self.key[item : item + 1], mask, self.scaling, False)
+        mask = (
+            None
+            if self.mask is None
+            else self.mask[min(item, len(self.mask) - 1)][None][
+                ..., rows if self.mask.shape[-2] > 1 else slice(None), :
+            ]
+        )
+        return weights(
+            self.module,
+            self.query[item : item + 1][:, :, rows],
+            self.key[item : item + 1],
+            mask,
+            self.scaling,
+            False,
+        )
 
 
 @dataclass(frozen=True)
 class EncoderAttention:
-    """Who looks at whom in every layer of the vision encoder, from the queries and keys of one pass.
+    """Who looks at whom in every layer of the vision encoder, from the queries and keys of one
+    pass.
 
-    A layer's calls follow each other: one for all pictures (a batch), or one for each picture or window. Memory: queries and keys of
-    every layer, 2 x layers x N x width numbers; a map is computed when it is asked for.
+    A layer's calls follow each other: one for all pictures (a batch), or one for each picture or
+    window. Memory: queries and keys of every layer, 2 x layers x N x width numbers; a map is
+    computed when it is asked for.
 
     Attributes:
         layers: the calls of each layer.
-        positions: where each patch stands among the positions of the encoder: those of one picture or window after those of another, CLS
-            and registers included.
+        positions: where each patch stands among the positions of the encoder: those of one picture
+            or window after those of another, CLS and registers included.
     """
 
     layers: tuple[tuple[Attended, ...], ...]
@@ -183,10 +254,13 @@ class EncoderAttention:
         ModelError: there is no such layer.
         """
         if not 1 <= layer <= len(self.layers):
-            raise ModelError(f"The vision encoder has layers 1 to {len(self.layers)}; {layer} is none of them.")
+            raise ModelError(
+                f"The vision encoder has layers 1 to {len(self.layers)}; {layer} is none of them."
+            )
 
     def weights(self, layer: int, item: int = 0) -> Float[np.ndarray, "heads positions positions"]:
-        """One map a head of the positions that see each other (a picture, a window); each row, what one position reads, sums to 1. Layer 1 is the first.
+        """One map a head of the positions that see each other (a picture, a window); each row, what
+        one position reads, sums to 1. Layer 1 is the first.
 
         Raises:
             ModelError: there is no such layer.
@@ -202,7 +276,10 @@ class EncoderAttention:
             ModelError: there is no such layer.
         """
         read, start = self._read(layer, patch)
-        row, here = np.zeros((len(read), len(self.positions)), np.float32), self._within(start, read.shape[1])
+        row, here = (
+            np.zeros((len(read), len(self.positions)), np.float32),
+            self._within(start, read.shape[1]),
+        )
         row[:, here] = read[:, self.positions[here] - start]
         return row
 
@@ -214,7 +291,8 @@ class EncoderAttention:
         return float(read.sum(1).mean())
 
     def rollout(self, layer: int, patch: int) -> Float[np.ndarray, " N"]:
-        """What one patch has read of every other by way of layers 1 to `layer`: its row of the product of (mean of the heads + identity) / 2.
+        """What one patch has read of every other by way of layers 1 to `layer`: its row of the
+        product of (mean of the heads + identity) / 2.
 
         One layer's maps of one picture are in memory at a time.
 
@@ -229,7 +307,9 @@ class EncoderAttention:
             for call, inside, start in self._items(number):
                 here = row[start : start + call.key.shape[-2]]
                 if here.any():
-                    after[start : start + len(here)] += here @ call.weights(inside).mean(0).cpu() / 2
+                    after[start : start + len(here)] += (
+                        here @ call.weights(inside).mean(0).cpu() / 2
+                    )
             row = after
         return to_numpy(row)[self.positions]
 
@@ -255,7 +335,9 @@ class EncoderAttention:
         return to_numpy(call.weights(inside, [place - start])[:, 0]), start
 
 
-def encoder_attention(model: PreTrainedModel, inputs: Mapping[str, Tensor], count: int) -> EncoderAttention:
+def encoder_attention(
+    model: PreTrainedModel, inputs: Mapping[str, Tensor], count: int
+) -> EncoderAttention:
     """Run the encoder once more and keep its queries and keys.
 
     Args:
@@ -266,7 +348,10 @@ def encoder_attention(model: PreTrainedModel, inputs: Mapping[str, Tensor], coun
     """
     layers = architecture.encoder_layers(model)
     if not layers:
-        raise ModelError("This vision encoder is made of convolutions that shrink the picture: no patch looks at another, so there is no attention to show.")
+        raise ModelError(
+            "This vision encoder is made of convolutions that shrink the picture: no patch looks at"
+            " another, so there is no attention to show."
+        )
     of = {module: number for number, layer in enumerate(layers) for module in layer.modules()}
     calls: list[list[Attended]] = [[] for _ in layers]
 
@@ -277,10 +362,23 @@ def encoder_attention(model: PreTrainedModel, inputs: Mapping[str, Tensor], coun
 
     with replacing(attend):
         _run(model, inputs)
-    return EncoderAttention(tuple(map(tuple, calls)), _positions(calls[0], count, architecture.window_order(model, inputs), architecture.tile_places(inputs)))
+    return EncoderAttention(
+        tuple(map(tuple, calls)),
+        _positions(
+            calls[0],
+            count,
+            architecture.window_order(model, inputs),
+            architecture.tile_places(inputs),
+        ),
+    )
 
 
-def _positions(calls: Sequence[Attended], count: int, order: Int[Tensor, " N"] | None, tiles: tuple[int, Int[Tensor, " tiles"]] | None) -> Int[np.ndarray, " N"]:
+def _positions(
+    calls: Sequence[Attended],
+    count: int,
+    order: Int[Tensor, " N"] | None,
+    tiles: tuple[int, Int[Tensor, " tiles"]] | None,
+) -> Int[np.ndarray, " N"]:
     """Where each patch stands among the positions of one layer's calls: see `_patches_and_prefix`."""
     if order is not None:
         return to_numpy(order)
@@ -289,9 +387,15 @@ def _positions(calls: Sequence[Attended], count: int, order: Int[Tensor, " N"] |
         return np.arange(count)
     if tiles is not None:
         places, used = tiles
-        return (to_numpy(used)[:, None] * (every // places) + 1 + np.arange(count // len(used))).ravel()
+        return (
+            to_numpy(used)[:, None] * (every // places) + 1 + np.arange(count // len(used))
+        ).ravel()
     pictures = sum(len(call.query) for call in calls)
-    return (np.arange(pictures)[:, None] * (every // pictures) + (every - count) // pictures + np.arange(count // pictures)).ravel()
+    return (
+        np.arange(pictures)[:, None] * (every // pictures)
+        + (every - count) // pictures
+        + np.arange(count // pictures)
+    ).ravel()
 
 
 def _now(model: PreTrainedModel) -> float:

@@ -1,13 +1,16 @@
-"""What the words of an answer looked at: the attention of the positions that said them, by layer and head, and its rollout.
+"""What the words of an answer looked at: the attention of the positions that said them, by layer
+and head, and its rollout.
 
-A word is read from the position before it: the first one from the last position of the prompt, the next from that of the word before.
-One pass of the language model over VT + TT and the answer gives the queries and keys of every layer; weights are computed from them when
-they are asked for, so that layers x heads x positions x positions are never held. Held are the queries and keys (layers x (heads +
-key heads) x positions x size of a head: 27 MB for 296 positions of the embedded model in float32, 0.7 GB for 3,000 of a 7B Qwen2-VL in
-bfloat16), and for the rollout one group of heads of one layer at a time.
+A word is read from the position before it: the first one from the last position of the prompt, the
+next from that of the word before. One pass of the language model over VT + TT and the answer gives
+the queries and keys of every layer; weights are computed from them when they are asked for, so that
+layers x heads x positions x positions are never held. Held are the queries and keys (layers x
+(heads + key heads) x positions x size of a head: 27 MB for 296 positions of the embedded model in
+float32, 0.7 GB for 3,000 of a 7B Qwen2-VL in bfloat16), and for the rollout one group of heads of
+one layer at a time.
 
-What was looked at need not have mattered: attention is what was read, not what was done with it (Jain and Wallace, "Attention is not
-Explanation", 2019). `vlm.ablation` asks what mattered.
+What was looked at need not have mattered: attention is what was read, not what was done with it
+(Jain and Wallace, "Attention is not Explanation", 2019). `vlm.ablation` asks what mattered.
 """
 
 from collections.abc import Mapping
@@ -31,7 +34,9 @@ from transformers import PreTrainedModel  # noqa: E402
 
 @dataclass(frozen=True)
 class Layer:
-    """One attention of the language model as it was called: its module, queries, keys (of the same positions, or of a picture beside them), mask and settings."""
+    """One attention of the language model as it was called: its module, queries, keys (of the same
+    positions, or of a picture beside them), mask and settings.
+    """
 
     module: torch.nn.Module
     query: Float[Tensor, "1 heads positions size"]
@@ -47,7 +52,9 @@ class Layer:
             mask = mask if mask.shape[-2] == 1 else mask[..., position : position + 1, :]
         elif self.is_causal:
             key = key[:, :, : position + 1]
-        row = weights(self.module, self.query[:, :, position : position + 1], key, mask, self.scaling, False)[:, 0]
+        row = weights(
+            self.module, self.query[:, :, position : position + 1], key, mask, self.scaling, False
+        )[:, 0]
         return torch.nn.functional.pad(row, (0, self.key.shape[2] - row.shape[1]))
 
     def mean(self) -> Float[Tensor, "positions keys"]:
@@ -56,8 +63,17 @@ class Layer:
         total = torch.zeros(self.query.shape[2], self.key.shape[2], device=self.query.device)
         for group in range(groups):
             share = slice(group * heads // groups, (group + 1) * heads // groups)
-            mask = self.mask if self.mask is None or self.mask.shape[1] == 1 else self.mask[:, share]
-            total += weights(self.module, self.query[:, share], self.key[:, group : group + 1], mask, self.scaling, self.is_causal).sum(0)
+            mask = (
+                self.mask if self.mask is None or self.mask.shape[1] == 1 else self.mask[:, share]
+            )
+            total += weights(
+                self.module,
+                self.query[:, share],
+                self.key[:, group : group + 1],
+                mask,
+                self.scaling,
+                self.is_causal,
+            ).sum(0)
         return total / heads
 
 
@@ -65,11 +81,14 @@ class Layer:
 class WordAttention:
     """Attributes:
     layers: every attention of the language model that reads visual tokens, the first one first.
-    numbers: which of its layers each belongs to; 1 is the first. Some models have layers without attention.
+    numbers: which of its layers each belongs to; 1 is the first. Some models have layers without
+    attention.
     prompt: S, the positions before the answer.
     words: T, how many words of the answer there are.
-    through: all its attentions, of which `layers` are some where the picture stands beside the sequence; the rollout goes through them.
-    beside: what the encoder was given, of models that read the picture beside the sequence, by cross-attention: their rows are over visual tokens.
+    through: all its attentions, of which `layers` are some where the picture stands beside the
+    sequence; the rollout goes through them.
+    beside: what the encoder was given, of models that read the picture beside the sequence, by
+    cross-attention: their rows are over visual tokens.
     """
 
     layers: tuple[Layer, ...]
@@ -90,8 +109,11 @@ class WordAttention:
         return self.prompt - 1 + step
 
     @torch.inference_mode()
-    def weights(self, step: int, hidden: tuple[int, ...] = ()) -> Float[np.ndarray, "layers heads positions"]:
-        """What one word was read from: one row a head, which sums to 1, over the positions before it, or over the visual tokens beside them.
+    def weights(
+        self, step: int, hidden: tuple[int, ...] = ()
+    ) -> Float[np.ndarray, "layers heads positions"]:
+        """What one word was read from: one row a head, which sums to 1, over the positions before
+        it, or over the visual tokens beside them.
 
         Args:
             hidden: positions (or visual tokens), such as sinks, that are taken out of every row.
@@ -101,23 +123,31 @@ class WordAttention:
         if self.beside is None:
             rows = rows[..., : position + 1]
         else:
-            rows = architecture.weights_beside(rows.flatten(0, 1), self.beside).unflatten(0, rows.shape[:2])
+            rows = architecture.weights_beside(rows.flatten(0, 1), self.beside).unflatten(
+                0, rows.shape[:2]
+            )
         return without(to_numpy(rows), hidden)
 
     @torch.inference_mode()
     def rollout(self, step: int) -> Float[np.ndarray, " positions"]:
-        """What one word has read of every position by way of all layers: its row of the product of (mean of the heads + identity) / 2.
+        """What one word has read of every position by way of all layers: its row of the product of
+        (mean of the heads + identity) / 2.
 
-        Abnar and Zuidema, "Quantifying Attention Flow in Transformers", 2020. The row sums to 1, less what was read of places beside the
-        sequence that hold no tile; positions that many read, such as the first one, gather most of it. After the positions come the visual
-        tokens that stand beside the sequence, if they do: what layers of cross-attention read of them, by the same rule.
+        Abnar and Zuidema, "Quantifying Attention Flow in Transformers", 2020. The row sums to 1,
+        less what was read of places beside the sequence that hold no tile; positions that many
+        read, such as the first one, gather most of it. After the positions come the visual tokens
+        that stand beside the sequence, if they do: what layers of cross-attention read of them, by
+        the same rule.
 
         Raises:
             ModelError: there is no such word.
         """
         position, device = self.position(step), self.through[-1].query.device
         crossing = set() if self.beside is None else {layer.module for layer in self.layers}
-        row, picture = torch.zeros(self.through[-1].query.shape[2], device=device), torch.zeros((), device=device)
+        row, picture = (
+            torch.zeros(self.through[-1].query.shape[2], device=device),
+            torch.zeros((), device=device),
+        )
         row[position] = 1
         for layer in reversed(self.through):
             read = row @ layer.mean()
@@ -126,31 +156,58 @@ class WordAttention:
             else:
                 row = (row + read) / 2
         row = row[: position + 1]
-        return to_numpy(row if self.beside is None else torch.cat([row, architecture.weights_beside(picture[None], self.beside)[0]]))
+        return to_numpy(
+            row
+            if self.beside is None
+            else torch.cat([row, architecture.weights_beside(picture[None], self.beside)[0]])
+        )
 
 
 @torch.inference_mode()
-def word_attention(network: PreTrainedModel, inputs: dict, prompt: int, words: int, beside: Mapping[str, Tensor] | None = None) -> WordAttention:
-    """One pass of the language model. `inputs` are its arguments for VT + TT and all words of the answer but the last; `beside` as in `WordAttention`."""
+def word_attention(
+    network: PreTrainedModel,
+    inputs: dict,
+    prompt: int,
+    words: int,
+    beside: Mapping[str, Tensor] | None = None,
+) -> WordAttention:
+    """One pass of the language model.
+
+    `inputs` are its arguments for VT + TT and all words of the answer but the last; `beside` as in
+    `WordAttention`.
+    """
     kept: list[Layer] = []
     crossing = architecture.crossing(network)
 
     def keep(module, query, key, value, attention_mask, **named):
         is_causal = named.get("is_causal")
-        is_causal = getattr(module, "is_causal", module not in crossing) if is_causal is None else is_causal
+        is_causal = (
+            getattr(module, "is_causal", module not in crossing) if is_causal is None else is_causal
+        )
         kept.append(Layer(module, query, key, attention_mask, named.get("scaling"), is_causal))
         return as_always(module, query, key, value, attention_mask, **named)
 
     with replacing(keep):
         architecture.language_trunk(network)(**inputs, use_cache=False)
     layers = tuple(layer for layer in kept if (layer.module in crossing) == (beside is not None))
-    return WordAttention(layers, tuple(layer.module.layer_idx + 1 for layer in layers), prompt, words, tuple(kept), beside)
+    return WordAttention(
+        layers,
+        tuple(layer.module.layer_idx + 1 for layer in layers),
+        prompt,
+        words,
+        tuple(kept),
+        beside,
+    )
 
 
-def without(rows: Float[np.ndarray, "*layers positions"], positions: tuple[int, ...]) -> Float[np.ndarray, "*layers positions"]:
-    """The rows as they would be if these positions could not be looked at: zero there, the rest sums to 1 again.
+def without(
+    rows: Float[np.ndarray, "*layers positions"], positions: tuple[int, ...]
+) -> Float[np.ndarray, "*layers positions"]:
+    """The rows as they would be if these positions could not be looked at: zero there, the rest
+    sums to 1 again.
 
-    For the row of one head this is its softmax without these keys; apply it before taking the mean of heads.
+    For the row of one head this is its softmax without these keys; apply it before taking the mean
+    of heads.
     """
     kept = rows.copy()
     kept[..., [position for position in positions if position < rows.shape[-1]]] = 0

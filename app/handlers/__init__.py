@@ -1,4 +1,7 @@
-"""What happens when a visitor does something. Plain functions, one file a part of the page: tests call them without a server."""
+"""What happens when a visitor does something.
+
+Plain functions, one file a part of the page: tests call them without a server.
+"""
 
 from app.handlers.answering import Plane, decoding, encode, reproject, run
 from app.handlers.beside import beside, bring
@@ -15,6 +18,41 @@ from app.handlers.views import layer, lens, lens_rows, rows, word, word_maps
 from app.handlers.words import ablation, looked, relevancy
 
 __all__ = [
-    "EXAMPLES", "Plane", "ablation", "looked", "relevancy", "answer_endpoint", "at_once", "beside", "bring", "cell", "choose", "compare", "comparisons", "decoding", "encode", "example_photos", "experiment", "findings", "in_use", "layer", "ledger", "lens", "lens_rows", "offered", "offline", "open_upload", "photo_size",
-    "reproject", "restore", "rows", "run", "similarity_endpoint", "status", "tensors", "trace_endpoint", "word", "word_maps",
-]  # fmt: skip
+    "EXAMPLES",
+    "Plane",
+    "ablation",
+    "looked",
+    "relevancy",
+    "answer_endpoint",
+    "at_once",
+    "beside",
+    "bring",
+    "cell",
+    "choose",
+    "compare",
+    "comparisons",
+    "decoding",
+    "encode",
+    "example_photos",
+    "experiment",
+    "findings",
+    "in_use",
+    "layer",
+    "ledger",
+    "lens",
+    "lens_rows",
+    "offered",
+    "offline",
+    "open_upload",
+    "photo_size",
+    "reproject",
+    "restore",
+    "rows",
+    "run",
+    "similarity_endpoint",
+    "status",
+    "tensors",
+    "trace_endpoint",
+    "word",
+    "word_maps",
+]

@@ -39,4 +39,7 @@ def beside(path: str | None, question: str, name: str, *settings: float) -> Iter
     for step in gpu.answer(model, choice, trace, operator):
         steps.append(step)
         yield {"run": key, "answer": payloads.answer(steps, False, operator.max_new_tokens)}
-    yield {"run": key, "answer": payloads.answer(steps, True, operator.max_new_tokens, trace.with_steps(steps))}
+    yield {
+        "run": key,
+        "answer": payloads.answer(steps, True, operator.max_new_tokens, trace.with_steps(steps)),
+    }

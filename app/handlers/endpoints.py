@@ -1,4 +1,8 @@
-"""The named API, for programs; with GRADIO_MCP_SERVER the same functions are tools of the Model Context Protocol, and what is said of them here is what a language model reads."""
+"""The named API, for programs.
+
+With GRADIO_MCP_SERVER the same functions are tools of the Model Context Protocol, and what is said
+of them here is what a language model reads.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,12 +14,22 @@ from app.handlers.lab import matched
 
 @tells_errors
 def answer_endpoint(
-    photo: str | None, question: str, temperature: float, top_k: float, top_p: float, repetition_penalty: float, seed: float, max_new_tokens: float
+    photo: str | None,
+    question: str,
+    temperature: float,
+    top_k: float,
+    top_p: float,
+    repetition_penalty: float,
+    seed: float,
+    max_new_tokens: float,
 ) -> Iterator[str]:
-    """`/answer`: what a vision-language model answers to a question about a photo; the text as it grows.
+    """`/answer`: what a vision-language model answers to a question about a photo.
+
+    The text as it grows.
 
     Args:
-        photo: a JPEG, PNG or WebP as an uploaded file, or inside a data URL; nothing is fetched from an address.
+        photo: a JPEG, PNG or WebP as an uploaded file, or inside a data URL; nothing is fetched
+            from an address.
         question: what is asked about it.
         temperature: 0 is greedy, above 0 a token is drawn by chance.
         top_k: only the k most probable tokens; 0 is all.
@@ -32,12 +46,22 @@ def answer_endpoint(
 
 @tells_errors
 def trace_endpoint(
-    photo: str | None, question: str, temperature: float, top_k: float, top_p: float, repetition_penalty: float, seed: float, max_new_tokens: float
+    photo: str | None,
+    question: str,
+    temperature: float,
+    top_k: float,
+    top_p: float,
+    repetition_penalty: float,
+    seed: float,
+    max_new_tokens: float,
 ) -> dict:
-    """`/trace`: the inside of such an answer as JSON: the shapes of all stages, the role of every position, the box of every visual token in the photo, and each step with its probability and alternatives.
+    """`/trace`: the inside of such an answer as JSON: the shapes of all stages, the role of every
+    position, the box of every visual token in the photo, and each step with its probability and
+    alternatives.
 
     Args:
-        photo: a JPEG, PNG or WebP as an uploaded file, or inside a data URL; nothing is fetched from an address.
+        photo: a JPEG, PNG or WebP as an uploaded file, or inside a data URL; nothing is fetched
+            from an address.
         question: what is asked about it.
         temperature: 0 is greedy, above 0 a token is drawn by chance.
         top_k: only the k most probable tokens; 0 is all.
@@ -64,7 +88,9 @@ def trace_endpoint(
 
 @tells_errors
 def similarity_endpoint(photos: Sequence[str] | None, texts: str) -> dict:
-    """`/similarity`: photos against lines of text by a contrastive model; the matrices (a row a photo, a column a text), e^tau and the losses.
+    """`/similarity`: photos against lines of text by a contrastive model.
+
+    The matrices (a row a photo, a column a text), e^tau and the losses.
 
     Args:
         photos: JPEG, PNG or WebP, as uploaded files or inside data URLs.

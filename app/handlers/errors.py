@@ -1,4 +1,6 @@
-"""What a visitor may ask for, and how a refusal reaches them: a notice on the page, or a sentence in the view that asked."""
+"""What a visitor may ask for, and how a refusal reaches them: a notice on the page, or a sentence
+in the view that asked.
+"""
 
 import functools
 import html
@@ -9,20 +11,25 @@ import gradio as gr
 import vlm
 from app.handlers.machine import enough_memory, for_visitors
 
-MAX_QUESTION, MAX_TEXT, MAX_TEXTS, MAX_PHOTOS = 2_000, 300, 64, 32  # characters, characters, lines, photos
+# characters, characters, lines, photos
+MAX_QUESTION, MAX_TEXT, MAX_TEXTS, MAX_PHOTOS = 2_000, 300, 64, 32
 MAX_TOGETHER = 4  # photos of one question
 
 
 def shows_errors(handler, to_program: bool = False):
-    """The one place where an error the user can mend becomes a notice; everything on the page stays as it was.
+    """The one place where an error the user can mend becomes a notice.
 
-    Gradio's notices are HTML, and a sentence quotes what a visitor or a file said: it is escaped, or `<image>` would not be read, and worse
-    would be obeyed. A program gets the sentence itself.
+    Everything on the page stays as it was.
+
+    Gradio's notices are HTML, and a sentence quotes what a visitor or a file said: it is escaped,
+    or `<image>` would not be read, and worse would be obeyed. A program gets the sentence itself.
     """
 
     def notice(error: vlm.VLMError) -> gr.Error:
         sentence = for_visitors(str(error))
-        return gr.Error(sentence if to_program else html.escape(sentence, quote=False), print_exception=False)
+        return gr.Error(
+            sentence if to_program else html.escape(sentence, quote=False), print_exception=False
+        )
 
     if inspect.isgeneratorfunction(handler):
 
@@ -51,20 +58,28 @@ tells_errors = functools.partial(shows_errors, to_program=True)
 
 
 def asked_by_script(handler):
-    """For what the page's script asks, with all arguments as one list; an error the user can mend becomes `{"error": sentence}`, which the view shows."""
+    """For what the page's script asks, with all arguments as one list.
+
+    An error the user can mend becomes `{"error": sentence}`, which the view shows.
+    """
     count = len(inspect.signature(handler).parameters)
 
     @functools.wraps(handler)
     def call(arguments):
         try:
             if not isinstance(arguments, list) or len(arguments) != count:
-                raise vlm.VLMError(f"{handler.__name__} was asked with {arguments!r:.60}; it takes a list of {count}.")
+                raise vlm.VLMError(
+                    f"{handler.__name__} was asked with {arguments!r:.60}; it takes a list of"
+                    f" {count}."
+                )
             with enough_memory():
                 return handler(*arguments)
         except vlm.VLMError as error:
             return {"error": for_visitors(str(error))}
 
-    call.__signature__ = inspect.Signature([inspect.Parameter("arguments", inspect.Parameter.POSITIONAL_ONLY)])
+    call.__signature__ = inspect.Signature(
+        [inspect.Parameter("arguments", inspect.Parameter.POSITIONAL_ONLY)]
+    )
     return call
 
 
@@ -85,7 +100,11 @@ def plain(value, name: str, error: type[vlm.VLMError] = vlm.VLMError) -> float:
     Raises:
         vlm.VLMError: it is none, or one without end.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -(2**63) <= value <= 2**63:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not -(2**63) <= value <= 2**63
+    ):
         raise error(f"{name} is {value!r:.40}; give a number.")
     return value
 
@@ -96,7 +115,12 @@ def whole(value, name: str, error: type[vlm.VLMError] = vlm.VLMError) -> int:
     Raises:
         vlm.VLMError: it is none.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -(2**63) <= value <= 2**63 or int(value) != value:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not -(2**63) <= value <= 2**63
+        or int(value) != value
+    ):
         raise error(f"{name} is {value!r:.40}; give a whole number.")
     return int(value)
 

@@ -1,4 +1,7 @@
-"""Change the visual tokens of a run, or who may look at them, and let the model answer again; and the sweep: way by way cut, window by window of layers."""
+"""Change the visual tokens of a run, or who may look at them, and let the model answer again.
+
+And the sweep: way by way cut, window by window of layers.
+"""
 
 import math
 from collections.abc import Iterator
@@ -18,8 +21,15 @@ def number(asked: dict, name: str, least: float, most: float, whole: bool = True
         vlm.VLMError: it is none, or out of its range.
     """
     value = asked.get(name)
-    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not least <= value <= most:
-        raise vlm.VLMError(f"The {name} is {value!r:.40}; give a {'whole ' if whole else ''}number from {least} to {most}.")
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int if whole else (int, float))
+        or not least <= value <= most
+    ):
+        raise vlm.VLMError(
+            f"The {name} is {value!r:.40}; give a {'whole ' if whole else ''}number from {least} to"
+            f" {most}."
+        )
     return value
 
 
@@ -52,67 +62,134 @@ def other(asked: dict) -> vlm.Trace:
     """
     run = asked.get("other")
     if not run:
-        raise vlm.VLMError("There is no other photo to take tokens from; ask this model about another one first, then come back to this run.")
+        raise vlm.VLMError(
+            "There is no other photo to take tokens from; ask this model about another one first,"
+            " then come back to this run."
+        )
     model = lambda key: str(key).partition("-")[0].partition(".")[2]  # noqa: E731
     if model(run) != model(asked["answer"]):
-        raise vlm.VLMError("The other run is another model's; only photos that one model saw can exchange tokens.")
+        raise vlm.VLMError(
+            "The other run is another model's; only photos that one model saw can exchange tokens."
+        )
     return remembered(run)
 
 
 CHANGES = {
-    "remove": lambda asked, trace: vlm.experiments.remove(trace, selected(asked, trace), name(asked, "how"), seed(asked)),
-    "keep": lambda asked, trace: vlm.experiments.keep(trace, selected(asked, trace), name(asked, "how"), seed(asked)),
-    "paste": lambda asked, trace: vlm.experiments.paste(trace, selected(asked, trace), other(asked)),
+    "remove": lambda asked, trace: vlm.experiments.remove(
+        trace, selected(asked, trace), name(asked, "how"), seed(asked)
+    ),
+    "keep": lambda asked, trace: vlm.experiments.keep(
+        trace, selected(asked, trace), name(asked, "how"), seed(asked)
+    ),
+    "paste": lambda asked, trace: vlm.experiments.paste(
+        trace, selected(asked, trace), other(asked)
+    ),
     "shuffle": lambda asked, trace: vlm.experiments.shuffle(trace, seed(asked)),
-    "rescale": lambda asked, trace: vlm.experiments.rescale(trace, number(asked, "factor", 0, 10, whole=False)),
+    "rescale": lambda asked, trace: vlm.experiments.rescale(
+        trace, number(asked, "factor", 0, 10, whole=False)
+    ),
 }
 CUTS = {  # "way": Gradio takes anything called a path for a file
-    "knockout": lambda asked, trace, model: model.cut(trace, name(asked, "way"), *(number(asked, end, 1, model.language_layers) for end in ("first", "last"))),
-    "fastv": lambda asked, trace, model: model.drop(trace, number(asked, "layer", 1, model.language_layers), number(asked, "share", 0, 1, whole=False)),
+    "knockout": lambda asked, trace, model: model.cut(
+        trace,
+        name(asked, "way"),
+        *(number(asked, end, 1, model.language_layers) for end in ("first", "last")),
+    ),
+    "fastv": lambda asked, trace, model: model.drop(
+        trace,
+        number(asked, "layer", 1, model.language_layers),
+        number(asked, "share", 0, 1, whole=False),
+    ),
 }
 
 
-def chosen_word(asked: dict, model, trace: vlm.Trace, changed: vlm.Trace | None, masking) -> dict | None:
-    """How probable a word is as the first one of the answer, before and after; None if none was typed."""
+def chosen_word(
+    asked: dict, model, trace: vlm.Trace, changed: vlm.Trace | None, masking
+) -> dict | None:
+    """How probable a word is as the first one of the answer, before and after.
+
+    None if none was typed.
+    """
     word = asked.get("word") or ""
     if not isinstance(word, str) or len(word) > MAX_TEXT or len(word.split()) > 1:
-        raise vlm.QuestionError(f"{str(word)[:40]!r} is not one word; type one, or leave the field empty.")
+        raise vlm.QuestionError(
+            f"{str(word)[:40]!r} is not one word; type one, or leave the field empty."
+        )
     if not word.strip():
         return None
     pieces = [piece for piece in model.beginnings(word) if piece.lower() != word.strip().lower()]
-    return {"word": word.strip(), "pieces": pieces, "before": model.begins(trace, word), "after": model.begins(changed or trace, word, masking)}
+    return {
+        "word": word.strip(),
+        "pieces": pieces,
+        "before": model.begins(trace, word),
+        "after": model.begins(changed or trace, word, masking),
+    }
 
 
 @shows_errors
 def experiment(event: gr.EventData) -> Iterator[dict]:
-    """Change an answered run as the panel asked, and answer again: the old answer's words with what became of them, and the new answer as it comes."""
+    """Change an answered run as the panel asked, and answer again: the old answer's words with what
+    became of them, and the new answer as it comes.
+    """
     asked = said(event)
-    trace, _ = remembered_answer(asked.get("answer"), "There is no answer to compare with; press Run first, and wait for its end.")
+    trace, _ = remembered_answer(
+        asked.get("answer"),
+        "There is no answer to compare with; press Run first, and wait for its end.",
+    )
     kind = str(asked.get("kind"))
     model = model_of(asked["answer"])
     if kind == "sweep":
-        yield from sweep(model, trace, whole_number(asked.get("step"), "word", len(trace.steps)), str(asked["answer"]))
+        yield from sweep(
+            model,
+            trace,
+            whole_number(asked.get("step"), "word", len(trace.steps)),
+            str(asked["answer"]),
+        )
         return
     if kind not in CHANGES and kind not in CUTS:
-        raise vlm.VLMError(f"There is no experiment {kind!r:.40}; choose one of {', '.join([*CHANGES, *CUTS])}, sweep.")
+        raise vlm.VLMError(
+            f"There is no experiment {kind!r:.40}; choose one of {', '.join([*CHANGES, *CUTS])},"
+            " sweep."
+        )
     changed = CHANGES[kind](asked, trace) if kind in CHANGES else None
     masking = CUTS[kind](asked, trace, model) if kind in CUTS else None
     word = chosen_word(asked, model, trace, changed, masking)
     # the new answer is greedy, whatever the old one was: chance must not look like an effect
-    before, after, again = model.again(trace, changed, masking, vlm.Decoding(max_new_tokens=max(len(trace.steps), 12)))
+    before, after, again = model.again(
+        trace, changed, masking, vlm.Decoding(max_new_tokens=max(len(trace.steps), 12))
+    )
     steps: list[vlm.Step] = []
     for step in again:
         steps.append(step)
-        yield payloads.experiment(trace, before, after, steps, False) | {"word": word, "of": asked["answer"]}
-    yield payloads.experiment(trace, before, after, steps, True) | {"word": word, "of": asked["answer"]}
+        yield payloads.experiment(trace, before, after, steps, False) | {
+            "word": word,
+            "of": asked["answer"],
+        }
+    yield payloads.experiment(trace, before, after, steps, True) | {
+        "word": word,
+        "of": asked["answer"],
+    }
 
 
 def sweep(model, trace: vlm.Trace, step: int, answered: str) -> Iterator[dict]:
     """What becomes of a word when one way after another is cut, window by window of layers."""
     uncut = model.sweep(trace, step, paths=())
-    told = {"of": answered, "word": trace.steps[step].token_string, "probability": math.exp(uncut.log_probability), "windows": [list(window) for window in uncut.windows]}
+    told = {
+        "of": answered,
+        "word": trace.steps[step].token_string,
+        "probability": math.exp(uncut.log_probability),
+        "windows": [list(window) for window in uncut.windows],
+    }
     rows: list = []
     for path in model.paths:
         yield {"sweep": told | {"rows": list(rows), "finished": False}}
-        rows.append([path, [round(float(change), 4) for change in model.sweep(trace, step, paths=(path,)).change[0]]])
+        rows.append(
+            [
+                path,
+                [
+                    round(float(change), 4)
+                    for change in model.sweep(trace, step, paths=(path,)).change[0]
+                ],
+            ]
+        )
     yield {"sweep": told | {"rows": rows, "finished": True}}

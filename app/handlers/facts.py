@@ -1,4 +1,7 @@
-"""Published findings, tested on the visitor's photo; and the page compared with the model itself."""
+"""Published findings, tested on the visitor's photo.
+
+And the page compared with the model itself.
+"""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -12,7 +15,14 @@ from app.handlers.errors import MAX_TEXT, said, shows_errors, whole_number
 from app.handlers.photos import EXAMPLES
 
 # for what is about several photos: the examples, and what they show
-SENTENCES = {"chelsea.jpg": "a photo of a cat", "coffee.jpg": "a cup of coffee", "astronaut.jpg": "an astronaut", "china.jpg": "a temple", "flower.jpg": "a flower", "rocket.jpg": "a rocket at its start"}
+SENTENCES = {
+    "chelsea.jpg": "a photo of a cat",
+    "coffee.jpg": "a cup of coffee",
+    "astronaut.jpg": "an astronaut",
+    "china.jpg": "a temple",
+    "flower.jpg": "a flower",
+    "rocket.jpg": "a rocket at its start",
+}
 MOST_WORDS = 10
 
 
@@ -24,12 +34,25 @@ def findings(event: gr.EventData) -> Iterator[dict]:
     trace, model = remembered(run), model_of(run)
     if not isinstance(tokens, list):
         raise vlm.VLMError("The selection is not a list of tokens; select some patches again.")
-    tokens = [whole_number(token, "visual token", len(trace.visual_tokens.embeddings)) for token in tokens]
+    tokens = [
+        whole_number(token, "visual token", len(trace.visual_tokens.embeddings)) for token in tokens
+    ]
     there, absent = named(asked.get("words")), named(asked.get("absent"))
     yield payloads.findings(run, (), len(vlm.facts.FACTS))
-    pairs = [(vlm.open_image(EXAMPLES / name, root=EXAMPLES), sentence) for name, sentence in SENTENCES.items()]
+    pairs = [
+        (vlm.open_image(EXAMPLES / name, root=EXAMPLES), sentence)
+        for name, sentence in SENTENCES.items()
+    ]
     found = []
-    for finding in vlm.facts.check(model, trace, models.contrastive.get(), tokens=tokens, words=there, absent=absent, pairs=pairs):
+    for finding in vlm.facts.check(
+        model,
+        trace,
+        models.contrastive.get(),
+        tokens=tokens,
+        words=there,
+        absent=absent,
+        pairs=pairs,
+    ):
         found.append(finding)
         yield payloads.findings(run, found, len(vlm.facts.FACTS))
 
@@ -41,16 +64,25 @@ def named(text) -> list[str]:
         vlm.QuestionError: too many, or too long.
     """
     if not isinstance(text, str) or len(text) > MAX_TEXT:
-        raise vlm.QuestionError(f"Name things in at most {MAX_TEXT} characters, with commas between them, for example: cat, sofa")
+        raise vlm.QuestionError(
+            f"Name things in at most {MAX_TEXT} characters, with commas between them, for example:"
+            " cat, sofa"
+        )
     words = [word.strip() for word in re.split(r"[,\n]", text) if word.strip()]
     if len(words) > MOST_WORDS:
-        raise vlm.QuestionError(f"There are {len(words)} words, at most {MOST_WORDS} can be looked for; take some away.")
+        raise vlm.QuestionError(
+            f"There are {len(words)} words, at most {MOST_WORDS} can be looked for; take some away."
+        )
     return words
 
 
 @shows_errors
-def comparisons(path: str | None, also: Sequence[str] | None, question: str, choice: models.Choice) -> Iterator[dict]:
-    """What the page shows against what the model computes by itself, one comparison after the other."""
+def comparisons(
+    path: str | None, also: Sequence[str] | None, question: str, choice: models.Choice
+) -> Iterator[dict]:
+    """What the page shows against what the model computes by itself, one comparison after the
+    other.
+    """
     _, trace = encode(path, question, choice, also)
     model, found = models.language_model(choice), []
     for comparison in model.comparisons(trace):

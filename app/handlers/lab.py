@@ -8,7 +8,14 @@ from PIL import Image
 
 import vlm
 from app import examples, models, payloads
-from app.handlers.errors import MAX_TEXT, MAX_TEXTS, asked_by_script, shows_errors, text, whole_number
+from app.handlers.errors import (
+    MAX_TEXT,
+    MAX_TEXTS,
+    asked_by_script,
+    shows_errors,
+    text,
+    whole_number,
+)
 from app.handlers.permissions import check_contrastive
 from app.handlers.photos import EXAMPLES, digest, readable
 
@@ -19,7 +26,10 @@ comparisons: models.Recent = models.Recent()
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Photos against sentences (or labels) by one model; what a cell is asked about later is looked up here."""
+    """Photos against sentences (or labels) by one model.
+
+    What a cell is asked about later is looked up here.
+    """
 
     model: str
     images: tuple[vlm.ImageEmbedding, ...]
@@ -28,42 +38,88 @@ class Comparison:
     vectors: tuple  # one unit vector a text
 
 
-def contrast(name: str, images: Sequence[Image.Image], texts: Sequence[str], templates: Sequence[str] = ()) -> Comparison:
+def contrast(
+    name: str, images: Sequence[Image.Image], texts: Sequence[str], templates: Sequence[str] = ()
+) -> Comparison:
     """Both towers on what they have not seen yet; templates turn the texts into labels."""
     model = models.contrastive_model(name)
     pictures = {(name, digest(image)): image for image in images}
-    embedded = picture_vectors.many([(name, digest(image)) for image in images], lambda missing: model.embed_images([pictures[key] for key in missing]))
+    embedded = picture_vectors.many(
+        [(name, digest(image)) for image in images],
+        lambda missing: model.embed_images([pictures[key] for key in missing]),
+    )
     keys = [(name, text, tuple(templates)) for text in texts]
     if templates:
-        vectors = sentence_vectors.many(keys, lambda missing: model.embed_labels([text for _, text, _ in missing], templates))
+        vectors = sentence_vectors.many(
+            keys, lambda missing: model.embed_labels([text for _, text, _ in missing], templates)
+        )
     else:
-        vectors = sentence_vectors.many(keys, lambda missing: model.embed_texts([text for _, text, _ in missing]))
+        vectors = sentence_vectors.many(
+            keys, lambda missing: model.embed_texts([text for _, text, _ in missing])
+        )
     return Comparison(name, tuple(embedded), tuple(texts), tuple(templates), tuple(vectors))
 
 
 @shows_errors
-def compare(path: str | None, more: Sequence[str] | None, lines: str, template: str, ensemble: bool, name: str, beside: str | None) -> tuple[dict, dict | None]:
+def compare(
+    path: str | None,
+    more: Sequence[str] | None,
+    lines: str,
+    template: str,
+    ensemble: bool,
+    name: str,
+    beside: str | None,
+) -> tuple[dict, dict | None]:
     """The photo (and more photos) against the lines of text, by one model or by two."""
     images, notes = readable(([path] if path else []) + list(more or []))
-    texts, templates = check_texts(lines), [template.strip()] if text(template, "The template").strip() else []
+    texts, templates = (
+        check_texts(lines),
+        ([template.strip()] if text(template, "The template").strip() else []),
+    )
     if len(template) > MAX_TEXT:
-        raise vlm.QuestionError(f"The template has {len(template):,} characters, at most {MAX_TEXT} are allowed; shorten it.")
+        raise vlm.QuestionError(
+            f"The template has {len(template):,} characters, at most {MAX_TEXT} are allowed;"
+            " shorten it."
+        )
     if templates and ensemble:
         templates = list(dict.fromkeys([*templates, *vlm.TEMPLATES]))
-    shown = [lab(check_contrastive(each), images, texts, templates, notes) for each in (name, beside) if each]
+    shown = [
+        lab(check_contrastive(each), images, texts, templates, notes)
+        for each in (name, beside)
+        if each
+    ]
     return shown[0], shown[1] if len(shown) > 1 else {}
 
 
-def lab(name: str, images: Sequence[Image.Image], texts: Sequence[str], templates: Sequence[str], notes: Sequence[str]) -> dict:
+def lab(
+    name: str,
+    images: Sequence[Image.Image],
+    texts: Sequence[str],
+    templates: Sequence[str],
+    notes: Sequence[str],
+) -> dict:
     """One model's side of the comparison."""
     comparison = contrast(name, images, texts, templates)
     model = models.contrastive_model(name)
     cut = [text for text in texts if model.is_cut(text)]
-    notes = [*notes, *(f"{len(cut)} of the texts are longer than this model reads; the rest of them changes nothing: {cut[0][:60]} …" for _ in cut[:1])]
-    key = hashlib.blake2b(repr((name, [digest(image) for image in images], texts, templates)).encode(), digest_size=16).hexdigest()
+    notes = [
+        *notes,
+        *(
+            f"{len(cut)} of the texts are longer than this model reads; the rest of them changes"
+            f" nothing: {cut[0][:60]} …"
+            for _ in cut[:1]
+        ),
+    ]
+    key = hashlib.blake2b(
+        repr((name, [digest(image) for image in images], texts, templates)).encode(), digest_size=16
+    ).hexdigest()
     comparisons.get(key, lambda: comparison)
-    record = model.compare(stacked([each.vector for each in comparison.images]), stacked(comparison.vectors))
-    return payloads.similarity(key, name, record, model.logit_bias, images, texts, templates, comparison, notes)
+    record = model.compare(
+        stacked([each.vector for each in comparison.images]), stacked(comparison.vectors)
+    )
+    return payloads.similarity(
+        key, name, record, model.logit_bias, images, texts, templates, comparison, notes
+    )
 
 
 def stacked(vectors: Sequence):
@@ -82,13 +138,21 @@ def cell(key: str, photo: int, text: int) -> dict:
     image = comparison.images[whole_number(photo, "photo", len(comparison.images))]
     text = whole_number(text, "text", len(comparison.texts))
     model = models.contrastive_model(comparison.model)
-    sentence = comparison.templates[0].replace("{}", comparison.texts[text]) if comparison.templates else comparison.texts[text]
-    scores = model.patch_scores(image, comparison.vectors[text]) if image.patches is not None else None
+    sentence = (
+        comparison.templates[0].replace("{}", comparison.texts[text])
+        if comparison.templates
+        else comparison.texts[text]
+    )
+    scores = (
+        model.patch_scores(image, comparison.vectors[text]) if image.patches is not None else None
+    )
     return payloads.cell(scores, model.leave_one_out(image.vector, sentence))
 
 
 def arrived(key: str) -> Comparison | None:
-    """The comparison that the page shows on arrival, computed anew as soon as something is asked about it; None for every other key."""
+    """The comparison that the page shows on arrival, computed anew as soon as something is asked
+    about it; None for every other key.
+    """
     if key != examples.opening().get("similarity", {}).get("key"):
         return None
     photos = [str(EXAMPLES / photo) for photo, _ in examples.ASKED]
@@ -96,7 +160,9 @@ def arrived(key: str) -> Comparison | None:
     return comparisons.known(key)
 
 
-def matched(paths: Sequence[str] | None, lines: str) -> tuple[list[Image.Image], list[str], vlm.Similarity]:
+def matched(
+    paths: Sequence[str] | None, lines: str
+) -> tuple[list[Image.Image], list[str], vlm.Similarity]:
     """The photos, the texts, and how well they match.
 
     Raises:
@@ -115,12 +181,22 @@ def check_texts(lines: str) -> list[str]:
     Raises:
         vlm.QuestionError: none, too many, or one too long.
     """
-    texts = [line.strip() for line in text(lines, "What is to be compared").splitlines() if line.strip()]
+    texts = [
+        line.strip() for line in text(lines, "What is to be compared").splitlines() if line.strip()
+    ]
     if not texts:
-        raise vlm.QuestionError("There is no text to compare; type one description a line, for example: a photo of a cat")
+        raise vlm.QuestionError(
+            "There is no text to compare; type one description a line, for example: a photo of"
+            " a cat"
+        )
     if len(texts) > MAX_TEXTS:
-        raise vlm.QuestionError(f"There are {len(texts)} lines of text, at most {MAX_TEXTS} can be compared at once; take some away.")
+        raise vlm.QuestionError(
+            f"There are {len(texts)} lines of text, at most {MAX_TEXTS} can be compared at once;"
+            " take some away."
+        )
     longest = max(texts, key=len)
     if len(longest) > MAX_TEXT:
-        raise vlm.QuestionError(f"A line has {len(longest):,} characters, at most {MAX_TEXT} are allowed; shorten it.")
+        raise vlm.QuestionError(
+            f"A line has {len(longest):,} characters, at most {MAX_TEXT} are allowed; shorten it."
+        )
     return texts

@@ -24,12 +24,21 @@ def hub_is_open_to() -> str:
 
 
 def only_this_machine() -> bool:
-    """Whether the page is served on the loopback address and nobody hands on what others ask; a program that calls a handler itself is on this machine."""
+    """Whether the page is served on the loopback address and nobody hands on what others ask.
+
+    A program that calls a handler itself is on this machine.
+    """
     served, request = LocalContext.blocks.get(None), LocalContext.request.get(None)
     if served is None:
         return True
-    handed_on = request is not None and any(name in request.headers for name in ("x-forwarded-for", "forwarded", "x-real-ip"))
-    return getattr(served, "server_name", None) in LOOPBACK and not getattr(served, "share", False) and not handed_on
+    handed_on = request is not None and any(
+        name in request.headers for name in ("x-forwarded-for", "forwarded", "x-real-ip")
+    )
+    return (
+        getattr(served, "server_name", None) in LOOPBACK
+        and not getattr(served, "share", False)
+        and not handed_on
+    )
 
 
 def lies_here(name: str) -> bool:
@@ -52,7 +61,10 @@ def check_folder(name: str) -> str:
     except (OSError, RuntimeError, ValueError) as error:  # links in a circle, half a character
         raise vlm.ModelError(f"There is no folder {name[:60]!r}; give another.") from error
     if not allowed or not folder.is_relative_to(Path(allowed).resolve()):
-        raise vlm.ModelError(f"Folders of this machine are not open to visitors ({name!r:.80}); whoever serves the page names theirs in {FOLDER_VARIABLE}.")
+        raise vlm.ModelError(
+            f"Folders of this machine are not open to visitors ({name!r:.80}); whoever serves the"
+            f" page names theirs in {FOLDER_VARIABLE}."
+        )
     return str(folder)
 
 
@@ -64,22 +76,31 @@ def check_hub(name: str, listed: bool) -> None:
     allowed = hub_is_open_to()
     if allowed == "none" or (allowed == "listed" and not listed):
         others = "models that are not listed" if allowed == "listed" else "models of the hub"
-        raise vlm.ModelError(f"This server does not fetch {others} for visitors ({name!r:.80}); whoever serves it can allow that with {HUB_VARIABLE}.")
+        raise vlm.ModelError(
+            f"This server does not fetch {others} for visitors ({name!r:.80}); whoever serves it"
+            f" can allow that with {HUB_VARIABLE}."
+        )
 
 
 def check_model(name: str) -> str:
-    """The vision-language model that a visitor named: the page's own, a folder that is open, or one of the hub.
+    """The vision-language model that a visitor named: the page's own, a folder that is open, or one
+    of the hub.
 
     Raises:
         vlm.ModelError: they may not ask for it.
     """
     if not isinstance(name, str) or not name.strip():
-        raise vlm.ModelError("No model is named; choose one of the list, or type OWNER/NAME of a model on the hub.")
+        raise vlm.ModelError(
+            "No model is named; choose one of the list, or type OWNER/NAME of a model on the hub."
+        )
     name = name.strip()
     if name in (models.MODEL, "embedded"):
         return name
     if len(name) > 300 or "\0" in name:
-        raise vlm.ModelError(f"{name[:60]!r} is no name of a model; choose one of the list, or type OWNER/NAME of a model on the hub.")
+        raise vlm.ModelError(
+            f"{name[:60]!r} is no name of a model; choose one of the list, or type OWNER/NAME of a"
+            " model on the hub."
+        )
     if name.startswith(("/", ".", "~")) or "\\" in name or lies_here(name):
         return check_folder(name)
     check_hub(name, any(model.name == name for model in vlm.MODELS))
@@ -95,7 +116,10 @@ def check_contrastive(name: str) -> str:
     if name == models.CONTRASTIVE:
         return name
     if not isinstance(name, str) or not name.strip() or len(name) > 300 or "\0" in name:
-        raise vlm.ModelError(f"{name!r:.60} is no name of a contrastive model; choose one of the list, or type NAME/WEIGHTS as open_clip has them.")
+        raise vlm.ModelError(
+            f"{name!r:.60} is no name of a contrastive model; choose one of the list, or type"
+            " NAME/WEIGHTS as open_clip has them."
+        )
     if name.startswith(("local-dir:", "/", ".", "~")) or "\\" in name or lies_here(name):
         return check_folder(name.removeprefix("local-dir:"))
     check_hub(name, any(f"{model.name}/{model.pretrained}" == name for model in vlm.LISTED))

@@ -14,12 +14,15 @@ import vlm
 from app import examples, models
 from app.handlers.errors import MAX_PHOTOS
 
-MAX_PIXELS, SMALLER = 160_000_000, 1024  # pixels of the photos of one comparison together; the longest side of those beyond
+# pixels of the photos of one comparison together; the longest side of those beyond
+MAX_PIXELS, SMALLER = 160_000_000, 1024
 EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
 
 
 def open_upload(path: str | None) -> Image.Image:
-    """The photo a visitor uploaded (or one of our examples); nothing else on this machine can be opened.
+    """The photo a visitor uploaded (or one of our examples).
+
+    Nothing else on this machine can be opened.
 
     Raises:
         vlm.ImageError: nothing was given, or it cannot be used.
@@ -28,7 +31,8 @@ def open_upload(path: str | None) -> Image.Image:
         raise vlm.ImageError("There is no photo yet; upload one, paste one, or click an example.")
     try:
         inside_examples = Path(str(path)).resolve().is_relative_to(EXAMPLES.resolve())
-    except (OSError, RuntimeError, ValueError):  # a null character, links in a circle, half a character
+    # a null character, links in a circle, half a character
+    except (OSError, RuntimeError, ValueError):
         inside_examples = False
     return vlm.open_image(str(path), root=EXAMPLES if inside_examples else get_upload_folder())
 
@@ -54,7 +58,10 @@ def check_count(paths: Sequence[str]) -> None:
     vlm.ImageError: there are too many photos.
     """
     if len(paths) > MAX_PHOTOS:
-        raise vlm.ImageError(f"There are {len(paths)} photos, at most {MAX_PHOTOS} can be compared at once; take some away.")
+        raise vlm.ImageError(
+            f"There are {len(paths)} photos, at most {MAX_PHOTOS} can be compared at once; take"
+            " some away."
+        )
 
 
 def readable(paths: Sequence[str]) -> tuple[list[Image.Image], list[str]]:
@@ -74,14 +81,23 @@ def readable(paths: Sequence[str]) -> tuple[list[Image.Image], list[str]]:
         pixels += images[-1].width * images[-1].height
         if pixels > MAX_PIXELS:
             images[-1].thumbnail((SMALLER, SMALLER))
-            notes.append(f"Photo {number} was scaled down to {images[-1].width} x {images[-1].height} pixels first: together the photos have too many.")
+            notes.append(
+                f"Photo {number} was scaled down to {images[-1].width} x {images[-1].height} pixels"
+                " first: together the photos have too many."
+            )
     if not images:
-        raise vlm.ImageError(notes[0] if notes else "There is no photo to compare; upload one, paste one, or click an example.")
+        raise vlm.ImageError(
+            notes[0]
+            if notes
+            else "There is no photo to compare; upload one, paste one, or click an example."
+        )
     return images, notes
 
 
 def at_once(example: tuple, choice: models.Choice) -> tuple:
-    """An example photo was clicked: its question and the run that is shown at once, if the model in use made one beforehand."""
+    """An example photo was clicked: its question and the run that is shown at once, if the model in
+    use made one beforehand.
+    """
     photo, question = examples.ASKED[example[0]]
     if choice != models.START or photo not in [each.photo for each in examples.shown()]:
         return gr.skip(), gr.skip()

@@ -22,7 +22,10 @@ def tensors(answered: str) -> dict:
         vlm.save_run(trace, folder, model_of(answered), operator)
         files = sorted(Path(folder).iterdir())
         if sum(file.stat().st_size for file in files) > MAX_BYTES:
-            raise vlm.VLMError(f"This run has more than {MAX_BYTES // 2**20} MB of numbers; keep it with vlm.save_run, or with python -m vlm and --save.")
+            raise vlm.VLMError(
+                f"This run has more than {MAX_BYTES // 2**20} MB of numbers; keep it with"
+                " vlm.save_run, or with python -m vlm and --save."
+            )
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             for file in files:
                 archive.write(file, file.name)

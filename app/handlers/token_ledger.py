@@ -7,9 +7,19 @@ from app.handlers.errors import shows_errors, whole
 
 @shows_errors
 def ledger(width: float, height: float) -> dict:
-    """What every family spends on a photo of this size, and on smaller and larger ones of the same shape."""
-    width, height = whole(width, "The width", vlm.ImageError), whole(height, "The height", vlm.ImageError)
+    """What every family spends on a photo of this size, and on smaller and larger ones of the same
+    shape.
+    """
+    width, height = (
+        whole(width, "The width", vlm.ImageError),
+        whole(height, "The height", vlm.ImageError),
+    )
     [spent] = vlm.ledgers([(height, width)])  # is it a size?
     longest, sides = max(width, height), [64 * step for step in range(1, 33)]
-    curve = vlm.ledgers([(max(1, round(height * side / longest)), max(1, round(width * side / longest))) for side in sides])
+    curve = vlm.ledgers(
+        [
+            (max(1, round(height * side / longest)), max(1, round(width * side / longest)))
+            for side in sides
+        ]
+    )
     return payloads.ledger(width, height, spent, sides, curve)

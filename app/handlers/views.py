@@ -6,7 +6,10 @@ from app.handlers.answering import model_of, prefills, remembered, remembered_an
 from app.handlers.errors import MAX_TEXT, asked_by_script, whole_number
 
 BLOCK = 12  # visual tokens whose lens is read at a time: half of what a screen shows
-BESIDE = "In this model the visual tokens stand beside the sequence, read by cross-attention: they say nothing on the way through the layers."
+BESIDE = (
+    "In this model the visual tokens stand beside the sequence, read by cross-attention: they say"
+    " nothing on the way through the layers."
+)
 hidden_by_run: models.Recent = models.Recent(heavy=True)
 tables: models.Recent = models.Recent()
 attentions: models.Recent = models.Recent(heavy=True)
@@ -23,12 +26,20 @@ def layer(run: str, number: int) -> dict:
 def rows(run: str, patch: int, number: int) -> dict:
     """All that the views tell of one patch at one layer of the encoder."""
     trace = remembered(run)
-    patch, number = whole_number(patch, "patch", len(trace.patches.boxes)), whole_number(number, "layer", len(trace.patch_features))
+    patch, number = (
+        whole_number(patch, "patch", len(trace.patches.boxes)),
+        whole_number(number, "layer", len(trace.patch_features)),
+    )
     if not number and len(trace.patch_features) > 1:  # what layer 1 reads: nobody has looked yet
         return payloads.rows(trace, patch, number)
     seen = run.partition("-")[0]  # the photo: another question changes nothing here
     try:
-        return payloads.rows(trace, patch, number, attentions.get(seen, lambda: model_of(run).encoder_attention(trace.sight)))
+        return payloads.rows(
+            trace,
+            patch,
+            number,
+            attentions.get(seen, lambda: model_of(run).encoder_attention(trace.sight)),
+        )
     except vlm.ModelError as error:  # an encoder without attention has everything else
         return payloads.rows(trace, patch, number, without=str(error))
 
@@ -51,10 +62,14 @@ def hidden_states(run: str, trace: vlm.Trace):
 
 @asked_by_script
 def lens(run: str, token: int) -> dict:
-    """What one visual token "says": as it goes in (embedding lens), and, where it stands in the sequence, at every layer (logit lens, contextual lens)."""
+    """What one visual token "says": as it goes in (embedding lens), and, where it stands in the
+    sequence, at every layer (logit lens, contextual lens).
+    """
     trace, model = remembered(run), model_of(run)
     token = whole_number(token, "token", len(trace.visual_tokens.embeddings))
-    [entering] = model.embedding_lens(trace.visual_tokens.embeddings[token : token + 1], payloads.WORDS)
+    [entering] = model.embedding_lens(
+        trace.visual_tokens.embeddings[token : token + 1], payloads.WORDS
+    )
     if trace.visual_tokens.positions is None:
         return payloads.lenses(entering, (), (), BESIDE)
     position, hidden = int(trace.visual_tokens.positions[token]), hidden_states(run, trace)
@@ -62,17 +77,26 @@ def lens(run: str, token: int) -> dict:
         near, without = model.contextual_lens(hidden[:-1, position], payloads.PHRASES), ""
     except vlm.ModelError as error:  # no index for this model: the two others need none
         near, without = (), str(error)
-    return payloads.lenses(entering, model.logit_lens(hidden, position, payloads.WORDS), near, without)
+    return payloads.lenses(
+        entering, model.logit_lens(hidden, position, payloads.WORDS), near, without
+    )
 
 
 def lens_table(run: str, trace: vlm.Trace, first: int):
     """The logit lens of a block of visual tokens at every layer."""
-    return tables.get((run, first), lambda: model_of(run).lens_table(hidden_states(run, trace), positions(trace)[first : first + BLOCK], payloads.WORDS + 1))
+    return tables.get(
+        (run, first),
+        lambda: model_of(run).lens_table(
+            hidden_states(run, trace), positions(trace)[first : first + BLOCK], payloads.WORDS + 1
+        ),
+    )
 
 
 @asked_by_script
 def lens_rows(run: str, first: int) -> dict:
-    """What a block of visual tokens "says" at every layer: the table of the lens view, part by part."""
+    """What a block of visual tokens "says" at every layer: the table of the lens view, part by
+    part.
+    """
     trace = remembered(run)
     first = whole_number(first, "token", len(positions(trace))) // BLOCK * BLOCK
     return payloads.lens_rows(first, lens_table(run, trace, first), model_of(run).token_string)
@@ -88,8 +112,17 @@ def word_maps(run: str, word: str) -> dict:
     if not isinstance(word, str) or len(word) > MAX_TEXT:
         raise vlm.QuestionError(f"A word of at most {MAX_TEXT} characters can be looked for.")
     starts = range(0, len(at), BLOCK)
-    found = [model_of(run).word_maps(hidden, at[start : start + BLOCK], lens_table(run, trace, start), word) for start in starts]
-    return {"word": found[0][0], "values": payloads.packed(np.concatenate([values for _, values in found], axis=1)), "layers": len(hidden) - 1}
+    found = [
+        model_of(run).word_maps(
+            hidden, at[start : start + BLOCK], lens_table(run, trace, start), word
+        )
+        for start in starts
+    ]
+    return {
+        "word": found[0][0],
+        "values": payloads.packed(np.concatenate([values for _, values in found], axis=1)),
+        "layers": len(hidden) - 1,
+    }
 
 
 @asked_by_script

@@ -1,8 +1,11 @@
-"""The panels: what a visitor sees of one part of the pipeline. Each is three static files (html, css, js) beside this one.
+"""The panels: what a visitor sees of one part of the pipeline.
 
-A panel's value is JSON; its script reads it with `watch` and writes it with `textContent`, so that nothing a model, a file or a
-visitor says is ever parsed as a template or as HTML. Panels know nothing of each other: they meet in the browser, in the one store of
-the page (`store.js`), which the feeds fill with what Python computed.
+Each is three static files (html, css, js) beside this one.
+
+A panel's value is JSON; its script reads it with `watch` and writes it with `textContent`, so that
+nothing a model, a file or a visitor says is ever parsed as a template or as HTML. Panels know
+nothing of each other: they meet in the browser, in the one store of the page (`store.js`), which
+the feeds fill with what Python computed.
 """
 
 import functools
@@ -15,7 +18,17 @@ import plotly
 HERE = Path(__file__).parent
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
-SHARED = ("store.js", "shared.js", "pictures.js", "board.js", "live.js", "glossary.js", "selection.js", "maps.js")  # in the page before any panel's script
+# in the page before any panel's script
+SHARED = (
+    "store.js",
+    "shared.js",
+    "pictures.js",
+    "board.js",
+    "live.js",
+    "glossary.js",
+    "selection.js",
+    "maps.js",
+)
 
 gr.set_static_paths([PLOTLY_JS])
 
@@ -29,11 +42,20 @@ def written(name: str) -> tuple[str, str, str]:
 class Panel(gr.HTML):
     """The panel whose files are called `name`."""
 
-    def __init__(self, name: str, elem_id: str | None = None, value: dict | None = None, **properties) -> None:
+    def __init__(
+        self, name: str, elem_id: str | None = None, value: dict | None = None, **properties
+    ) -> None:
         html, css, js = written(name)
         classes = ["panel", "feed"] if name == "feed" else ["panel"]
         super().__init__(
-            value=value, html_template=html, css_template=css, js_on_load=js, apply_default_css=False, elem_id=elem_id or name.replace("_", "-"), elem_classes=classes, **properties
+            value=value,
+            html_template=html,
+            css_template=css,
+            js_on_load=js,
+            apply_default_css=False,
+            elem_id=elem_id or name.replace("_", "-"),
+            elem_classes=classes,
+            **properties,
         )
 
     def get_block_name(self) -> str:
@@ -50,7 +72,9 @@ class Feed(Panel):
         super().__init__("feed", elem_id=f"feed-{name}", **properties)
 
     def postprocess(self, value: dict | None) -> list[dict] | None:
-        """In a list: Gradio's client makes a dict that `gr.skip()` follows into that in place, so that a value which it has not shown yet would be lost."""
+        """In a list: Gradio's client makes a dict that `gr.skip()` follows into that in place, so
+        that a value which it has not shown yet would be lost.
+        """
         return None if value is None else [value]
 
 
@@ -61,19 +85,32 @@ def plotly_url() -> str:
 
 def told(*names: str) -> str:
     """What is told on the page and lies in files of its own, as `VTE.GLOSSARY` and so on."""
-    return "<script>window.VTE = {" + ", ".join(f"{name.upper()}: {json.dumps(json.loads((HERE / f'{name}.json').read_text()))}" for name in names) + "};</script>"
+    return (
+        "<script>window.VTE = {"
+        + ", ".join(
+            f"{name.upper()}: {json.dumps(json.loads((HERE / f'{name}.json').read_text()))}"
+            for name in names
+        )
+        + "};</script>"
+    )
 
 
 def shared_head() -> str:
     """What every panel's script needs, in the page before any of them runs."""
-    return told("glossary", "lesson") + "".join(f"<script>{(HERE / name).read_text()}</script>" for name in (*SHARED, "waiting.js", "permalink.js"))
+    return told("glossary", "lesson") + "".join(
+        f"<script>{(HERE / name).read_text()}</script>"
+        for name in (*SHARED, "waiting.js", "permalink.js")
+    )
 
 
 def shipped_head(**told) -> str:
     """The runs that come with the page (see `shipped.js`), on their way before any panel is there."""
     gr.set_static_paths([told["folder"].partition("file=")[2]])
     data = json.dumps(told).replace("<", "\\u003c")  # inside a script element only "<" can end it
-    return f'<script type="application/json" id="shipped">{data}</script><script>{(HERE / "shipped.js").read_text()}</script>'
+    return (
+        '<script type="application/json"'
+        f' id="shipped">{data}</script><script>{(HERE / "shipped.js").read_text()}</script>'
+    )
 
 
 def shared_css() -> str:

@@ -8,13 +8,17 @@ import gradio as gr
 from app import handlers, models
 from vlm.errors import VLMError
 
-GREEDY = (0.0, 0, 1.0, 1.0, 0, 6)  # temperature, top-k, top-p, repetition penalty, seed, max_new_tokens
+# temperature, top-k, top-p, repetition penalty, seed, max_new_tokens
+GREEDY = (0.0, 0, 1.0, 1.0, 0, 6)
 QUESTION = "What is in this image?"
 LAYOUT = ("pca", 2, 0, 15, "cosine")  # method, dimensions, seed, neighbours, distance
 
 
 def run(path, question=QUESTION, settings=GREEDY, layout=LAYOUT, choice=models.START, also=None):
-    """What the page receives, update by update: (record, plane, answer, words). The last, which Gradio sends twice, tells nothing."""
+    """What the page receives, update by update: (record, plane, answer, words).
+
+    The last, which Gradio sends twice, tells nothing.
+    """
     *updates, last = handlers.run(path, also, question, choice, *layout, *settings)
     assert all(map(is_skipped, last))
     return updates
@@ -44,7 +48,9 @@ def is_refused(call) -> bool:
         call()
     except (VLMError, gr.Error) as error:
         message = str(getattr(error, "message", error))
-        assert "\n" not in message and 10 < len(message) < 400 and "Traceback" not in message, message
+        assert "\n" not in message and 10 < len(message) < 400 and "Traceback" not in message, (
+            message
+        )
         return True
     return False
 

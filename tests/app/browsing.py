@@ -9,14 +9,21 @@ expect.set_options(timeout=20_000)  # on a machine that does other things too
 def ask(page, path, question: str) -> None:
     """Upload, type, press Enter; wait for the end of the answer and for what comes after it."""
     page.wait_for_function("window.VTE && VTE.store")
-    if page.evaluate("Boolean(VTE.store.state.record && VTE.store.state.record.instant)"):  # its photo makes room
-        page.locator("#photo [aria-label='Clear'], #photo [aria-label='Remove Image']").first.click()
+    # its photo makes room
+    if page.evaluate("Boolean(VTE.store.state.record && VTE.store.state.record.instant)"):
+        page.locator(
+            "#photo [aria-label='Clear'], #photo [aria-label='Remove Image']"
+        ).first.click()
     page.set_input_files("#photo input[type=file]", path)
     expect(page.locator("#photo img").first).to_be_visible()
     page.fill("#question textarea", question)
     page.press("#question textarea", "Enter")
     expect(page.locator("#answer [data-finished=true]")).to_be_attached()
-    page.wait_for_function("question => { const { record, words } = VTE.store.state; return record && record.question === question && words; }", arg=question.strip())
+    page.wait_for_function(
+        "question => { const { record, words } = VTE.store.state; return record && record.question"
+        " === question && words; }",
+        arg=question.strip(),
+    )
 
 
 def open_view(page, name: str, beside: bool = False) -> None:
@@ -27,19 +34,31 @@ def open_view(page, name: str, beside: bool = False) -> None:
 
 def place(page, token: int, selector: str = "#received .overlay") -> dict:
     """The middle of a token's first cell in a picture of the whole board, within the element."""
-    rows, columns, cell = page.evaluate("token => { const { rows, columns, token_cells } = VTE.store.state.record; return [rows, columns, token_cells[token_cells.shape[1] * token]]; }", token)
+    rows, columns, cell = page.evaluate(
+        "token => { const { rows, columns, token_cells } = VTE.store.state.record; return [rows,"
+        " columns, token_cells[token_cells.shape[1] * token]]; }",
+        token,
+    )
     box = page.locator(selector).bounding_box()
-    return {"x": (cell % columns + 0.5) * box["width"] / columns, "y": (cell // columns + 0.5) * box["height"] / rows}
+    return {
+        "x": (cell % columns + 0.5) * box["width"] / columns,
+        "y": (cell // columns + 0.5) * box["height"] / rows,
+    }
 
 
 def meet_a_dot(page, selector: str) -> tuple[int, float, float]:
-    """Move over a plot until a visual token lies under the pointer; gives that token, and where the pointer is."""
+    """Move over a plot until a visual token lies under the pointer.
+
+    Gives that token, and where the pointer is.
+    """
     page.locator(selector).scroll_into_view_if_needed()
     box = page.locator(selector).bounding_box()
     for at in range(1, 400):
         x, y = box["x"] + box["width"] * (at % 20) / 20, box["y"] + box["height"] * (at // 20) / 20
         page.mouse.move(x, y)
-        hovered = page.evaluate("new Promise(done => requestAnimationFrame(() => done(VTE.store.state.hovered)))")
+        hovered = page.evaluate(
+            "new Promise(done => requestAnimationFrame(() => done(VTE.store.state.hovered)))"
+        )
         if hovered >= 0:
             return hovered, x, y
     raise AssertionError(f"no dot in {selector}")
@@ -58,4 +77,8 @@ def expect_selected(page, *tokens: int) -> None:
     assert page.evaluate("VTE.store.state.selected") == list(tokens)
     for name in page.evaluate("VTE.store.state.open"):
         for index in range(page.locator(f"#view-{name} .map:not([hidden]) .map-marks").count()):
-            expect(page.locator(f"#view-{name} .map:not([hidden]) .map-marks").nth(index).locator(".mark:not(.hover)")).to_have_count(len(tokens))
+            expect(
+                page.locator(f"#view-{name} .map:not([hidden]) .map-marks")
+                .nth(index)
+                .locator(".mark:not(.hover)")
+            ).to_have_count(len(tokens))

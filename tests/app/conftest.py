@@ -14,13 +14,16 @@ from app.page import build, launch_options
 from tests.tiny import photo
 
 CHROMIUM_FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run"
+    " --disable-background-networking --disable-component-update --disable-sync"
 )
 
 
 def unpacked(value: dict) -> np.ndarray:
     """An array as the page's script reads it."""
-    return np.frombuffer(base64.b64decode(value["data"]), "<" + value["type"]).reshape(value["shape"])
+    return np.frombuffer(base64.b64decode(value["data"]), "<" + value["type"]).reshape(
+        value["shape"]
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -37,8 +40,14 @@ def uploads(tmp_path_factory):
 def tiny_page(tiny_model, tiny_contrast):
     """`app.models` with tiny models in it, and no UMAP to warm up."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"language": tiny_model, "contrastive": tiny_contrast, "umap": True}.items():
-            patch.setattr(models, name, models.Background(name, lambda progress, value=value: value))
+        for name, value in {
+            "language": tiny_model,
+            "contrastive": tiny_contrast,
+            "umap": True,
+        }.items():
+            patch.setattr(
+                models, name, models.Background(name, lambda progress, value=value: value)
+            )
         patch.setattr(examples, "weights", lambda: "tiny")  # not those that made the examples
         models.start()
         yield models
@@ -55,7 +64,9 @@ def only_the_start(monkeypatch):
 def url(tiny_page):
     """The page on tiny models, served on a free port of this machine."""
     demo = build()
-    _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **launch_options())
+    _, address, _ = demo.launch(
+        prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **launch_options()
+    )
     yield address
     demo.close()
 
@@ -110,7 +121,10 @@ def chromium():
 
 @pytest.fixture
 def visit(chromium):
-    """Open an address in a window; at the end no script may have failed and no other machine may have been asked."""
+    """Open an address in a window.
+
+    At the end no script may have failed and no other machine may have been asked.
+    """
 
     @contextmanager
     def window(address: str, **options):
@@ -119,7 +133,14 @@ def visit(chromium):
         failures, elsewhere = [], []
         page.on("pageerror", lambda error: failures.append(str(error)))
         origin = address.partition("?")[0].partition("#")[0]
-        page.on("request", lambda request: None if request.url.startswith((origin, "data:", "blob:")) else elsewhere.append(request.url))
+        page.on(
+            "request",
+            lambda request: (
+                None
+                if request.url.startswith((origin, "data:", "blob:"))
+                else elsewhere.append(request.url)
+            ),
+        )
         page.goto(address)
         yield page
         page.close()

@@ -4,7 +4,10 @@ import threading
 
 
 class Metered:
-    """Wraps a model. `allow` lets it say so many tokens more; `said` are those that it began to compute, `ended` is set when an answer is over or given up.
+    """Wraps a model.
+
+    `allow` lets it say so many tokens more; `said` are those that it began to compute, `ended` is
+    set when an answer is over or given up.
 
     Attributes:
         waits: set while it waits to be let on.

@@ -26,7 +26,11 @@ def expected(picture, tiny_model):
 
 
 def test_only_the_three_endpoints_are_public(client):
-    assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/answer", "/trace", "/similarity"}
+    assert set(client.view_api(return_format="dict")["named_endpoints"]) == {
+        "/answer",
+        "/trace",
+        "/similarity",
+    }
     assert client.view_api(return_format="dict")["unnamed_endpoints"] == {}
 
 
@@ -38,11 +42,15 @@ def test_answer_streams_the_answer(client, picture, expected):
 
 def test_trace_gives_shapes_roles_boxes_tokens_and_steps(client, picture, expected):
     record = client.predict(handle_file(picture), QUESTION, *SETTINGS, api_name="/trace")
-    assert {stage["symbol"]: tuple(stage["shape"]) for stage in record["stages"]} == {stage.symbol: stage.shape for stage in expected.stages}
+    assert {stage["symbol"]: tuple(stage["shape"]) for stage in record["stages"]} == {
+        stage.symbol: stage.shape for stage in expected.stages
+    }
     assert record["roles"] == list(expected.roles) and record["answer"] == expected.answer
     assert len(record["boxes"]) == len(expected.visual_tokens.boxes)
     assert record["text_tokens"] == list(expected.text_tokens.token_strings)
-    assert [step["string"] for step in record["steps"]] == [step.token_string for step in expected.steps]
+    assert [step["string"] for step in record["steps"]] == [
+        step.token_string for step in expected.steps
+    ]
 
 
 def test_similarity_gives_the_matrices(client, picture, tiny_contrast):
@@ -54,7 +62,11 @@ def test_similarity_gives_the_matrices(client, picture, tiny_contrast):
 
 def test_the_readmes_example_runs_as_printed(url, monkeypatch, capsys):
     root = Path(__file__).parents[2]
-    [example] = [block for block in re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(), re.DOTALL) if "gradio_client" in block]
+    [example] = [
+        block
+        for block in re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(), re.DOTALL)
+        if "gradio_client" in block
+    ]
     assert "http://127.0.0.1:7860" in example
     monkeypatch.chdir(root)
     names: dict = {}
@@ -81,32 +93,60 @@ def test_a_path_on_the_server_is_refused(client, tmp_path, endpoint, path, marke
         path = str(tmp_path / "private.png")
         photo(50, 50).save(path)
     file = {"path": path, "meta": {"_type": "gradio.FileData"}} if marked else {"path": path}
-    reply = raw(client, endpoint, [file], "a cat") if endpoint == "similarity" else raw(client, endpoint, file, QUESTION, *SETTINGS)
+    reply = (
+        raw(client, endpoint, [file], "a cat")
+        if endpoint == "similarity"
+        else raw(client, endpoint, file, QUESTION, *SETTINGS)
+    )
     assert "error" in reply and "complete" not in reply
 
 
-@pytest.mark.parametrize("sent", ["data:image/png;base64,!", "data:text/html,<b>", "data:image/svg+xml;base64,PHN2Zy8+", "data:", "data:image/png;base64,"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "data:image/png;base64,!",
+        "data:text/html,<b>",
+        "data:image/svg+xml;base64,PHN2Zy8+",
+        "data:",
+        "data:image/png;base64,",
+    ],
+)
 def test_a_data_url_that_holds_no_photo_is_refused(client, sent):
-    with pytest.raises(Exception, match="not an image this page can read|not of the kind that is expected"):
+    with pytest.raises(
+        Exception, match="not an image this page can read|not of the kind that is expected"
+    ):
         client.predict([sent], "a cat", api_name="/similarity")
 
 
-def test_a_photo_inside_a_data_url_needs_room_and_is_deleted_like_an_upload(picture, uploads, monkeypatch):
+def test_a_photo_inside_a_data_url_needs_room_and_is_deleted_like_an_upload(
+    picture, uploads, monkeypatch
+):
     sent = ["data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()]
     with gr.Blocks() as page:
         photos = Photos(file_count="multiple")
     [[file]] = opened([photos], [sent])
-    assert Path(file["path"]).read_bytes() == picture.read_bytes() and uploads in Path(file["path"]).parents
+    assert (
+        Path(file["path"]).read_bytes() == picture.read_bytes()
+        and uploads in Path(file["path"]).parents
+    )
     delete_files_created_by_app(page, 0)
     assert not Path(file["path"]).exists()
-    monkeypatch.setattr(bounds.shutil, "disk_usage", lambda path: SimpleNamespace(free=bounds.SPARE))
+    monkeypatch.setattr(
+        bounds.shutil, "disk_usage", lambda path: SimpleNamespace(free=bounds.SPARE)
+    )
     with pytest.raises(gr.Error, match="no room for more photos"):
         opened([photos], [sent])
     assert not Path(file["path"]).exists()
 
 
 def test_an_address_elsewhere_is_not_fetched(client):
-    reply = raw(client, "answer", {"path": "http://127.0.0.1:9/x.png", "url": "http://127.0.0.1:9/x.png"}, QUESTION, *SETTINGS)
+    reply = raw(
+        client,
+        "answer",
+        {"path": "http://127.0.0.1:9/x.png", "url": "http://127.0.0.1:9/x.png"},
+        QUESTION,
+        *SETTINGS,
+    )
     assert "error" in reply and "complete" not in reply
 
 

@@ -1,4 +1,6 @@
-"""The page in a real browser, on tiny models: it fits, it is accessible, and nothing that a visitor or a model says breaks it."""
+"""The page in a real browser, on tiny models: it fits, it is accessible, and nothing that a visitor
+or a model says breaks it.
+"""
 
 import dataclasses
 import os
@@ -32,7 +34,10 @@ SIZES = {"wide": (1440, 900), "laptop": (1024, 768), "telephone": (390, 844)}
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_the_page_is_accessible_and_fits(url, visit, picture, size, theme):
-    """axe-core finds nothing against WCAG AA in what we draw; pictures of the page are left in $ARTEFACTS, else in .artefacts."""
+    """axe-core finds nothing against WCAG AA in what we draw.
+
+    Pictures of the page are left in $ARTEFACTS, else in .artefacts.
+    """
     from axe_playwright_python.sync_playwright import Axe
 
     width, height = SIZES[size]
@@ -45,8 +50,15 @@ def test_the_page_is_accessible_and_fits(url, visit, picture, size, theme):
             open_view(page, view)
             page.screenshot(path=folder / f"{size}-{theme}-{view}.png", full_page=True)
             options = {"runOnly": ["wcag2a", "wcag2aa"]}
-            for violation in Axe().run(page, context={"include": [[".panel"]]}, options=options).response["violations"]:
-                raise AssertionError(f"{violation['id']}: {violation['help']}: {[node['html'][:200] for node in violation['nodes'][:3]]}")
+            for violation in (
+                Axe()
+                .run(page, context={"include": [[".panel"]]}, options=options)
+                .response["violations"]
+            ):
+                raise AssertionError(
+                    f"{violation['id']}: {violation['help']}:"
+                    f" {[node['html'][:200] for node in violation['nodes'][:3]]}"
+                )
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         if size == "wide":  # picture, plot and answer in one window
             for part in ("#received .overlay", "#view-sequence .ribbon", "#answer", "#inspector"):
@@ -76,15 +88,21 @@ class Nasty:
 
     def decode(self, *arguments):
         for step in self.model.decode(*arguments):
-            alternatives = tuple(dataclasses.replace(each, token_string=NASTY) for each in step.alternatives)
-            yield dataclasses.replace(step, token_string=NASTY, answer=NASTY, alternatives=alternatives)
+            alternatives = tuple(
+                dataclasses.replace(each, token_string=NASTY) for each in step.alternatives
+            )
+            yield dataclasses.replace(
+                step, token_string=NASTY, answer=NASTY, alternatives=alternatives
+            )
 
     def embedding_lens(self, rows, count):
         return tuple(((NASTY, 0.5),) * count for _ in rows)
 
 
 def test_what_a_model_says_is_shown_as_text(url, visit, picture, tiny_model, monkeypatch):
-    monkeypatch.setattr(models, "language", models.Background("language", lambda progress: Nasty(tiny_model)))
+    monkeypatch.setattr(
+        models, "language", models.Background("language", lambda progress: Nasty(tiny_model))
+    )
     with visit(url) as page:
         ask(page, picture, "What is it?")
         press_patch(page, 3)
@@ -101,14 +119,23 @@ def test_bad_input_leaves_the_page_as_it_was(url, visit, picture, tmp_path):
     with visit(url) as page:
         ask(page, picture, "What is in this image?")
         expect(page.locator("#similarity [data-ready]:not([data-ready=''])")).to_be_attached()
-        parts = ("#answer .text", "#answer .tokens", "#stage-strip .strip", "#received .where", "#view-space .caption", "#similarity .matrix")
+        parts = (
+            "#answer .text",
+            "#answer .tokens",
+            "#stage-strip .strip",
+            "#received .where",
+            "#view-space .caption",
+            "#similarity .matrix",
+        )
         before = {part: page.inner_text(part) for part in parts}
         page.fill("#question textarea", "why? " * 2_000)
         page.click("#run")
         expect(page.get_by_text("10,000 characters")).to_be_visible()
         broken = tmp_path / "broken.png"
         broken.write_bytes(picture.read_bytes()[:200])
-        page.locator("#photo").get_by_label("Clear").or_(page.locator("#photo").get_by_label("Remove Image")).first.click()
+        page.locator("#photo").get_by_label("Clear").or_(
+            page.locator("#photo").get_by_label("Remove Image")
+        ).first.click()
         page.set_input_files("#photo input[type=file]", broken)
         page.fill("#question textarea", "What is it?")
         page.click("#run")

@@ -1,4 +1,6 @@
-"""On a busy machine a run may be over before the browser has read that it was accepted: then all that it tells comes at once."""
+"""On a busy machine a run may be over before the browser has read that it was accepted: then all
+that it tells comes at once.
+"""
 
 from app import models
 from tests.app.browsing import expect
@@ -30,4 +32,6 @@ def test_what_comes_all_at_once_is_shown_like_what_comes_one_by_one(url, visit, 
         page.wait_for_function("told")
         page.evaluate("accepted()")
         expect(page.locator("#answer [data-finished=true]")).to_be_attached()
-        page.wait_for_function("VTE.store.state.record && VTE.store.state.plane && VTE.store.state.words")
+        page.wait_for_function(
+            "VTE.store.state.record && VTE.store.state.plane && VTE.store.state.words"
+        )

@@ -33,14 +33,27 @@ def place() -> tuple[str, dict[str, str]]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    return f"http://127.0.0.1:{port}/", {**os.environ, "GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port)}
+    return f"http://127.0.0.1:{port}/", {
+        **os.environ,
+        "GRADIO_SERVER_NAME": "127.0.0.1",
+        "GRADIO_SERVER_PORT": str(port),
+    }
 
 
 @pytest.fixture(scope="module")
 def served(embedded_model):
-    """`python app.py` with the embedded model, once its files are there: its address, as soon as the program says it."""
+    """`python app.py` with the embedded model, once its files are there: its address, as soon as
+    the program says it.
+    """
     address, environment = place()
-    process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "app.py"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     said: list[str] = []
     try:
         for line in process.stdout:
@@ -49,7 +62,8 @@ def served(embedded_model):
                 break
         else:
             pytest.fail("".join(said))
-        threading.Thread(target=process.stdout.read, daemon=True).start()  # a pipe that is full would stop it
+        # a pipe that is full would stop it
+        threading.Thread(target=process.stdout.read, daemon=True).start()
         yield address
     finally:
         process.terminate()
@@ -64,7 +78,9 @@ def test_the_embedded_model_answers_on_the_page(served, visit):
         page.fill("#texts textarea", "a photo of a cat\na rocket")
         ask(page, EXAMPLE, f"What animal is this? {NASTY}")
         for symbol, shape in {"x_p": "256 × 588", "X'": "256 × 1,152", "VT": "256 × 576"}.items():
-            expect(page.locator(f'#stage-strip [data-symbol="{symbol}"] .shape')).to_have_text(shape)
+            expect(page.locator(f'#stage-strip [data-symbol="{symbol}"] .shape')).to_have_text(
+                shape
+            )
         press_patch(page, 101)
         expect_selected(page, 101)
         expect(page.locator("#received .where")).to_contain_text(re.compile(r"\b101\b"))
@@ -77,12 +93,21 @@ def test_the_embedded_model_answers_on_the_page(served, visit):
 
         expect(page.locator("#similarity [data-ready]:not([data-ready=''])")).to_be_attached()
         cells = page.locator("#similarity .matrix td")
-        assert float(cells.nth(0).inner_text()) > float(cells.nth(1).inner_text())  # a cat, not a rocket
+        # a cat, not a rocket
+        assert float(cells.nth(0).inner_text()) > float(cells.nth(1).inner_text())
         assert page.evaluate("window.broken") is None
 
 
 def test_the_page_is_there_before_the_models_are():
-    """Where `python app.py` would begin to read them, a visitor gets the page, and torch is not even imported."""
+    """Where `python app.py` would begin to read them, a visitor gets the page, and torch is not
+    even imported.
+    """
     address, environment = place()
-    done = subprocess.run([sys.executable, "-c", AT_WHICH_THE_MODELS_WOULD_START, address], cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", AT_WHICH_THE_MODELS_WOULD_START, address],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert done.stdout.splitlines()[-1] == "the page says 200 torch is there: False", done.stderr

@@ -30,14 +30,24 @@ def tiny_examples(tiny_page, tmp_path, monkeypatch):
 def waiting(tiny_page, monkeypatch):
     """Serve the page with models that come when they are let in: (address, let in)."""
     coming, servers = threading.Event(), []
-    for name, title in {"language": "vision-language model", "contrastive": "contrastive model", "umap": "UMAP view"}.items():
+    for name, title in {
+        "language": "vision-language model",
+        "contrastive": "contrastive model",
+        "umap": "UMAP view",
+    }.items():
         model = getattr(models, name).get()
-        monkeypatch.setattr(models, name, models.Background(title, lambda progress, model=model: coming.wait(120) and model))
+        monkeypatch.setattr(
+            models,
+            name,
+            models.Background(title, lambda progress, model=model: coming.wait(120) and model),
+        )
     models.start()
 
     def serve() -> str:
         servers.append(build())
-        return servers[0].launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **launch_options())[1]
+        return servers[0].launch(
+            prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **launch_options()
+        )[1]
 
     yield serve, coming
     coming.set()
@@ -60,19 +70,30 @@ def test_the_first_example_is_there_whole_before_any_model(without_models, visit
         expect(page.locator("#question textarea")).to_have_value(question)
         expect(page.locator("#photo img").first).to_be_visible()
         for symbol, shape in {"x_p": "256 × 588", "X'": "256 × 1,152", "VT": "256 × 576"}.items():
-            expect(page.locator(f'#stage-strip [data-symbol="{symbol}"] .shape')).to_have_text(shape)
-        expect(page.locator("#instant .said")).to_contain_text(f"Computed beforehand with this very model ({SHIPPED['made']}")
+            expect(page.locator(f'#stage-strip [data-symbol="{symbol}"] .shape')).to_have_text(
+                shape
+            )
+        expect(page.locator("#instant .said")).to_contain_text(
+            f"Computed beforehand with this very model ({SHIPPED['made']}"
+        )
         for view in ("encoder", "connector", "sequence"):
             open_view(page, view)
         open_view(page, "encoder")
         for layer in (0, 6, 12):  # every layer's main directions
             page.evaluate("layer => VTE.store.set({ layer })", layer)
-            expect(page.locator("#view-encoder figcaption").first).to_contain_text("of the variance")
-            page.wait_for_function("layer => VTE.store.state.colours && VTE.store.state.colours.about[0] === layer", arg=layer)
+            expect(page.locator("#view-encoder figcaption").first).to_contain_text(
+                "of the variance"
+            )
+            page.wait_for_function(
+                "layer => VTE.store.state.colours && VTE.store.state.colours.about[0] === layer",
+                arg=layer,
+            )
         open_view(page, "lens")
         page.locator("#view-lens [data-part=table]").click()
         expect(page.locator("#view-lens [data-rows='256']")).to_be_attached()
-        expect(page.locator("#view-lens .grid tbody td[data-layer='30']").first).not_to_have_text("")
+        expect(page.locator("#view-lens .grid tbody td[data-layer='30']").first).not_to_have_text(
+            ""
+        )
         page.locator("#answer .token").nth(1).click()
         expect(page.locator("#answer .looked-at")).to_contain_text("was the picture")
         open_view(page, "looked")
@@ -84,11 +105,18 @@ def test_every_example_is_there_at_a_click_without_a_model(without_models, visit
         page.wait_for_function(WHOLE)
         for number in (*range(1, len(examples.ASKED)), 0):
             run = SHIPPED["runs"][number]
-            page.locator("#examples .gallery-item, #examples button.gallery-item").nth(number).click()
-            page.wait_for_function("run => VTE.store.state.record.run === run && VTE.store.state.answer.key.startsWith(run)", arg=run["run"])
+            page.locator("#examples .gallery-item, #examples button.gallery-item").nth(
+                number
+            ).click()
+            page.wait_for_function(
+                "run => VTE.store.state.record.run === run &&"
+                " VTE.store.state.answer.key.startsWith(run)",
+                arg=run["run"],
+            )
             expect(page.locator("#question textarea")).to_have_value(run["question"])
             expect(page.locator("#answer .text")).not_to_have_text("")
-        assert page.evaluate("VTE.store.state.history.length") == len(examples.ASKED)  # the first came back from there
+        # the first came back from there
+        assert page.evaluate("VTE.store.state.history.length") == len(examples.ASKED)
 
 
 def test_what_needs_the_model_says_so_and_comes_with_it(tiny_examples, waiting, visit):
@@ -98,9 +126,14 @@ def test_what_needs_the_model_says_so_and_comes_with_it(tiny_examples, waiting, 
         page.wait_for_function(WHOLE)
         press_patch(page, 5)
         open_view(page, "patches")
-        expect(page.locator("#view-patches .hint")).to_have_text("This needs the model, which is still loading; it comes as soon as that is there.")
+        expect(page.locator("#view-patches .hint")).to_have_text(
+            "This needs the model, which is still loading; it comes as soon as that is there."
+        )
         open_view(page, "looked", beside=True)
-        page.evaluate("document.querySelector('#view-looked .of').value = 1; document.querySelector('#view-looked .of').dispatchEvent(new Event('input'))")
+        page.evaluate(
+            "document.querySelector('#view-looked .of').value = 1;"
+            " document.querySelector('#view-looked .of').dispatchEvent(new Event('input'))"
+        )
         expect(page.locator("#view-looked .hint")).to_contain_text("still loading")
         coming.set()
         expect(page.locator("#view-patches .hint")).to_have_text("")
@@ -110,11 +143,14 @@ def test_what_needs_the_model_says_so_and_comes_with_it(tiny_examples, waiting, 
         page.get_by_role("button", name="Answer again").click()
         expect(page.locator("#experiments [data-finished=true]")).to_be_attached()
         page.get_by_text("Token space: projection").click()
-        page.locator("#dimensions label").nth(1).click()  # the plane is asked of photo and question, which the controls hold
+        # the plane is asked of photo and question, which the controls hold
+        page.locator("#dimensions label").nth(1).click()
         page.wait_for_function("VTE.store.state.plane.points.shape[1] === 3")
 
 
-def test_a_run_follows_an_example_and_the_example_comes_back(tiny_examples, waiting, visit, picture):
+def test_a_run_follows_an_example_and_the_example_comes_back(
+    tiny_examples, waiting, visit, picture
+):
     serve, coming = waiting
     coming.set()
     with visit(serve()) as page:
@@ -127,7 +163,10 @@ def test_a_run_follows_an_example_and_the_example_comes_back(tiny_examples, wait
         page.locator("#examples .gallery-item").first.click()
         page.wait_for_function("VTE.store.state.record.instant")
     with visit(link + "&selected=3") as page:  # a link to it needs no run either
-        page.wait_for_function("window.VTE && VTE.store.state.record && VTE.store.state.record.instant && VTE.store.state.selected.join() === '3'")
+        page.wait_for_function(
+            "window.VTE && VTE.store.state.record && VTE.store.state.record.instant &&"
+            " VTE.store.state.selected.join() === '3'"
+        )
 
 
 def test_without_files_of_its_own_the_model_is_waited_for_as_ever(url, visit):

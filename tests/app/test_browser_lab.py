@@ -19,19 +19,34 @@ def lab(page, photos, texts) -> None:
 
 
 def losses(page) -> list[float]:
-    return [float(value) for value in page.locator("#similarity [data-losses]").get_attribute("data-losses").split()]
+    return [
+        float(value)
+        for value in page.locator("#similarity [data-losses]").get_attribute("data-losses").split()
+    ]
 
 
-def test_the_lab_computes_what_the_library_computes_and_follows_tau(url, visit, pictures, tiny_contrast):
+def test_the_lab_computes_what_the_library_computes_and_follows_tau(
+    url, visit, pictures, tiny_contrast
+):
     texts = ["a cat", "a dog", "waves of colour"]
     m = tiny_contrast.similarity([vlm.open_image(path) for path in pictures], texts)
     with visit(url) as page:
         lab(page, pictures, texts)
-        assert losses(page) == pytest.approx([m.loss_image, m.loss_text, m.loss, m.loss_sigmoid], rel=1e-4)
-        for name, matrix in {"cosine": m.cosine, "logits": m.logits, "image_to_text": m.image_to_text, "text_to_image": m.text_to_image, "sigmoid": m.sigmoid}.items():
+        assert losses(page) == pytest.approx(
+            [m.loss_image, m.loss_text, m.loss, m.loss_sigmoid], rel=1e-4
+        )
+        for name, matrix in {
+            "cosine": m.cosine,
+            "logits": m.logits,
+            "image_to_text": m.image_to_text,
+            "text_to_image": m.text_to_image,
+            "sigmoid": m.sigmoid,
+        }.items():
             page.locator(f"#similarity [data-name={name}]").click()
             shown = page.locator("#similarity td[data-photo='1'][data-text='2']").inner_text()
-            value = float(shown.replace("\u202f%", "").replace("<", "")) / (100 if "%" in shown else 1)
+            value = float(shown.replace("\u202f%", "").replace("<", "")) / (
+                100 if "%" in shown else 1
+            )
             assert value == pytest.approx(matrix[1, 2], abs=0.006)
         page.locator("#similarity [data-name=image_to_text]").click()
         page.locator("#similarity .tau").fill("6")

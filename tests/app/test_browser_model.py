@@ -32,7 +32,11 @@ def load(page, name: str) -> None:
 
 def test_another_model_answers_on_the_page_and_the_earlier_run_stays(url, visit, picture, folder):
     question = "What is in this image?"
-    expected = vlm.load(folder).trace(vlm.open_image(picture), question, vlm.Decoding(max_new_tokens=32)).answer
+    expected = (
+        vlm.load(folder)
+        .trace(vlm.open_image(picture), question, vlm.Decoding(max_new_tokens=32))
+        .answer
+    )
     with visit(url) as page:
         ask(page, picture, question)
         first = page.inner_text("#answer .tokens")
@@ -47,7 +51,9 @@ def test_another_model_answers_on_the_page_and_the_earlier_run_stays(url, visit,
         expect(page.locator("#models")).not_to_contain_text(f"Model: {folder}")
 
 
-def test_a_model_that_cannot_be_loaded_is_told_as_text_and_nothing_is_lost(url, visit, picture, folder):
+def test_a_model_that_cannot_be_loaded_is_told_as_text_and_nothing_is_lost(
+    url, visit, picture, folder
+):
     (folder / "config.json").write_text("{}")
     with visit(url) as page:
         ask(page, picture, "What is in this image?")
@@ -70,10 +76,14 @@ def test_the_list_shows_what_each_model_needs(url, visit):
         expect(page.get_by_text("SmolVLM-256M-Instruct · 256 M · 0.5 GB").first).to_be_visible()
 
 
-def test_a_model_of_the_hub_is_fetched_and_stands_there_with_its_commit(url, visit, picture, online):
+def test_a_model_of_the_hub_is_fetched_and_stands_there_with_its_commit(
+    url, visit, picture, online
+):
     with visit(url) as page:
         load(page, NAME)
-        expect(page.locator("#models")).to_contain_text(f"Model: {NAME}@{COMMIT[:12]}", timeout=60_000)
+        expect(page.locator("#models")).to_contain_text(
+            f"Model: {NAME}@{COMMIT[:12]}", timeout=60_000
+        )
         ask(page, picture, "What is in this image?")
         assert page.evaluate("VTE.store.state.record.model") == f"{NAME}@{COMMIT}"
 

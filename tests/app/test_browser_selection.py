@@ -4,7 +4,15 @@ import math
 
 import pytest
 
-from tests.app.browsing import ask, expect, expect_selected, meet_a_dot, open_view, place, press_patch
+from tests.app.browsing import (
+    ask,
+    expect,
+    expect_selected,
+    meet_a_dot,
+    open_view,
+    place,
+    press_patch,
+)
 
 
 def point_of(page, token: int) -> tuple[float, float]:
@@ -71,10 +79,21 @@ def test_a_token_selected_anywhere_is_lit_in_every_view(url, visit, picture, way
         page.mouse.move(2, 2)
         expect_selected(page, token)
         expect(page.locator("#inspector [data-token]")).to_have_attribute("data-token", str(token))
-        for name in ("photo", "patches", "positions", "encoder", "connector", "space", "sequence", "lens"):
+        for name in (
+            "photo",
+            "patches",
+            "positions",
+            "encoder",
+            "connector",
+            "space",
+            "sequence",
+            "lens",
+        ):
             open_view(page, name)
             expect_selected(page, token)
-        expect(page.locator("#view-space [data-selected]")).to_have_attribute("data-selected", str(token))
+        expect(page.locator("#view-space [data-selected]")).to_have_attribute(
+            "data-selected", str(token)
+        )
 
 
 def test_shift_adds_a_box_selects_and_escape_clears(url, visit, picture):
@@ -86,7 +105,9 @@ def test_shift_adds_a_box_selects_and_escape_clears(url, visit, picture):
         overlay = page.locator("#received .overlay").bounding_box()
         page.mouse.move(overlay["x"] + 2, overlay["y"] + 2)
         page.mouse.down()
-        page.mouse.move(overlay["x"] + overlay["width"] * 0.48, overlay["y"] + overlay["height"] * 0.48, steps=4)
+        page.mouse.move(
+            overlay["x"] + overlay["width"] * 0.48, overlay["y"] + overlay["height"] * 0.48, steps=4
+        )
         page.mouse.up()
         expect_selected(page, 0, 1, 4, 5)
         page.focus("#received .overlay")
@@ -94,7 +115,9 @@ def test_shift_adds_a_box_selects_and_escape_clears(url, visit, picture):
         expect_selected(page)
 
 
-def test_a_hovered_word_is_told_in_the_sequence_and_a_hovered_patch_in_the_inspector(url, visit, picture):
+def test_a_hovered_word_is_told_in_the_sequence_and_a_hovered_patch_in_the_inspector(
+    url, visit, picture
+):
     with visit(url) as page:
         ask(page, picture, "What is in this image?")
         open_view(page, "sequence")
@@ -120,7 +143,10 @@ def test_the_plot_is_alive_before_plotly_comes_and_its_dots_hardly_move_then(url
         waiting[0].continue_()
         page.wait_for_function("Boolean(window.Plotly)")
         open_view(page, "space")
-        page.wait_for_function("(({ _fullLayout: axes, clientWidth }) => axes && Math.abs(axes.width - clientWidth) < 1)(document.querySelector('#view-space .plot'))")
+        page.wait_for_function(
+            "(({ _fullLayout: axes, clientWidth }) => axes && Math.abs(axes.width - clientWidth) <"
+            " 1)(document.querySelector('#view-space .plot'))"
+        )
         assert math.dist(point_of(page, token), (x, y)) < 24
 
 
@@ -128,11 +154,18 @@ def test_the_lasso_selects_what_lies_inside_and_leaves_text_tokens_out(url, visi
     with visit(url) as page:
         ask(page, picture, "What is in this image?")
         expect(page.locator("#view-space [data-axes]")).to_be_attached()
-        page.evaluate("Plotly.relayout(document.querySelector('#view-space .plot'), { dragmode: 'lasso' })")
+        page.evaluate(
+            "Plotly.relayout(document.querySelector('#view-space .plot'), { dragmode: 'lasso' })"
+        )
         plot = page.locator("#view-space .plot")
         plot.scroll_into_view_if_needed()
         box = plot.bounding_box()
-        left, top, right, bottom = box["x"] + 48, box["y"] + 8, box["x"] + box["width"] - 14, box["y"] + box["height"] - 42
+        left, top, right, bottom = (
+            box["x"] + 48,
+            box["y"] + 8,
+            box["x"] + box["width"] - 14,
+            box["y"] + box["height"] - 42,
+        )
         page.mouse.move(left, top)
         page.mouse.down()
         for x, y in ((right, top), (right, bottom), (left, bottom), (left, top + 4)):
@@ -148,7 +181,9 @@ def test_another_projection_keeps_the_selection(url, visit, picture):
         expect_selected(page, 11)
         page.get_by_text("Token space: projection").click()
         page.locator("#method").get_by_text("t-SNE").click()
-        expect(page.locator("#view-space .caption")).to_contain_text("t-SNE keeps neighbours together")
+        expect(page.locator("#view-space .caption")).to_contain_text(
+            "t-SNE keeps neighbours together"
+        )
         expect_selected(page, 11)
 
 

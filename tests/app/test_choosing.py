@@ -1,4 +1,6 @@
-"""Another vision-language model at a visitor's wish: what is loaded, what is let go, what is refused, and what stays."""
+"""Another vision-language model at a visitor's wish: what is loaded, what is let go, what is
+refused, and what stays.
+"""
 
 import gc
 import threading
@@ -22,7 +24,10 @@ pytestmark = pytest.mark.usefixtures("tiny_page", "only_the_start")
 def folders(tmp_path, monkeypatch):
     """Two tiny checkpoints in a folder that is open to visitors."""
     monkeypatch.setenv(permissions.FOLDER_VARIABLE, str(tmp_path))
-    return [tiny_llava(tmp_path / name, vision, seed=seed) for name, vision, seed in (("first", "siglip", 1), ("second", "dinov2", 2))]
+    return [
+        tiny_llava(tmp_path / name, vision, seed=seed)
+        for name, vision, seed in (("first", "siglip", 1), ("second", "dinov2", 2))
+    ]
 
 
 def choose(name, four_bit=False) -> tuple[models.Choice, str, list[dict]]:
@@ -35,10 +40,16 @@ def test_another_model_answers_and_the_first_is_still_there(uploaded, folders):
     first, second = folders
     choice, in_use, shown = choose(first)
     assert in_use == str(first) == choice.name
-    assert [job["state"] for job in shown[-1]["jobs"]] == ["ready"] and any(job["state"] == "loading" for each in shown for job in each["jobs"])
+    assert [job["state"] for job in shown[-1]["jobs"]] == ["ready"] and any(
+        job["state"] == "loading" for each in shown for job in each["jobs"]
+    )
     here, there = run(uploaded), run(uploaded, choice=choice)
     assert here[0][0]["run"] != there[0][0]["run"] and there[0][0]["model"] == str(first)
-    expected = vlm.load(first).trace(vlm.open_image(uploaded), QUESTION, vlm.Decoding(max_new_tokens=6)).answer
+    expected = (
+        vlm.load(first)
+        .trace(vlm.open_image(uploaded), QUESTION, vlm.Decoding(max_new_tokens=6))
+        .answer
+    )
     assert there[-2][2]["answer"] == expected
     assert run(uploaded)[-2][2]["answer"] == here[-2][2]["answer"]
 
@@ -67,7 +78,9 @@ def test_a_run_under_way_keeps_its_model(uploaded, folders):
     choice, *_ = choose(folders[0])
     whole = run(uploaded, choice=choice)[-2][2]["answer"]
     answering.prefills.forget(choice.tag)
-    under_way = handlers.run(uploaded, None, QUESTION, choice, "pca", 2, 0, 15, "cosine", 0.0, 0, 1.0, 1.0, 0, 6)
+    under_way = handlers.run(
+        uploaded, None, QUESTION, choice, "pca", 2, 0, 15, "cosine", 0.0, 0, 1.0, 1.0, 0, 6
+    )
     next(under_way), next(under_way)
     choose(folders[1])
     assert list(under_way)[-3][2]["answer"] == whole
@@ -78,7 +91,9 @@ def test_the_views_of_a_run_ask_the_model_that_made_it(uploaded, folders):
     key = run(uploaded, choice=choice)[0][0]["run"]
     model = models.language_model(choice)
     trace = model.encode(vlm.open_image(uploaded), QUESTION)
-    expected = model.logit_lens(model.hidden_states(trace), int(trace.visual_tokens.positions[3]), 4)
+    expected = model.logit_lens(
+        model.hidden_states(trace), int(trace.visual_tokens.positions[3]), 4
+    )
     assert handlers.lens([key, 3])["layers"] == expected
     assert "rgb" in handlers.layer([key, 1]) and "cosine" in handlers.rows([key, 3, 1])
 
@@ -91,12 +106,17 @@ def test_what_cannot_be_loaded_leaves_everything_as_it_was(uploaded, folders):
     with pytest.raises(gr.Error) as error:
         for update in handlers.choose(str(folders[1]), False):
             shown.append(update)
-    assert sentence(error) == shown[-1][0]["jobs"][-1]["message"] and shown[-1][0]["jobs"][-1]["state"] == "failed"
+    assert (
+        sentence(error) == shown[-1][0]["jobs"][-1]["message"]
+        and shown[-1][0]["jobs"][-1]["state"] == "failed"
+    )
     assert all(update[1] == gr.skip() and update[2] == gr.skip() for update in shown)
     assert models.language_model(choice) is model and list(models._chosen) == [choice]
 
 
-def test_a_model_that_turns_out_to_be_broken_takes_the_other_out_of_memory_but_not_away(uploaded, folders):
+def test_a_model_that_turns_out_to_be_broken_takes_the_other_out_of_memory_but_not_away(
+    uploaded, folders
+):
     choice, *_ = choose(folders[0])
     before = run(uploaded, choice=choice)[-2][2]["answer"]
     (folders[1] / "processor_config.json").write_text("[]")
@@ -110,7 +130,9 @@ def test_the_start_model_can_be_let_go_too_when_it_is_not_the_embedded_one(folde
     first, second = folders
     monkeypatch.setattr(models, "MODEL", str(first))
     monkeypatch.setattr(models, "START", models.Choice(str(first)))
-    monkeypatch.setattr(models, "language", models.Background("vision-language model", models._load_language))
+    monkeypatch.setattr(
+        models, "language", models.Background("vision-language model", models._load_language)
+    )
     held = weakref.ref(models.language.get())
     choose(second)
     gc.collect()
@@ -122,7 +144,12 @@ def test_the_start_model_can_be_let_go_too_when_it_is_not_the_embedded_one(folde
 
 def test_two_who_ask_at_once_get_one_after_the_other(folders):
     results = {}
-    threads = [threading.Thread(target=lambda folder=folder: results.setdefault(str(folder), choose(folder)[1])) for folder in folders]
+    threads = [
+        threading.Thread(
+            target=lambda folder=folder: results.setdefault(str(folder), choose(folder)[1])
+        )
+        for folder in folders
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -137,7 +164,23 @@ def test_a_model_of_the_hub_is_fetched_with_its_bytes_told(online, uploaded):
     assert run(uploaded, choice=choice)[0][0]["model"] == f"{NAME}@{COMMIT}"
 
 
-@pytest.mark.parametrize("name", ["", "  ", "/etc", "../..", ".", "~/models", "tests", "a\0b", "C:\\models", "x" * 400, "nonsense", "a/b/c"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "  ",
+        "/etc",
+        "../..",
+        ".",
+        "~/models",
+        "tests",
+        "a\0b",
+        "C:\\models",
+        "x" * 400,
+        "nonsense",
+        "a/b/c",
+    ],
+)
 def test_a_name_that_may_not_be_asked_for_is_refused_in_one_sentence(name):
     with pytest.raises(gr.Error) as error:
         choose(name)
@@ -182,7 +225,9 @@ def served():
         ("127.0.0.1", False, {"x_forwarded_for": "10.0.0.1"}, "none"),
     ],
 )
-def test_the_hub_is_open_to_this_machine_alone_unless_the_operator_says_so(served, monkeypatch, server_name, share, headers, open_to):
+def test_the_hub_is_open_to_this_machine_alone_unless_the_operator_says_so(
+    served, monkeypatch, server_name, share, headers, open_to
+):
     served(server_name, share, **headers)
     monkeypatch.delenv(permissions.HUB_VARIABLE, raising=False)
     assert permissions.hub_is_open_to() == open_to
@@ -192,12 +237,20 @@ def test_the_hub_is_open_to_this_machine_alone_unless_the_operator_says_so(serve
 
 
 @pytest.mark.parametrize("said", ["0", "listed"])
-def test_a_visitor_elsewhere_cannot_make_the_server_fetch_what_the_operator_did_not_allow(served, monkeypatch, uploaded, said):
+def test_a_visitor_elsewhere_cannot_make_the_server_fetch_what_the_operator_did_not_allow(
+    served, monkeypatch, uploaded, said
+):
     served("0.0.0.0")
     monkeypatch.setenv(permissions.HUB_VARIABLE, said)
     monkeypatch.setattr(vlm, "load", lambda *arguments, **named: pytest.fail("it was loaded"))
-    monkeypatch.setattr(vlm, "load_contrastive", lambda *arguments, **named: pytest.fail("it was loaded"))
-    for name in ("someone/anything", f"{vlm.MODELS[0].name}@main", *([vlm.MODELS[0].name] if said == "0" else [])):
+    monkeypatch.setattr(
+        vlm, "load_contrastive", lambda *arguments, **named: pytest.fail("it was loaded")
+    )
+    for name in (
+        "someone/anything",
+        f"{vlm.MODELS[0].name}@main",
+        *([vlm.MODELS[0].name] if said == "0" else []),
+    ):
         with pytest.raises(gr.Error, match=permissions.HUB_VARIABLE):
             choose(name)
     for name in ("hf-hub:someone/anything", "ViT-H-14/laion2b_s32b_b79k"):
@@ -206,11 +259,15 @@ def test_a_visitor_elsewhere_cannot_make_the_server_fetch_what_the_operator_did_
     names = [value for _, value in handlers.offered()["choices"]]
     assert names[0] == models.MODEL and (len(names) > 1) == (said == "listed")
     if said == "listed":
-        assert permissions.check_model(vlm.MODELS[0].name) and permissions.check_contrastive(f"{vlm.LISTED[0].name}/{vlm.LISTED[0].pretrained}")
+        assert permissions.check_model(vlm.MODELS[0].name) and permissions.check_contrastive(
+            f"{vlm.LISTED[0].name}/{vlm.LISTED[0].pretrained}"
+        )
 
 
 def test_the_list_tells_parameters_memory_and_licence():
-    label = dict((value, label) for label, value in handlers.offered()["choices"])["google/gemma-3-4b-it"]
+    label = dict((value, label) for label, value in handlers.offered()["choices"])[
+        "google/gemma-3-4b-it"
+    ]
     assert "4.3 B" in label and "8.6 GB" in label and "Gemma" in label and "accepted" in label
 
 

@@ -1,4 +1,6 @@
-"""Instant examples: what is shipped belongs to the model it is shown for, and is what that model computes."""
+"""Instant examples: what is shipped belongs to the model it is shown for, and is what that model
+computes.
+"""
 
 import gzip
 import json
@@ -13,7 +15,8 @@ from tests.app.asking import LAYOUT
 
 WEIGHTS = examples.weights  # as it is where nobody serves a tiny model
 SHIPPED = json.loads((examples.FOLDER / examples.INDEX).read_text())
-CLOSE = 1e-3  # of the largest number of an array: what another machine's arithmetic may make of float32
+# of the largest number of an array: what another machine's arithmetic may make of float32
+CLOSE = 1e-3
 STEPS = 3  # of 255: what it may make of a colour
 
 
@@ -39,7 +42,9 @@ def test_every_file_says_which_weights_and_versions_made_it():
 
 def test_what_other_weights_made_is_not_shown(monkeypatch):
     monkeypatch.setattr(examples, "weights", lambda: SHIPPED["weights"])
-    assert len(examples.shown()) == len(SHIPPED["runs"]) and examples.known(SHIPPED["runs"][0]["answer"])
+    assert len(examples.shown()) == len(SHIPPED["runs"]) and examples.known(
+        SHIPPED["runs"][0]["answer"]
+    )
     monkeypatch.setattr(examples, "weights", lambda: "0" * 64)
     assert examples.shown() == () and examples.known(SHIPPED["runs"][0]["answer"]) is None
     assert handlers.at_once((0, []), models.START) == (handlers.photos.gr.skip(),) * 2
@@ -58,21 +63,40 @@ def test_a_photo_clicked_with_another_model_in_use_is_only_a_photo(monkeypatch):
     monkeypatch.setattr(examples, "weights", lambda: SHIPPED["weights"])
     question, instant = handlers.at_once((1, []), models.START)
     assert (instant["photo"], question) == examples.ASKED[1]
-    assert handlers.at_once((1, []), models.Choice("somebody/else")) == (handlers.photos.gr.skip(),) * 2
+    assert (
+        handlers.at_once((1, []), models.Choice("somebody/else"))
+        == (handlers.photos.gr.skip(),) * 2
+    )
 
 
 def test_the_examples_were_asked_with_what_the_controls_begin_with(tiny_page):
-    labels = ("method", "dimensions", "seed", "neighbours", "distance"), ("temperature", "top-k", "top-p (nucleus)", "repetition penalty", "seed", "longest answer")
+    labels = (
+        ("method", "dimensions", "seed", "neighbours", "distance"),
+        (
+            "temperature",
+            "top-k",
+            "top-p (nucleus)",
+            "repetition penalty",
+            "seed",
+            "longest answer",
+        ),
+    )
     blocks = [block for block in build().blocks.values() if getattr(block, "label", None)]
-    values = [[next(block.value for block in part if block.label == label) for label in names] for part, names in zip((blocks[::-1], blocks), labels)]
+    values = [
+        [next(block.value for block in part if block.label == label) for label in names]
+        for part, names in zip((blocks[::-1], blocks), labels)
+    ]
     assert tuple(values[0]) == examples.LAYOUT == LAYOUT and tuple(values[1]) == examples.SETTINGS
-    assert {label: value for label, value in zip(labels[1], values[1])}["temperature"] == 0  # greedy: it can be computed anew
+    # greedy: it can be computed anew
+    assert {label: value for label, value in zip(labels[1], values[1])}["temperature"] == 0
 
 
 def test_shortened_numbers_are_off_by_their_last_bit_at_most():
     numbers = np.random.default_rng(0).normal(size=1000).astype(np.float32) ** 3
     short = unpacked(build_examples.shortened({"deep": [packed(numbers)]})["deep"][0])
-    assert (abs(short - numbers) <= build_examples.ROUNDING * abs(numbers)).all() and (short != numbers).any()
+    assert (abs(short - numbers) <= build_examples.ROUNDING * abs(numbers)).all() and (
+        short != numbers
+    ).any()
     assert not (short.view(np.uint32) & 0xFFFF).any()
 
 
@@ -100,15 +124,23 @@ def tiny_examples(tiny_page, forgetful, tmp_path, monkeypatch):
 
 
 def test_whatever_is_asked_about_a_shipped_run_is_computed_anew(tiny_examples, tiny_model):
-    """After the server forgot it, as after a start, every reply is the one that was kept, and what was not kept comes too."""
+    """After the server forgot it, as after a start, every reply is the one that was kept, and what
+    was not kept comes too.
+    """
     forget()
     first, _ = tiny_examples
     kept = read(first.file)
     for name, asked, reply in kept["replies"]:
         if name in ("layer", "word"):
-            fresh = build_examples.shortened(getattr(handlers, name)(list(asked))) if name == "word" else handlers.layer(list(asked))
+            fresh = (
+                build_examples.shortened(getattr(handlers, name)(list(asked)))
+                if name == "word"
+                else handlers.layer(list(asked))
+            )
             assert {**fresh, "mean": None} == {**reply, "mean": None}, name
-    assert "cosine" in handlers.rows([first.run, 3, 2]) and "layers" in handlers.lens([first.run, 3])
+    assert "cosine" in handlers.rows([first.run, 3, 2]) and "layers" in handlers.lens(
+        [first.run, 3]
+    )
     assert handlers.tensors([first.answer])["data"]
     trace, operator = handlers.answering.remembered_answer(first.answer)
     assert trace.answer == kept["answer"]["answer"] and operator.temperature == 0
@@ -119,22 +151,40 @@ def test_a_link_to_a_shipped_run_needs_no_run(tiny_examples):
     from tests.app.test_take_home import LINK
 
     photo, question = examples.ASKED[0]
-    settings = dict(zip(handlers.answering.SETTINGS, examples.SETTINGS)) | dict(zip(handlers.answering.PLANE, examples.LAYOUT))
-    link = "#" + "&".join(f"{name}={value}" for name, value in {"example": photo, "question": question.replace(" ", "+"), **settings}.items())
+    settings = dict(zip(handlers.answering.SETTINGS, examples.SETTINGS)) | dict(
+        zip(handlers.answering.PLANE, examples.LAYOUT)
+    )
+    link = "#" + "&".join(
+        f"{name}={value}"
+        for name, value in {
+            "example": photo,
+            "question": question.replace(" ", "+"),
+            **settings,
+        }.items()
+    )
     assert handlers.restore(link)[-1]["instant"] == {"photo": photo}
     assert "instant" not in handlers.restore(link.replace("seed=0", "seed=1", 1))[-1]
     assert "instant" not in handlers.restore(LINK)[-1]
 
 
 def compared(then, now, path="") -> None:
-    """The same structure and the same words; numbers within `CLOSE` of the largest, colours within `STEPS`, whole numbers of an order mostly the same."""
-    assert type(then) is type(now) or isinstance(then, (int, float)) and isinstance(now, (int, float)), path
+    """The same structure and the same words.
+
+    Numbers within `CLOSE` of the largest, colours within `STEPS`, whole numbers of an order mostly
+    the same.
+    """
+    assert (
+        type(then) is type(now) or isinstance(then, (int, float)) and isinstance(now, (int, float))
+    ), path
     if isinstance(then, dict) and "data" in then:
         old, new = unpacked(then).astype(float), unpacked(now).astype(float)
         assert old.shape == new.shape, path
         if then["type"] == "f4":
-            bound = CLOSE * np.nanmax(abs(old), initial=0) + 2 * build_examples.ROUNDING * abs(old)  # both are rounded: neighbours lie a whole step apart
-            assert (np.isnan(old) == np.isnan(new)).all() and (np.nan_to_num(abs(old - new)) <= np.nan_to_num(bound) + 1e-6).all(), path
+            # both are rounded: neighbours lie a whole step apart
+            bound = CLOSE * np.nanmax(abs(old), initial=0) + 2 * build_examples.ROUNDING * abs(old)
+            assert (np.isnan(old) == np.isnan(new)).all() and (
+                np.nan_to_num(abs(old - new)) <= np.nan_to_num(bound) + 1e-6
+            ).all(), path
         elif path.endswith("rgb"):
             assert (abs(old - new) <= STEPS).mean() >= 0.99, path
         else:
@@ -142,7 +192,8 @@ def compared(then, now, path="") -> None:
     elif isinstance(then, dict):
         assert set(then) == set(now), path
         for name in then:
-            if name not in ("ms", "groups", "ids", "words"):  # times; what hangs on the order of near equals
+            # times; what hangs on the order of near equals
+            if name not in ("ms", "groups", "ids", "words"):
                 compared(then[name], now[name], f"{path}.{name}")
     elif isinstance(then, list):
         assert len(then) == len(now), path
@@ -151,28 +202,53 @@ def compared(then, now, path="") -> None:
     elif isinstance(then, (int, float)) and not isinstance(then, bool):
         assert abs(then - now) <= CLOSE * max(1, abs(then)), path
     else:
-        assert then == now or path.endswith(("photo", "received")) or ".photos[" in path, path  # pictures, as this machine's JPEG writes them
+        # pictures, as this machine's JPEG writes them
+        assert then == now or path.endswith(("photo", "received")) or ".photos[" in path, path
 
 
-def test_the_embedded_model_computes_the_first_example_again(embedded_model, forgetful, monkeypatch):
-    monkeypatch.setattr(models, "language", models.Background("language", lambda progress: embedded_model))
-    assert examples.sha256_of(examples.PARTS) == SHIPPED["weights"], "the parts have changed: run `python -m app.build_examples`"
+def test_the_embedded_model_computes_the_first_example_again(
+    embedded_model, forgetful, monkeypatch
+):
+    monkeypatch.setattr(
+        models, "language", models.Background("language", lambda progress: embedded_model)
+    )
+    assert examples.sha256_of(examples.PARTS) == SHIPPED["weights"], (
+        "the parts have changed: run `python -m app.build_examples`"
+    )
     kept = read(SHIPPED["runs"][0]["file"])
-    fresh = json.loads(json.dumps(build_examples.told(str(handlers.EXAMPLES / SHIPPED["runs"][0]["photo"]), SHIPPED["runs"][0]["question"])))
-    assert [step["string"] for step in fresh["answer"]["steps"]] == [step["string"] for step in kept["answer"]["steps"]]
+    fresh = json.loads(
+        json.dumps(
+            build_examples.told(
+                str(handlers.EXAMPLES / SHIPPED["runs"][0]["photo"]), SHIPPED["runs"][0]["question"]
+            )
+        )
+    )
+    assert [step["string"] for step in fresh["answer"]["steps"]] == [
+        step["string"] for step in kept["answer"]["steps"]
+    ]
     assert fresh["record"]["text"]["strings"] == kept["record"]["text"]["strings"]
     compared({name: kept[name] for name in fresh}, fresh)
-    near = [[word for word, _ in row[:1]] for row in kept["words"]["words"]], [[word for word, _ in row[:1]] for row in fresh["words"]["words"]]
+    near = (
+        [[word for word, _ in row[:1]] for row in kept["words"]["words"]],
+        [[word for word, _ in row[:1]] for row in fresh["words"]["words"]],
+    )
     assert np.mean([old == new for old, new in zip(*near)]) >= 0.98
 
 
-def test_the_lab_and_the_ledger_begin_with_what_they_compute(embedded_contrast, forgetful, monkeypatch):
-    monkeypatch.setattr(models, "contrastive", models.Background("contrastive", lambda progress: embedded_contrast))
+def test_the_lab_and_the_ledger_begin_with_what_they_compute(
+    embedded_contrast, forgetful, monkeypatch
+):
+    monkeypatch.setattr(
+        models, "contrastive", models.Background("contrastive", lambda progress: embedded_contrast)
+    )
     kept = json.loads(gzip.decompress((examples.FOLDER / examples.OPENING).read_bytes()))
-    assert kept["weights"] == examples.sha256_of(examples.CONTRASTIVE_PARTS), "the parts have changed: run `python -m app.build_examples`"
+    assert kept["weights"] == examples.sha256_of(examples.CONTRASTIVE_PARTS), (
+        "the parts have changed: run `python -m app.build_examples`"
+    )
     key = kept["similarity"]["key"]
     monkeypatch.setattr(examples, "opening", lambda: kept)
-    assert handlers.lab.comparisons.known(key) is None and "error" not in handlers.cell([key, 1, 1])  # computed anew for who asks further
+    # computed anew for who asks further
+    assert handlers.lab.comparisons.known(key) is None and "error" not in handlers.cell([key, 1, 1])
     assert "no longer kept" in handlers.cell(["0" * 32, 1, 1])["error"]
     compared(kept, json.loads(json.dumps(build_examples.opening())))
 

@@ -1,4 +1,6 @@
-"""Faults that a page survives: too little memory, a bug in a handler, a model that goes, a server that is killed; and whom its own folders are told to."""
+"""Faults that a page survives: too little memory, a bug in a handler, a model that goes, a server
+that is killed; and whom its own folders are told to.
+"""
 
 import gc
 import logging
@@ -26,32 +28,48 @@ def of_a_gpu():
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
 
 
-ALLOCATIONS = {"numpy": lambda: np.empty(TOO_MUCH, np.uint8), "torch on the CPU": lambda: torch.empty(TOO_MUCH, dtype=torch.uint8), "a GPU": of_a_gpu}
+ALLOCATIONS = {
+    "numpy": lambda: np.empty(TOO_MUCH, np.uint8),
+    "torch on the CPU": lambda: torch.empty(TOO_MUCH, dtype=torch.uint8),
+    "a GPU": of_a_gpu,
+}
 
 
 @pytest.fixture(params=ALLOCATIONS)
 def little_memory(request, tiny_page, tiny_model):
-    """The language model takes more memory than there is for sequences of more than so many positions."""
+    """The language model takes more memory than there is for sequences of more than so many
+    positions.
+    """
     there = {"positions": 64}
     hook = tiny_model.network.get_decoder().register_forward_pre_hook(
-        lambda module, arguments, named: ALLOCATIONS[request.param]() if named["inputs_embeds"].shape[1] > there["positions"] else None, with_kwargs=True
+        lambda module, arguments, named: (
+            ALLOCATIONS[request.param]()
+            if named["inputs_embeds"].shape[1] > there["positions"]
+            else None
+        ),
+        with_kwargs=True,
     )
     yield there
     hook.remove()
 
 
-def test_too_little_memory_is_said_in_a_sentence_and_the_next_smaller_run_works(little_memory, uploaded, upload):
+def test_too_little_memory_is_said_in_a_sentence_and_the_next_smaller_run_works(
+    little_memory, uploaded, upload
+):
     before = answers(uploaded)[-1]["answer"]
     assert len(answering.prefills)
     several = [upload(photo(80, 60, seed=number), f"several{number}.png") for number in range(3)]
     with pytest.raises(gr.Error) as error:
         run(uploaded, also=several)
     assert sentence(error) == machine.TOO_LITTLE
-    assert len(answering.prefills) == len(views.hidden_by_run) == 0  # what lay beside the model was let go
+    # what lay beside the model was let go
+    assert len(answering.prefills) == len(views.hidden_by_run) == 0
     assert answers(uploaded)[-1]["answer"] == before
 
 
-def test_too_little_memory_for_what_a_script_asks_is_said_where_it_asked(little_memory, uploaded, upload):
+def test_too_little_memory_for_what_a_script_asks_is_said_where_it_asked(
+    little_memory, uploaded, upload
+):
     several = [upload(photo(80, 60, seed=number), f"several{number}.png") for number in range(3)]
     there, little_memory["positions"] = little_memory["positions"], 1_000
     key, _ = answering.encode(uploaded, QUESTION, also=several)
@@ -75,7 +93,9 @@ def test_a_model_for_which_there_is_too_little_memory_says_so_and_can_be_tried_a
 
 
 def test_a_bug_is_no_lack_of_memory():
-    assert not vlm.is_out_of_memory(RuntimeError("shapes do not fit")) and not vlm.is_out_of_memory(vlm.VLMError("out of memory"))
+    assert not vlm.is_out_of_memory(RuntimeError("shapes do not fit")) and not vlm.is_out_of_memory(
+        vlm.VLMError("out of memory")
+    )
 
 
 class Breaking:
@@ -98,10 +118,18 @@ class Breaking:
             yield step
 
 
-def test_an_exception_in_a_handler_leaves_the_page_and_the_next_run_whole(tiny_page, url, visit, picture, tiny_model, monkeypatch):
+def test_an_exception_in_a_handler_leaves_the_page_and_the_next_run_whole(
+    tiny_page, url, visit, picture, tiny_model, monkeypatch
+):
     model = Breaking(tiny_model)
     monkeypatch.setattr(models, "language", models.Background("language", lambda progress: model))
-    parts = ("#answer .text", "#answer .tokens", "#stage-strip .strip", "#received .where", "#view-space .caption")
+    parts = (
+        "#answer .text",
+        "#answer .tokens",
+        "#stage-strip .strip",
+        "#received .where",
+        "#view-space .caption",
+    )
     with visit(url) as page:
         ask(page, picture, "What is in this image?")
         before = {part: page.inner_text(part) for part in parts}
@@ -114,15 +142,21 @@ def test_an_exception_in_a_handler_leaves_the_page_and_the_next_run_whole(tiny_p
         model.broken = "decode"  # in the middle of an answer
         page.fill("#question textarea", "What breaks later?")
         page.click("#run")
-        page.wait_for_function("VTE.store.state.record.question === 'What breaks later?' && !VTE.store.state.busy")
+        page.wait_for_function(
+            "VTE.store.state.record.question === 'What breaks later?' && !VTE.store.state.busy"
+        )
         assert page.locator("#answer .token").count() == 2
         model.broken = ""
         ask(page, picture, "And now?")
         assert page.inner_text("#stage-strip .strip") != ""
-    assert tiny_model.trace(vlm.open_image(picture), "And now?", vlm.Decoding(max_new_tokens=4)).steps
+    assert tiny_model.trace(
+        vlm.open_image(picture), "And now?", vlm.Decoding(max_new_tokens=4)
+    ).steps
 
 
-def test_two_models_asked_for_at_once_are_never_in_memory_at_once(tiny_page, only_the_start, tmp_path, monkeypatch, uploaded):
+def test_two_models_asked_for_at_once_are_never_in_memory_at_once(
+    tiny_page, only_the_start, tmp_path, monkeypatch, uploaded
+):
     monkeypatch.setenv(permissions.FOLDER_VARIABLE, str(tmp_path))
     monkeypatch.setattr(models, "RUNS_END", 30.0)
     folders = [tiny_llava(tmp_path / str(number), seed=number) for number in range(3)]
@@ -139,20 +173,26 @@ def test_two_models_asked_for_at_once_are_never_in_memory_at_once(tiny_page, onl
         return model
 
     monkeypatch.setattr(vlm, "load", counted)
-    threads = [threading.Thread(target=lambda folder=folder: list(handlers.choose(str(folder), False))) for folder in folders]
+    threads = [
+        threading.Thread(target=lambda folder=folder: list(handlers.choose(str(folder), False)))
+        for folder in folders
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(120)
-    assert len(loaded) >= 3 and set(beside) == {0}  # whenever one was read, none of the others was there
+    # whenever one was read, none of the others was there
+    assert len(loaded) >= 3 and set(beside) == {0}
     gc.collect()
     assert sum(each() is not None for each in loaded) == 1
 
 
 def test_killed_during_a_run_it_starts_again_and_answers(tmp_path):
     environment = {
-        "VISUAL_TOKEN_EXPLORER_MODEL": str(tiny_llava(tmp_path / "model")), "VISUAL_TOKEN_EXPLORER_CONTRASTIVE": str(tiny_clip(tmp_path / "contrast")), "VISUAL_TOKEN_EXPLORER_CACHE": str(tmp_path / "cache"),
-    }  # fmt: skip
+        "VISUAL_TOKEN_EXPLORER_MODEL": str(tiny_llava(tmp_path / "model")),
+        "VISUAL_TOKEN_EXPLORER_CONTRASTIVE": str(tiny_clip(tmp_path / "contrast")),
+        "VISUAL_TOKEN_EXPLORER_CACHE": str(tmp_path / "cache"),
+    }
     visitor = Visitor.come(3, tmp_path)
     with served(environment) as (address, process):
         page = Page(address)
@@ -162,7 +202,10 @@ def test_killed_during_a_run_it_starts_again_and_answers(tmp_path):
         process.wait(60)
     with served(environment) as (address, _):
         asked = Page(address).ask(visitor, 5)
-    assert asked.error is None and mistaken([asked], alone(vlm.load(tmp_path / "model"), [visitor], 5)) == []
+    assert (
+        asked.error is None
+        and mistaken([asked], alone(vlm.load(tmp_path / "model"), [visitor], 5)) == []
+    )
 
 
 WORDS = "The cache directory {} cannot be written (No space left on device); free some space there."
@@ -192,22 +235,35 @@ def test_a_folder_of_the_server_is_told_to_its_log_and_not_to_visitors(elsewhere
     with caplog.at_level(logging.WARNING):
         with pytest.raises(gr.Error) as notice:
             errors.shows_errors(handler)(elsewhere)
-        said = [last["jobs"][0]["message"], sentence(notice), errors.asked_by_script(handler)([elsewhere])["error"]]
+        said = [
+            last["jobs"][0]["message"],
+            sentence(notice),
+            errors.asked_by_script(handler)([elsewhere])["error"],
+        ]
     assert said == [machine.IN_THE_LOG] * 3
     assert elsewhere in caplog.text
 
 
-def test_who_is_on_the_servers_own_machine_is_told_all_and_other_sentences_are_told_to_all(elsewhere, monkeypatch):
-    assert machine.for_visitors("There is no model 'x/y' on the hub; check the name.") == "There is no model 'x/y' on the hub; check the name."
+def test_who_is_on_the_servers_own_machine_is_told_all_and_other_sentences_are_told_to_all(
+    elsewhere, monkeypatch
+):
+    assert (
+        machine.for_visitors("There is no model 'x/y' on the hub; check the name.")
+        == "There is no model 'x/y' on the hub; check the name."
+    )
     monkeypatch.setattr(machine, "only_this_machine", lambda: True)
     assert machine.for_visitors(elsewhere) == elsewhere
 
 
-def test_without_a_network_a_visitor_elsewhere_sees_no_path_of_the_server(elsewhere, monkeypatch, tmp_path):
+def test_without_a_network_a_visitor_elsewhere_sees_no_path_of_the_server(
+    elsewhere, monkeypatch, tmp_path
+):
     for name, value in {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": "/dev/null"}.items():
         monkeypatch.setenv(name, value)
     told = []
     with pytest.raises(vlm.FetchError) as error:
         vlm.load("embedded", progress=lambda fraction, words: told.append(words))
     assert str(tmp_path) in str(error.value)  # for a terminal
-    assert str(tmp_path) not in machine.for_visitors(str(error.value)) and not any(str(tmp_path) in words for words in told)
+    assert str(tmp_path) not in machine.for_visitors(str(error.value)) and not any(
+        str(tmp_path) in words for words in told
+    )

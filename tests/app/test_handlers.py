@@ -17,7 +17,10 @@ def test_the_stage_views_come_first_the_answer_streams_and_the_words_come_last(u
     first, *middle, last = run(uploaded)
     record, plane, answer, words = first
     assert record["run"] == plane["run"] and answer["steps"] == [] and is_skipped(words)
-    assert all(is_skipped(update[0]) and is_skipped(update[1]) and is_skipped(update[3]) for update in middle)
+    assert all(
+        is_skipped(update[0]) and is_skipped(update[1]) and is_skipped(update[3])
+        for update in middle
+    )
     *streamed, finished = (update[2] for update in middle)
     assert [len(each["steps"]) for each in streamed] == list(range(1, len(streamed) + 1))
     assert finished["finished"] and finished["steps"] == streamed[-1]["steps"]
@@ -55,7 +58,12 @@ def test_another_layer_or_projection_does_not_run_the_model(uploaded, monkeypatc
     never(monkeypatch, "see", "ask", "prefill", "decode", "encoder_attention")
     assert set(handlers.rows([key, 4, 3])) > {"attention", "cosine"}
     assert handlers.layer([key, 2])["rgb"]["rgb"]["shape"] == [16, 3]
-    assert handlers.reproject(uploaded, None, QUESTION, models.START, "pca", 3, 0, 15, "cosine")["points"]["shape"][1] == 3
+    assert (
+        handlers.reproject(uploaded, None, QUESTION, models.START, "pca", 3, 0, 15, "cosine")[
+            "points"
+        ]["shape"][1]
+        == 3
+    )
 
 
 def test_a_run_begins_with_pca_and_ends_with_the_projection_that_was_asked_for(uploaded):
@@ -64,7 +72,16 @@ def test_a_run_begins_with_pca_and_ends_with_the_projection_that_was_asked_for(u
     assert "seed 1, 5 neighbours" in updates[-1][1]["settings"]
 
 
-@pytest.mark.parametrize("layout", [("pca", 2, None, 15, "cosine"), ("umap", 2, 0, 0, "cosine"), ("umap", 4, 0, 15, "cosine"), ("lda", 2, 0, 15, "cosine"), ("tsne", 2, 0, 15, "x")])
+@pytest.mark.parametrize(
+    "layout",
+    [
+        ("pca", 2, None, 15, "cosine"),
+        ("umap", 2, 0, 0, "cosine"),
+        ("umap", 4, 0, 15, "cosine"),
+        ("lda", 2, 0, 15, "cosine"),
+        ("tsne", 2, 0, 15, "x"),
+    ],
+)
 def test_a_projection_that_is_not_to_be_had_is_refused(uploaded, layout):
     with pytest.raises(gr.Error):
         run(uploaded, layout=layout)
@@ -77,16 +94,41 @@ def test_a_patch_tells_its_rows_at_every_layer(uploaded, tiny_model):
     rows = handlers.rows([key, 5, 2])
     np.testing.assert_allclose(unpacked(rows["attention"]), attention.row(2, 5), atol=1e-6)
     np.testing.assert_allclose(unpacked(rows["rollout"]), attention.rollout(2, 5), atol=1e-6)
-    assert rows["elsewhere"] == pytest.approx(1 - unpacked(rows["attention"]).sum(1).mean(), abs=1e-4)
-    assert unpacked(rows["cosine"])[5] == pytest.approx(1, abs=1e-5) and unpacked(rows["position_cosine"])[5] == pytest.approx(1, abs=1e-5)
-    np.testing.assert_allclose(unpacked(rows["projection"]) + unpacked(rows["position"]), (sight.projections + sight.position_embeddings)[5], atol=1e-5)
+    assert rows["elsewhere"] == pytest.approx(
+        1 - unpacked(rows["attention"]).sum(1).mean(), abs=1e-4
+    )
+    assert unpacked(rows["cosine"])[5] == pytest.approx(1, abs=1e-5) and unpacked(
+        rows["position_cosine"]
+    )[5] == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(
+        unpacked(rows["projection"]) + unpacked(rows["position"]),
+        (sight.projections + sight.position_embeddings)[5],
+        atol=1e-5,
+    )
     assert "attention" not in handlers.rows([key, 5, 0])
 
 
-@pytest.mark.parametrize("asked", [None, {}, [], ["x"], ["gone", 0, 0], ["KEY", 16, 0], ["KEY", -1, 0], ["KEY", 0, 4], ["KEY", True, 0], ["KEY", "0", 0], ["KEY", 0, [1]]])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        None,
+        {},
+        [],
+        ["x"],
+        ["gone", 0, 0],
+        ["KEY", 16, 0],
+        ["KEY", -1, 0],
+        ["KEY", 0, 4],
+        ["KEY", True, 0],
+        ["KEY", "0", 0],
+        ["KEY", 0, [1]],
+    ],
+)
 def test_what_a_script_may_not_ask_is_answered_in_a_sentence(uploaded, asked):
     key = run(uploaded)[0][0]["run"]
-    reply = handlers.rows([key if part == "KEY" else part for part in asked] if isinstance(asked, list) else asked)
+    reply = handlers.rows(
+        [key if part == "KEY" else part for part in asked] if isinstance(asked, list) else asked
+    )
     assert set(reply) == {"error"} and reply["error"].endswith((".", "it."))
 
 
@@ -111,7 +153,12 @@ def test_the_same_seed_gives_the_same_answer(uploaded):
 
 @pytest.mark.parametrize(
     ("question", "reason"),
-    [("", "empty"), (" \n ", "empty"), ("why? " * 2_000, "10,000 characters"), ("what is <image> here", "control token")],
+    [
+        ("", "empty"),
+        (" \n ", "empty"),
+        ("why? " * 2_000, "10,000 characters"),
+        ("what is <image> here", "control token"),
+    ],
 )
 def test_a_question_that_cannot_be_asked_is_refused_in_one_sentence(uploaded, question, reason):
     with pytest.raises(gr.Error) as error:
@@ -127,7 +174,12 @@ def test_running_without_a_photo_says_what_to_do():
 
 @pytest.mark.parametrize(
     ("settings", "name"),
-    [((-1.0, 0, 1.0, 1.0, 0, 6), "temperature"), ((1.0, 2.5, 1.0, 1.0, 0, 6), "top_k"), ((1.0, 0, 1.0, 1.0, None, 6), "seed"), ((0.0, 0, 1.0, 1.0, 0, 9_999), "max_new_tokens")],
+    [
+        ((-1.0, 0, 1.0, 1.0, 0, 6), "temperature"),
+        ((1.0, 2.5, 1.0, 1.0, 0, 6), "top_k"),
+        ((1.0, 0, 1.0, 1.0, None, 6), "seed"),
+        ((0.0, 0, 1.0, 1.0, 0, 9_999), "max_new_tokens"),
+    ],
 )
 def test_a_setting_out_of_range_is_refused_by_name(uploaded, settings, name):
     with pytest.raises(gr.Error) as error:

@@ -1,4 +1,6 @@
-"""The three lenses, the lens table, a word everywhere, the findings and the comparisons: what the page is told is what the library says."""
+"""The three lenses, the lens table, a word everywhere, the findings and the comparisons: what the
+page is told is what the library says.
+"""
 
 from types import SimpleNamespace
 
@@ -24,7 +26,9 @@ def asked(uploaded, tiny_model):
 
 
 def ask_for_findings(**given) -> list[dict]:
-    return list(handlers.findings(SimpleNamespace(_data={"tokens": [], "words": "", "absent": ""} | given)))
+    return list(
+        handlers.findings(SimpleNamespace(_data={"tokens": [], "words": "", "absent": ""} | given))
+    )
 
 
 def test_three_lenses_read_one_token(asked, tiny_model, tmp_path, monkeypatch):
@@ -33,24 +37,38 @@ def test_three_lenses_read_one_token(asked, tiny_model, tmp_path, monkeypatch):
     monkeypatch.setenv("VISUAL_TOKEN_EXPLORER_CACHE", str(tmp_path))
     told = handlers.lens([key, 5])
     assert told["layers"] == tiny_model.logit_lens(hidden, position, 4)
-    assert [word for word, _ in told["entering"]] == [word for word, _ in tiny_model.embedding_lens(trace.visual_tokens.embeddings[5:6], 4)[0]]
+    assert [word for word, _ in told["entering"]] == [
+        word for word, _ in tiny_model.embedding_lens(trace.visual_tokens.embeddings[5:6], 4)[0]
+    ]
     assert told["near"] == [] and "python -m vlm.contextual_lens build" in told["without"]
 
-    index = contextual_lens.build(tiny_model, ["a photo of a cat", "a dog on the grass", "what is in this image", "a cat"])
+    index = contextual_lens.build(
+        tiny_model, ["a photo of a cat", "a dog on the grass", "what is in this image", "a cat"]
+    )
     contextual_lens.save(index, contextual_lens.place(tiny_model))
     told = handlers.lens([key, 5])
     expected = index.nearest(hidden[:-1, position], 3)
-    assert told["without"] == "" and [[phrase for phrase, *_ in row] for row in told["near"]] == [[phrase for phrase, *_ in row] for row in expected]
+    assert told["without"] == "" and [[phrase for phrase, *_ in row] for row in told["near"]] == [
+        [phrase for phrase, *_ in row] for row in expected
+    ]
 
 
 def test_the_table_comes_in_blocks_that_say_what_the_lens_says(asked, tiny_model):
     key, _, hidden = asked
     blocks = [handlers.lens_rows([key, token]) for token in (3, 15)]
-    ids, chances = (np.concatenate([unpacked(block[part]) for block in blocks]) for part in ("ids", "chances"))
-    assert [block["first"] for block in blocks] == [0, 12] and ids.shape == chances.shape == (16, len(hidden), 5)
+    ids, chances = (
+        np.concatenate([unpacked(block[part]) for block in blocks]) for part in ("ids", "chances")
+    )
+    assert [block["first"] for block in blocks] == [0, 12] and ids.shape == chances.shape == (
+        16,
+        len(hidden),
+        5,
+    )
     for token in (0, 7, 15):
         for layer, words in enumerate(handlers.lens([key, token])["layers"]):
-            np.testing.assert_allclose(chances[token, layer, :4], [chance for _, chance in words], atol=6e-3)
+            np.testing.assert_allclose(
+                chances[token, layer, :4], [chance for _, chance in words], atol=6e-3
+            )
             assert blocks[token // 12]["words"][ids[token, layer, 0]] == words[0][0]
 
 
@@ -58,7 +76,11 @@ def test_a_word_is_looked_for_at_every_layer_at_once(asked, tiny_model):
     key, trace, hidden = asked
     found = handlers.word_maps([key, "dog"])
     table = tiny_model.lens_table(hidden, trace.visual_tokens.positions)
-    np.testing.assert_allclose(unpacked(found["values"]), tiny_model.word_maps(hidden, trace.visual_tokens.positions, table, "dog")[1], atol=1e-6)
+    np.testing.assert_allclose(
+        unpacked(found["values"]),
+        tiny_model.word_maps(hidden, trace.visual_tokens.positions, table, "dog")[1],
+        atol=1e-6,
+    )
     assert found["layers"] == len(hidden) - 1
 
 
@@ -78,16 +100,35 @@ def test_findings_come_one_by_one_and_are_the_librarys(asked, tiny_model, tiny_c
     assert [len(update["rows"]) for update in updates] == list(range(len(vlm.facts.FACTS) + 1))
     told = updates[-1]
     assert told["run"] == key and told["total"] == len(told["rows"])
-    expected = {each.fact.id: each for each in vlm.facts.check(tiny_model, trace, tiny_contrast, tokens=[5, 6], words=["cat", "dog"])}
+    expected = {
+        each.fact.id: each
+        for each in vlm.facts.check(
+            tiny_model, trace, tiny_contrast, tokens=[5, 6], words=["cat", "dog"]
+        )
+    }
     for row in told["rows"]:
         if row["id"] not in (18, 19):  # these read the example photos
-            assert (row["verdict"], row["sentence"]) == (expected[row["id"]].verdict, expected[row["id"]].sentence)
-        assert row["tolerance"] and row["source"] and all(np.isfinite(value) for _, value in row["numbers"])
+            assert (row["verdict"], row["sentence"]) == (
+                expected[row["id"]].verdict,
+                expected[row["id"]].sentence,
+            )
+        assert (
+            row["tolerance"]
+            and row["source"]
+            and all(np.isfinite(value) for _, value in row["numbers"])
+        )
 
 
 @pytest.mark.parametrize(
     ("given", "reason"),
-    [({"run": "gone"}, "no longer kept"), ({"tokens": "all"}, "not a list"), ({"tokens": [99]}, "no visual token 99"), ({"words": "a," * 11}, "11 words"), ({"words": "x" * 400}, "300 characters"), ({"absent": 7}, "characters")],
+    [
+        ({"run": "gone"}, "no longer kept"),
+        ({"tokens": "all"}, "not a list"),
+        ({"tokens": [99]}, "no visual token 99"),
+        ({"words": "a," * 11}, "11 words"),
+        ({"words": "x" * 400}, "300 characters"),
+        ({"absent": 7}, "characters"),
+    ],
 )
 def test_findings_about_nothing_are_refused_in_a_sentence(asked, given, reason):
     with pytest.raises(gr.Error) as error:
@@ -105,5 +146,9 @@ def test_the_page_agrees_with_the_model_itself(uploaded, tiny_model):
     updates = list(handlers.comparisons(uploaded, None, QUESTION, models.START))
     assert [update["finished"] for update in updates] == [False] * (len(updates) - 1) + [True]
     rows = updates[-1]["rows"]
-    assert [row["name"] for row in rows if row["holds"] is False and row["name"] != "visual tokens in their boxes"] == [] and len(rows) == 6
+    assert [
+        row["name"]
+        for row in rows
+        if row["holds"] is False and row["name"] != "visual tokens in their boxes"
+    ] == [] and len(rows) == 6
     assert dict(updates[-1]["versions"])["model"] == tiny_model.name

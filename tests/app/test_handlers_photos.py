@@ -1,4 +1,8 @@
-"""Photos of every kind. What a handler accepts it shows; what it refuses it refuses in one sentence, before anything is sent."""
+"""Photos of every kind.
+
+What a handler accepts it shows; what it refuses it refuses in one sentence, before anything is
+sent.
+"""
 
 import io
 
@@ -30,8 +34,16 @@ GOOD = {
     "one-pixel.png": (lambda: encoded(photo(1, 1), "PNG"), (1, 1)),
     "one-pixel-high.png": (lambda: encoded(photo(1, 200), "PNG"), (1, 200)),
     "wide.jpg": (lambda: encoded(photo(40, 12_000), "JPEG"), (40, 12_000)),
-    "animated.gif": (lambda: encoded(photo(50, 70), "GIF", save_all=True, append_images=[photo(50, 70, seed=1)]), (50, 70)),
-    "deep.png": (lambda: encoded(Image.fromarray(np.linspace(0, 65535, 60 * 80).reshape(60, 80).astype(np.uint16)), "PNG"), (60, 80)),
+    "animated.gif": (
+        lambda: encoded(photo(50, 70), "GIF", save_all=True, append_images=[photo(50, 70, seed=1)]),
+        (50, 70),
+    ),
+    "deep.png": (
+        lambda: encoded(
+            Image.fromarray(np.linspace(0, 65535, 60 * 80).reshape(60, 80).astype(np.uint16)), "PNG"
+        ),
+        (60, 80),
+    ),
     "print.jpg": (lambda: encoded(photo(60, 80).convert("CMYK"), "JPEG"), (60, 80)),
     "glass.png": (lambda: encoded(Image.new("RGBA", (80, 60), (255, 0, 0, 0)), "PNG"), (60, 80)),
     "turned.jpg": (lambda: rotated(6), (90, 60)),
@@ -47,7 +59,11 @@ def test_a_photo_of_an_unusual_kind_is_shown(name, upload):
 
 
 def test_transparent_is_white_and_not_the_colour_underneath(upload):
-    assert handlers.open_upload(upload(GOOD["glass.png"][0](), "glass.png")).getpixel((3, 3)) == (255, 255, 255)
+    assert handlers.open_upload(upload(GOOD["glass.png"][0](), "glass.png")).getpixel((3, 3)) == (
+        255,
+        255,
+        255,
+    )
 
 
 def test_sixteen_bits_keep_their_shades(upload):
@@ -64,7 +80,9 @@ BAD = {
     "empty.png": lambda: b"",
     "truncated.jpg": lambda: encoded(photo(400, 400), "JPEG")[:3_000],
     "bomb.png": one_bit_bomb,
-    "drawing.svg": lambda: b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>',
+    "drawing.svg": lambda: (
+        b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
+    ),
 }
 
 
@@ -91,7 +109,15 @@ def test_a_link_out_of_the_uploads_is_refused(tmp_path, uploads):
         run(str(link))
 
 
-@pytest.mark.parametrize("path", ["/etc/hostname", "/etc/no-such-file", "../app.py", str(handlers.EXAMPLES / ".." / "screenshot.png")])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/hostname",
+        "/etc/no-such-file",
+        "../app.py",
+        str(handlers.EXAMPLES / ".." / "screenshot.png"),
+    ],
+)
 def test_a_path_of_this_machine_is_refused(path):
     with pytest.raises(gr.Error, match="upload"):
         run(path)

@@ -1,4 +1,6 @@
-"""Names of models that try to leave what is open to visitors, and folders of models that try to run something."""
+"""Names of models that try to leave what is open to visitors, and folders of models that try to run
+something.
+"""
 
 import json
 import os
@@ -15,11 +17,72 @@ from tests.tiny import tiny_clip, tiny_llava
 pytestmark = pytest.mark.usefixtures("tiny_page")
 
 NAMES = (
-    "", " ", "/", "/etc", "/etc/passwd", "//etc", "..", "../..", "./", "~", "~root", "models/../../etc", "a/../b", "OPEN/..", "OPEN/../closed", "OPEN/link", "OPEN/circle", "OPEN\0/x", "a/b@../../x", "a/b@", "a/b@-x", "a/b@x y",
-    "a/b@" + "x" * 200, "x" * 290, "x" * 260 + "/y", "x" * 5_000, "ä/b", "a/ｂ", "a/b\n", "a/b c", "a/b?x", "a/b#x", "http://127.0.0.1/x", "https://huggingface.co/a/b", "file:///etc", "hf-hub:a/b", "hf-hub:../x", "hf-hub:/etc",
-    "local-dir:/etc", "local-dir:../..", "local-dir:", "ViT-B-32", "ViT-B-32/", "ViT-B-32//etc/passwd", "ViT-B-32/../../x.pt", "ViT-B-32/x.pt", "RN50/openai/../x", "a\\b", "C:\\x", "CON", "\u202ea/b", "\ud800/b", "<b>/x", "${x}/y", "a/b;id",
-    "--help", "-", "@", "@main", ".", ".git", "vlm", "app.py", "tests", "assets/embedded",
-)  # fmt: skip
+    "",
+    " ",
+    "/",
+    "/etc",
+    "/etc/passwd",
+    "//etc",
+    "..",
+    "../..",
+    "./",
+    "~",
+    "~root",
+    "models/../../etc",
+    "a/../b",
+    "OPEN/..",
+    "OPEN/../closed",
+    "OPEN/link",
+    "OPEN/circle",
+    "OPEN\0/x",
+    "a/b@../../x",
+    "a/b@",
+    "a/b@-x",
+    "a/b@x y",
+    "a/b@" + "x" * 200,
+    "x" * 290,
+    "x" * 260 + "/y",
+    "x" * 5_000,
+    "ä/b",
+    "a/ｂ",
+    "a/b\n",
+    "a/b c",
+    "a/b?x",
+    "a/b#x",
+    "http://127.0.0.1/x",
+    "https://huggingface.co/a/b",
+    "file:///etc",
+    "hf-hub:a/b",
+    "hf-hub:../x",
+    "hf-hub:/etc",
+    "local-dir:/etc",
+    "local-dir:../..",
+    "local-dir:",
+    "ViT-B-32",
+    "ViT-B-32/",
+    "ViT-B-32//etc/passwd",
+    "ViT-B-32/../../x.pt",
+    "ViT-B-32/x.pt",
+    "RN50/openai/../x",
+    "a\\b",
+    "C:\\x",
+    "CON",
+    "\u202ea/b",
+    "\ud800/b",
+    "<b>/x",
+    "${x}/y",
+    "a/b;id",
+    "--help",
+    "-",
+    "@",
+    "@main",
+    ".",
+    ".git",
+    "vlm",
+    "app.py",
+    "tests",
+    "assets/embedded",
+)
 
 
 @pytest.mark.parametrize("hub", ["0", "listed"])
@@ -31,14 +94,28 @@ def test_no_name_of_a_model_leaves_the_folder_that_is_open(tmp_path, monkeypatch
     monkeypatch.setenv(permissions.FOLDER_VARIABLE, str(open_folder))
     monkeypatch.setenv(permissions.HUB_VARIABLE, hub)
     monkeypatch.setattr(vlm, "load", lambda *arguments, **named: pytest.fail("it was loaded"))
-    monkeypatch.setattr(vlm, "load_contrastive", lambda *arguments, **named: pytest.fail("it was loaded"))
-    for name in (*(name.replace("OPEN", str(open_folder)) for name in NAMES), None, 7, [], {}, True):
+    monkeypatch.setattr(
+        vlm, "load_contrastive", lambda *arguments, **named: pytest.fail("it was loaded")
+    )
+    for name in (
+        *(name.replace("OPEN", str(open_folder)) for name in NAMES),
+        None,
+        7,
+        [],
+        {},
+        True,
+    ):
         for check in (permissions.check_model, permissions.check_contrastive):
-            assert is_refused(lambda: check(name)) or name == str(open_folder / ".."), (check.__name__, name)
+            assert is_refused(lambda: check(name)) or name == str(open_folder / ".."), (
+                check.__name__,
+                name,
+            )
         assert is_refused(lambda: list(handlers.choose(name, False)))
         assert is_refused(lambda: list(handlers.bring(name)))
         if name:
-            assert is_refused(lambda: handlers.compare(uploaded, None, "a cat", "", False, name, ""))
+            assert is_refused(
+                lambda: handlers.compare(uploaded, None, "a cat", "", False, name, "")
+            )
 
 
 class Canary:
@@ -51,24 +128,51 @@ class Canary:
         return os.mkdir, (self.path,)
 
 
-@pytest.mark.parametrize("kind", ["pickle", "pickle called safetensors", "code beside it", "code in a processor", "open_clip pickle", "open_clip tokenizer"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "pickle",
+        "pickle called safetensors",
+        "code beside it",
+        "code in a processor",
+        "open_clip pickle",
+        "open_clip tokenizer",
+    ],
+)
 def test_nothing_in_a_model_s_folder_is_run(tmp_path, monkeypatch, uploaded, kind):
     monkeypatch.setenv(permissions.FOLDER_VARIABLE, str(tmp_path))
-    folder, canary, evil = tmp_path / "model", tmp_path / "it ran", pickle.dumps(Canary(tmp_path / "it ran"))
+    folder, canary, evil = (
+        tmp_path / "model",
+        tmp_path / "it ran",
+        pickle.dumps(Canary(tmp_path / "it ran")),
+    )
     if kind == "open_clip tokenizer":
         configuration = tiny_clip(folder) / "open_clip_config.json"
         content = json.loads(configuration.read_text())
-        content["model_cfg"]["text_cfg"] |= {"hf_tokenizer_name": "its own", "tokenizer_kwargs": {"trust_remote_code": True}}
+        content["model_cfg"]["text_cfg"] |= {
+            "hf_tokenizer_name": "its own",
+            "tokenizer_kwargs": {"trust_remote_code": True},
+        }
         configuration.write_text(json.dumps(content))
-        (folder / "tokenizer_config.json").write_text(json.dumps({"auto_map": {"AutoTokenizer": ["modeling.M", None]}, "tokenizer_class": "M"}))
+        (folder / "tokenizer_config.json").write_text(
+            json.dumps(
+                {"auto_map": {"AutoTokenizer": ["modeling.M", None]}, "tokenizer_class": "M"}
+            )
+        )
         (folder / "config.json").write_text(json.dumps({"model_type": "bert"}))
-        (folder / "modeling.py").write_text(f"import os\nos.mkdir({str(canary)!r})\nclass M: pass\n")
-        assert is_refused(lambda: handlers.compare(uploaded, None, "a cat", "", False, str(folder), ""))
+        (folder / "modeling.py").write_text(
+            f"import os\nos.mkdir({str(canary)!r})\nclass M: pass\n"
+        )
+        assert is_refused(
+            lambda: handlers.compare(uploaded, None, "a cat", "", False, str(folder), "")
+        )
     elif kind == "open_clip pickle":
         tiny_clip(folder)
         (folder / "open_clip_model.safetensors").unlink()
         (folder / "open_clip_pytorch_model.bin").write_bytes(evil)
-        assert is_refused(lambda: handlers.compare(uploaded, None, "a cat", "", False, str(folder), ""))
+        assert is_refused(
+            lambda: handlers.compare(uploaded, None, "a cat", "", False, str(folder), "")
+        )
     else:
         tiny_llava(folder)
         if kind.startswith("pickle"):
@@ -76,13 +180,30 @@ def test_nothing_in_a_model_s_folder_is_run(tmp_path, monkeypatch, uploaded, kin
             weights.unlink()
             (weights if "called" in kind else folder / "pytorch_model.bin").write_bytes(evil)
         else:
-            (folder / "modeling.py").write_text(f"import os\nos.mkdir({str(canary)!r})\nclass M: pass\n")
-            for name in ("config.json",) if kind == "code beside it" else ("processor_config.json", "tokenizer_config.json"):
+            (folder / "modeling.py").write_text(
+                f"import os\nos.mkdir({str(canary)!r})\nclass M: pass\n"
+            )
+            for name in (
+                ("config.json",)
+                if kind == "code beside it"
+                else ("processor_config.json", "tokenizer_config.json")
+            ):
                 content = json.loads((folder / name).read_text())
-                content |= {"auto_map": {each: "modeling.M" for each in ("AutoConfig", "AutoModelForImageTextToText", "AutoProcessor", "AutoTokenizer")}}
+                content |= {
+                    "auto_map": {
+                        each: "modeling.M"
+                        for each in (
+                            "AutoConfig",
+                            "AutoModelForImageTextToText",
+                            "AutoProcessor",
+                            "AutoTokenizer",
+                        )
+                    }
+                }
                 content |= {"model_type": "its-own"} if name == "config.json" else {}
                 (folder / name).write_text(json.dumps(content))
         models._chosen.pop(models.Choice(str(folder)), None)
         came = is_refused(lambda: list(handlers.choose(str(folder), False)))
-        assert came or kind == "code in a processor"  # its own code is not asked: transformers' processor of that kind is used
+        # its own code is not asked: transformers' processor of that kind is used
+        assert came or kind == "code in a processor"
     assert not canary.exists()

@@ -1,4 +1,6 @@
-"""Uploads that are too many, too large, given up half-way or called what leads elsewhere, and paths that are none of an upload."""
+"""Uploads that are too many, too large, given up half-way or called what leads elsewhere, and paths
+that are none of an upload.
+"""
 
 import contextlib
 import os
@@ -17,7 +19,29 @@ from tests.tiny import photo
 pytestmark = pytest.mark.usefixtures("tiny_page")
 
 
-@pytest.mark.parametrize("path", [None, "", "a\0b", 7, [], {}, True, b"x", "x" * 5_000, "http://127.0.0.1/x.png", "file:///etc/passwd", "\ud800", "/proc/self/environ", "/dev/zero", "/dev/stdin", "UPLOADS", "UPLOADS/..", "UPLOADS/../x.png"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        None,
+        "",
+        "a\0b",
+        7,
+        [],
+        {},
+        True,
+        b"x",
+        "x" * 5_000,
+        "http://127.0.0.1/x.png",
+        "file:///etc/passwd",
+        "\ud800",
+        "/proc/self/environ",
+        "/dev/zero",
+        "/dev/stdin",
+        "UPLOADS",
+        "UPLOADS/..",
+        "UPLOADS/../x.png",
+    ],
+)
 def test_what_is_no_path_of_an_upload_is_refused(uploads, path):
     if isinstance(path, str):
         path = path.replace("UPLOADS", str(uploads))
@@ -31,7 +55,9 @@ def test_many_large_photos_are_compared_smaller(upload, monkeypatch, tiny_contra
     monkeypatch.setattr("app.handlers.photos.SMALLER", 20)
     paths = [upload(photo(50, 60, seed=number), f"large{number}.png") for number in range(3)]
     told, _ = handlers.compare(paths[0], paths[1:], "a cat", "", False, models.CONTRASTIVE, "")
-    assert told["sizes"] == [[50, 60], [17, 20], [17, 20]] and ["scaled down to 20 x 17" in note for note in told["notes"]] == [True, True]
+    assert told["sizes"] == [[50, 60], [17, 20], [17, 20]] and [
+        "scaled down to 20 x 17" in note for note in told["notes"]
+    ] == [True, True]
 
 
 def test_uploads_have_an_end(wire, uploads, monkeypatch, picture):
@@ -44,12 +70,21 @@ def test_uploads_have_an_end(wire, uploads, monkeypatch, picture):
     for number in range(5):
         reply = upload(os.urandom(20_000))
         assert reply.status_code == 507 and reply.text == bounds.FULL
-    boundary, part = b"--x\r\nContent-Disposition: form-data; name=\"files\"; filename=\"y.png\"\r\n\r\n", os.urandom(20_000)
-    reply = wire.post("gradio_api/upload", content=iter([boundary, *[part] * 5, b"\r\n--x--\r\n"]), headers={"content-type": "multipart/form-data; boundary=x"})
+    boundary, part = (
+        b'--x\r\nContent-Disposition: form-data; name="files"; filename="y.png"\r\n\r\n',
+        os.urandom(20_000),
+    )
+    reply = wire.post(
+        "gradio_api/upload",
+        content=iter([boundary, *[part] * 5, b"\r\n--x--\r\n"]),
+        headers={"content-type": "multipart/form-data; boundary=x"},
+    )
     assert reply.status_code in (400, 413, 507)
     assert sum(bounds.sizes(uploads)) == used  # no half of a file is left
     assert upload(b"small", "tiny.png").status_code == 200  # what fits is taken
-    monkeypatch.setattr(bounds.shutil, "disk_usage", lambda path: SimpleNamespace(free=bounds.SPARE))
+    monkeypatch.setattr(
+        bounds.shutil, "disk_usage", lambda path: SimpleNamespace(free=bounds.SPARE)
+    )
     assert upload(b"small").status_code == 507
 
 
@@ -64,15 +99,39 @@ def test_who_leaves_in_the_middle_of_an_upload_leaves_nothing(wire, uploads):
     with contextlib.ExitStack() as visitors:
         for _ in range(3):
             connection = visitors.enter_context(socket.create_connection((host, port)))
-            connection.sendall(f"POST /gradio_api/upload HTTP/1.1\r\nHost: {host}\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 900000\r\n\r\n".encode())
-            connection.sendall(b"--x\r\nContent-Disposition: form-data; name=\"files\"; filename=\"y.png\"\r\n\r\n" + os.urandom(300_000))
+            connection.sendall(
+                f"POST /gradio_api/upload HTTP/1.1\r\nHost: {host}\r\nContent-Type:"
+                " multipart/form-data; boundary=x\r\nContent-Length: 900000\r\n\r\n".encode()
+            )
+            connection.sendall(
+                b'--x\r\nContent-Disposition: form-data; name="files"; filename="y.png"\r\n\r\n'
+                + os.urandom(300_000)
+            )
         assert comes(lambda: sum(bounds.sizes(uploads)) > used + 3 * 200_000, wire)  # it lies there
     assert comes(lambda: sum(bounds.sizes(uploads)) == used, wire)
 
 
-@pytest.mark.parametrize("name", ["../../evil.png", "/etc/evil.png", "..\\evil.png", "a\0b.png", "x" * 300 + ".png", "<img src=x>.png", "", ".", "..", "%2e%2e%2fevil.png", "con", "\u202egnp.exe"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../evil.png",
+        "/etc/evil.png",
+        "..\\evil.png",
+        "a\0b.png",
+        "x" * 300 + ".png",
+        "<img src=x>.png",
+        "",
+        ".",
+        "..",
+        "%2e%2e%2fevil.png",
+        "con",
+        "\u202egnp.exe",
+    ],
+)
 def test_an_upload_lies_in_the_folder_of_uploads_whatever_it_is_called(url, uploads, name):
-    reply = httpx.post(f"{url}gradio_api/upload", files={"files": (name, zlib.compress(name.encode()))})
+    reply = httpx.post(
+        f"{url}gradio_api/upload", files={"files": (name, zlib.compress(name.encode()))}
+    )
     assert reply.status_code in (200, 400, 422, 500)
     if reply.status_code == 200:
         [path] = reply.json()
@@ -80,7 +139,9 @@ def test_an_upload_lies_in_the_folder_of_uploads_whatever_it_is_called(url, uplo
 
 
 def test_old_uploads_are_deleted_and_the_examples_stay(uploads, upload):
-    """What Gradio does every ten minutes with what is older than six hours, done here with whatever is older than now."""
+    """What Gradio does every ten minutes with what is older than six hours, done here with whatever
+    is older than now.
+    """
     from gradio.route_utils import delete_files_created_by_app
 
     from app.page import build
@@ -91,5 +152,11 @@ def test_old_uploads_are_deleted_and_the_examples_stay(uploads, upload):
     page.upload_file_set.add(old)
     delete_files_created_by_app(page, 0)
     assert not os.path.exists(old)
-    shown = [sample[0]["path"] for block in page.blocks.values() if isinstance(block, gr.Dataset) for sample in block.samples if isinstance(sample[0], dict)]
+    shown = [
+        sample[0]["path"]
+        for block in page.blocks.values()
+        if isinstance(block, gr.Dataset)
+        for sample in block.samples
+        if isinstance(sample[0], dict)
+    ]
     assert len(shown) == len(handlers.example_photos()) > 3 and all(map(os.path.exists, shown))

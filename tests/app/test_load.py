@@ -1,4 +1,6 @@
-"""Many visitors of one process, in small: nobody gets another's answer, and runs leave nothing behind. `python -m tests.load` does the same at full size."""
+"""Many visitors of one process, in small: nobody gets another's answer, and runs leave nothing
+behind. `python -m tests.load` does the same at full size.
+"""
 
 import dataclasses
 import gc
@@ -17,7 +19,9 @@ def test_eight_visitors_at_once_each_get_the_answer_they_would_get_alone(url, ti
     asked = at_once(visitors, lambda: Page(url), 6, 120)
     assert [each.error for each in asked] == [None] * 8
     assert mistaken(asked, expected) == []
-    swapped = [dataclasses.replace(each, words=other.words) for each, other in zip(asked, asked[::-1])]
+    swapped = [
+        dataclasses.replace(each, words=other.words) for each, other in zip(asked, asked[::-1])
+    ]
     assert len(mistaken(swapped, expected)) == 8  # another's answer would have been seen
     assert all(0 < each.first <= each.word <= each.end for each in asked)
 
@@ -30,7 +34,9 @@ def test_one_run_more_leaves_nothing_more_in_memory(url, tmp_path, monkeypatch):
             assert page.ask(Visitor.come(next(numbers), tmp_path), 3).error is None
         gc.collect()
         kinds = Counter(type(each) for each in gc.get_objects())
-        return Counter({kind: kinds[kind] for kind in (Panel, vlm.Trace, vlm.Sight, vlm.Step, vlm.Projection)})
+        return Counter(
+            {kind: kinds[kind] for kind in (Panel, vlm.Trace, vlm.Sight, vlm.Step, vlm.Projection)}
+        )
 
     usual = EVERYTHING.limit
     monkeypatch.setattr(EVERYTHING, "limit", 0)

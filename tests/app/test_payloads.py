@@ -1,4 +1,6 @@
-"""What the page receives is what the library recorded: every number can be found again in the record."""
+"""What the page receives is what the library recorded: every number can be found again in the
+record.
+"""
 
 import base64
 import io
@@ -15,7 +17,11 @@ from tests.app.conftest import unpacked
 
 @pytest.fixture(scope="module")
 def trace(tiny_model, wide_photo):
-    return tiny_model.trace(wide_photo, "What is in this image?", vlm.Decoding(max_new_tokens=4, temperature=1.0, top_k=3))
+    return tiny_model.trace(
+        wide_photo,
+        "What is in this image?",
+        vlm.Decoding(max_new_tokens=4, temperature=1.0, top_k=3),
+    )
 
 
 def picture(url: str) -> Image.Image:
@@ -33,16 +39,39 @@ def plain(value) -> bool:
 
 def test_every_payload_is_plain_json(trace, record, tiny_model, tiny_contrast, wide_photo):
     nearest = tiny_model.embedding_lens(trace.visual_tokens.embeddings, 3)
-    assert plain(record) and plain(payloads.layer(trace, 1)) and plain(payloads.answer(trace.steps, True, 4, trace))
-    assert plain(payloads.plane("key", vlm.project(trace.inputs_embeds), "")) and plain(payloads.words("key", trace, nearest))
+    assert (
+        plain(record)
+        and plain(payloads.layer(trace, 1))
+        and plain(payloads.answer(trace.steps, True, 4, trace))
+    )
+    assert plain(payloads.plane("key", vlm.project(trace.inputs_embeds), "")) and plain(
+        payloads.words("key", trace, nearest)
+    )
     assert plain(payloads.rows(trace, 3, 2, tiny_model.encoder_attention(trace.sight)))
-    assert plain(payloads.matrices(tiny_contrast.similarity([wide_photo], ["a cat", "a dog"]), ["a cat", "a dog"]))
-    assert plain(payloads.cell(tiny_contrast.patch_scores(wide_photo, "a cat"), [("a", 0.1)])) and plain(payloads.cell(None, []))
+    assert plain(
+        payloads.matrices(
+            tiny_contrast.similarity([wide_photo], ["a cat", "a dog"]), ["a cat", "a dog"]
+        )
+    )
+    assert plain(
+        payloads.cell(tiny_contrast.patch_scores(wide_photo, "a cat"), [("a", 0.1)])
+    ) and plain(payloads.cell(None, []))
 
 
-@pytest.mark.parametrize("array", [np.arange(6, dtype=np.uint8).reshape(2, 3), np.linspace(-1, 1, 5), np.arange(4), np.array([0, 65_535], np.uint16), np.float16([0.1, -6e-8, 65_504])])
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6, dtype=np.uint8).reshape(2, 3),
+        np.linspace(-1, 1, 5),
+        np.arange(4),
+        np.array([0, 65_535], np.uint16),
+        np.float16([0.1, -6e-8, 65_504]),
+    ],
+)
 def test_an_array_arrives_as_it_was(array):
-    np.testing.assert_allclose(unpacked(payloads.packed(array)), array, atol=0 if array.itemsize < 4 else 1e-6)
+    np.testing.assert_allclose(
+        unpacked(payloads.packed(array)), array, atol=0 if array.itemsize < 4 else 1e-6
+    )
 
 
 def test_the_stages_have_the_shapes_of_the_arrays(trace):
@@ -60,20 +89,34 @@ def test_the_stages_have_the_shapes_of_the_arrays(trace):
 def test_every_visual_token_has_a_box_a_position_and_numbers(trace, record):
     count = len(trace.visual_tokens.embeddings)
     positions = unpacked(record["positions"])
-    assert len(unpacked(record["boxes"])) == len(positions) == len(unpacked(record["token_cells"])) == count
+    assert (
+        len(unpacked(record["boxes"]))
+        == len(positions)
+        == len(unpacked(record["token_cells"]))
+        == count
+    )
     assert all(trace.roles[position] == "visual" for position in positions)
-    arrays = {"x_p": trace.patches.pixels, "projection": trace.sight.projections, "X'": trace.encoder_output, "VT": trace.visual_tokens.embeddings}
+    arrays = {
+        "x_p": trace.patches.pixels,
+        "projection": trace.sight.projections,
+        "X'": trace.encoder_output,
+        "VT": trace.visual_tokens.embeddings,
+    }
     for name, rows in arrays.items():
         numbers = record["numbers"][name]
         np.testing.assert_array_equal(unpacked(numbers["first"]), rows[:, : payloads.FIRST])
-        np.testing.assert_allclose(unpacked(numbers["norms"]), np.linalg.norm(rows, axis=1), rtol=1e-5)
+        np.testing.assert_allclose(
+            unpacked(numbers["norms"]), np.linalg.norm(rows, axis=1), rtol=1e-5
+        )
         assert numbers["shape"] == list(rows.shape)
 
 
 def test_the_boxes_tile_the_part_of_the_photo_that_was_received(record):
     boxes = unpacked(record["boxes"])
     top, left, bottom, right = record["pictures"][0]["box"]
-    assert boxes[:, :2].min(0) == pytest.approx([top, left], abs=0.01) and boxes[:, 2:].max(0) == pytest.approx([bottom, right], abs=0.01)
+    assert boxes[:, :2].min(0) == pytest.approx([top, left], abs=0.01) and boxes[:, 2:].max(
+        0
+    ) == pytest.approx([bottom, right], abs=0.01)
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     assert areas.sum() == pytest.approx((bottom - top) * (right - left), rel=1e-3)
 
@@ -87,8 +130,14 @@ def test_the_pictures_are_the_photo_and_what_the_model_received(trace, record):
 
 
 def test_the_transform_is_told_in_words(tiny_models, wide_photo):
-    cropped, squashed = (payloads.record("key", tiny_models("clip", resize).encode(wide_photo, "What?"))["transform"] for resize in ("crop", "squash"))
-    assert "150 × 90 pixels was scaled to 56 × 56" in cropped and "40 % of it, the dark margins, was cut off" in cropped
+    cropped, squashed = (
+        payloads.record("key", tiny_models("clip", resize).encode(wide_photo, "What?"))["transform"]
+        for resize in ("crop", "squash")
+    )
+    assert (
+        "150 × 90 pixels was scaled to 56 × 56" in cropped
+        and "40 % of it, the dark margins, was cut off" in cropped
+    )
     assert "1.67 times taller" in squashed and "nothing was cut off" in squashed
     assert "4 × 4 = 16 patches of 14 × 14 pixels" in cropped
 
@@ -96,20 +145,26 @@ def test_the_transform_is_told_in_words(tiny_models, wide_photo):
 def test_lengths_and_limits_of_every_layer(trace, record):
     norms = unpacked(record["layers"]["norms"])
     np.testing.assert_allclose(norms, np.linalg.norm(trace.patch_features, axis=2), rtol=1e-5)
-    np.testing.assert_allclose(unpacked(record["layers"]["limit"]), 3 * np.median(norms, axis=1), rtol=1e-4)
+    np.testing.assert_allclose(
+        unpacked(record["layers"]["limit"]), 3 * np.median(norms, axis=1), rtol=1e-4
+    )
     assert record["layers"]["read"] == list(trace.sight.output_layers)
 
 
 def test_a_layers_colours_are_its_pca(trace):
     shown = payloads.layer(trace, 2)
-    np.testing.assert_array_equal(unpacked(shown["rgb"]["rgb"]), vlm.pca_colours(trace.patch_features[2]).rgb)
+    np.testing.assert_array_equal(
+        unpacked(shown["rgb"]["rgb"]), vlm.pca_colours(trace.patch_features[2]).rgb
+    )
     assert unpacked(shown["foreground"]["rgb"]).shape == (16, 3)
 
 
 def test_the_plane_holds_every_token_in_order(trace, record):
     rows = np.concatenate([trace.visual_tokens.embeddings, trace.text_tokens.embeddings])
     projected = vlm.project(rows)
-    np.testing.assert_array_equal(unpacked(payloads.plane("key", projected, "")["points"]), projected.points)
+    np.testing.assert_array_equal(
+        unpacked(payloads.plane("key", projected, "")["points"]), projected.points
+    )
     assert record["text"]["strings"] == list(trace.text_tokens.token_strings)
     assert record["text"]["roles"] == [role for role in trace.roles if role != "visual"]
 
@@ -122,7 +177,14 @@ def test_the_prompt_is_told_before_and_after_the_photo(trace, record):
 
 
 def test_the_colour_of_a_point_is_the_mean_of_its_patch(trace, record):
-    first = trace.patches.pictures[0].received[: trace.patches.size, : trace.patches.size].reshape(-1, 3).mean(0).round().astype(int)
+    first = (
+        trace.patches.pictures[0]
+        .received[: trace.patches.size, : trace.patches.size]
+        .reshape(-1, 3)
+        .mean(0)
+        .round()
+        .astype(int)
+    )
     assert unpacked(record["colours"])[0].tolist() == first.tolist()
 
 
@@ -141,19 +203,41 @@ def test_the_answer_carries_probabilities_before_and_after_decoding(trace):
     for step, shown in zip(trace.steps, payload["steps"], strict=True):
         assert shown["probability"] == pytest.approx(step.probability, abs=1e-5)
         assert 0 <= shown["entropy"] <= np.log2(400)
-        before, after = (sum(alternative[column] for alternative in shown["alternatives"]) for column in (1, 2))
-        assert before <= 1.0001 and after == pytest.approx(1, abs=1e-3)  # top_k = 3 leaves three of the alternatives
+        before, after = (
+            sum(alternative[column] for alternative in shown["alternatives"]) for column in (1, 2)
+        )
+        # top_k = 3 leaves three of the alternatives
+        assert before <= 1.0001 and after == pytest.approx(1, abs=1e-3)
         assert sum(alternative[2] > 0 for alternative in shown["alternatives"]) == 3
 
 
 def test_an_answer_without_steps_is_empty():
-    assert payloads.answer((), False, 9) == {"key": None, "answer": "", "finished": False, "longest": 9, "stages": None, "steps": [], "looked": None}
+    assert payloads.answer((), False, 9) == {
+        "key": None,
+        "answer": "",
+        "finished": False,
+        "longest": 9,
+        "stages": None,
+        "steps": [],
+        "looked": None,
+    }
 
 
 def test_the_shares_of_a_words_attention_sum_to_one(trace):
     for index, step in enumerate(trace.steps):
         told = payloads.word(trace, index)
         np.testing.assert_allclose(unpacked(told["shares"]).sum(0), 1, atol=1e-5)
-        np.testing.assert_array_equal(unpacked(told["visual"]), step.attention[:, trace.visual_tokens.positions])
-    np.testing.assert_allclose(unpacked(told["mean"]), np.mean([step.attention[:, trace.visual_tokens.positions] for step in trace.steps], axis=0), atol=1e-6)
-    assert unpacked(payloads.word(trace, 0)["shares"])[2].max() == 0 < unpacked(told["shares"])[2].min()  # only later words see earlier ones
+        np.testing.assert_array_equal(
+            unpacked(told["visual"]), step.attention[:, trace.visual_tokens.positions]
+        )
+    np.testing.assert_allclose(
+        unpacked(told["mean"]),
+        np.mean([step.attention[:, trace.visual_tokens.positions] for step in trace.steps], axis=0),
+        atol=1e-6,
+    )
+    # only later words see earlier ones
+    assert (
+        unpacked(payloads.word(trace, 0)["shares"])[2].max()
+        == 0
+        < unpacked(told["shares"])[2].min()
+    )

@@ -1,4 +1,6 @@
-"""What is kept of earlier runs: bounded in number and in bytes, the least recently used let go first."""
+"""What is kept of earlier runs: bounded in number and in bytes, the least recently used let go
+first.
+"""
 
 import random
 import threading
@@ -32,7 +34,12 @@ def test_what_was_used_least_recently_goes_first_whichever_cache_it_is_in():
     one.get("a", lambda: of(100)), other.get("b", lambda: of(100)), one.get("c", lambda: of(100))
     assert one.known("a") is not None  # used now
     other.get("d", lambda: of(100))
-    assert other.known("b") is None and one.known("a") is not None and one.known("c") is not None and budget.held == 300
+    assert (
+        other.known("b") is None
+        and one.known("a") is not None
+        and one.known("c") is not None
+        and budget.held == 300
+    )
     one.get("e", lambda: of(250))
     assert budget.held == 250 and [len(one), len(other)] == [1, 0]
 
@@ -90,7 +97,10 @@ def test_whatever_many_threads_do_the_bytes_are_those_of_what_is_left():
     assert budget.held == 0 and not budget._holders
 
 
-@pytest.mark.parametrize(("said", "bytes_"), [("", 2_000_000_000), ("0", 0), ("0.5", 500_000_000), ("12", 12_000_000_000)])
+@pytest.mark.parametrize(
+    ("said", "bytes_"),
+    [("", 2_000_000_000), ("0", 0), ("0.5", 500_000_000), ("12", 12_000_000_000)],
+)
 def test_the_operator_says_how_much_is_kept(monkeypatch, said, bytes_):
     monkeypatch.setenv(VARIABLE, said)
     assert allowed() == bytes_
@@ -104,17 +114,32 @@ def test_an_amount_that_is_none_is_refused_in_one_sentence(monkeypatch, said):
 
 
 def test_every_cache_of_the_page_shares_one_budget():
-    caches = [value for module in (answering, lab, views, words) for value in vars(module).values() if isinstance(value, Recent)]
+    caches = [
+        value
+        for module in (answering, lab, views, words)
+        for value in vars(module).values()
+        if isinstance(value, Recent)
+    ]
     assert len(caches) >= 11 and {cache._budget for cache in caches} == {EVERYTHING}
 
 
 @pytest.mark.usefixtures("tiny_page")
 def test_runs_beyond_the_budget_leave_no_more_than_it(upload, monkeypatch):
-    for cache in (each for module in (answering, views) for each in vars(module).values() if isinstance(each, Recent)):
+    for cache in (
+        each
+        for module in (answering, views)
+        for each in vars(module).values()
+        if isinstance(each, Recent)
+    ):
         cache.clear()
     run(upload(photo(70, 90, seed=50), "0.png"))
     one = EVERYTHING.held
     monkeypatch.setattr(EVERYTHING, "limit", 3 * one)
-    keys = [run(upload(photo(70, 90, seed=50 + number), f"{number}.png"))[0][0]["run"] for number in range(8)]
+    keys = [
+        run(upload(photo(70, 90, seed=50 + number), f"{number}.png"))[0][0]["run"]
+        for number in range(8)
+    ]
     assert one < EVERYTHING.held <= 3 * one
-    assert "no longer kept" in handlers.layer([keys[0], 1])["error"] and "rgb" in handlers.layer([keys[-1], 1])
+    assert "no longer kept" in handlers.layer([keys[0], 1])["error"] and "rgb" in handlers.layer(
+        [keys[-1], 1]
+    )

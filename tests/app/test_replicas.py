@@ -1,4 +1,6 @@
-"""Several processes: each serves the whole page, and a visitor is known by a cookie of their own, so that they come back to the process they began with."""
+"""Several processes: each serves the whole page, and a visitor is known by a cookie of their own,
+so that they come back to the process they began with.
+"""
 
 import pytest
 from starlette.testclient import TestClient
@@ -28,4 +30,13 @@ def test_the_page_of_a_process_has_all_that_the_page_has(mounted):
 
 
 def test_a_request_that_is_too_large_is_refused_there_too(mounted):
-    assert TestClient(mounted).post("/gradio_api/queue/join", content=b"x" * 2_000_000, headers={"content-type": "application/json"}).status_code == 413
+    assert (
+        TestClient(mounted)
+        .post(
+            "/gradio_api/queue/join",
+            content=b"x" * 2_000_000,
+            headers={"content-type": "application/json"},
+        )
+        .status_code
+        == 413
+    )

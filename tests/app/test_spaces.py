@@ -1,4 +1,6 @@
-"""What Hugging Face Spaces asks for: the front matter, a source tree nobody writes to, and on ZeroGPU a job that is forked and pickled."""
+"""What Hugging Face Spaces asks for: the front matter, a source tree nobody writes to, and on
+ZeroGPU a job that is forked and pickled.
+"""
 
 import os
 import re
@@ -19,15 +21,42 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 COLOURS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
 KEYS = {
-    "title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "python_version", "app_file", "app_build_command", "base_path", "fullWidth", "header", "short_description", "models",
-    "datasets", "tags", "thumbnail", "pinned", "disable_embedding", "startup_duration_timeout", "custom_headers", "preload_from_hub", "suggested_hardware",
-}  # fmt: skip
+    "title",
+    "emoji",
+    "colorFrom",
+    "colorTo",
+    "sdk",
+    "sdk_version",
+    "python_version",
+    "app_file",
+    "app_build_command",
+    "base_path",
+    "fullWidth",
+    "header",
+    "short_description",
+    "models",
+    "datasets",
+    "tags",
+    "thumbnail",
+    "pinned",
+    "disable_embedding",
+    "startup_duration_timeout",
+    "custom_headers",
+    "preload_from_hub",
+    "suggested_hardware",
+}
 LARGEST = 10_000_000  # bytes that a file may have without Git LFS or Xet
 
 
 def tracked() -> list[str]:
     """What a push carries, and what is on its way there."""
-    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return listed.stdout.splitlines()
 
 
@@ -37,7 +66,8 @@ def test_the_front_matter_is_what_a_space_reads():
     assert said["sdk"] == "gradio" and (ROOT / said["app_file"]).is_file()
     assert len(said["short_description"]) <= 60
     assert {said["colorFrom"], said["colorTo"]} <= set(COLOURS)
-    assert said["python_version"] == "3.12"  # a string; of ZeroGPU's two the one that transformers runs on
+    # a string; of ZeroGPU's two the one that transformers runs on
+    assert said["python_version"] == "3.12"
     assert re.fullmatch(r"\d+(m|h)", said["startup_duration_timeout"])
     assert all(re.fullmatch(r"[\w.-]+/[\w.-]+", name) for name in said["models"])
 
@@ -46,11 +76,16 @@ def test_the_space_installs_the_gradio_that_is_tested():
     version = yaml.safe_load(README.split("---\n")[1])["sdk_version"]
     assert version == gradio.__version__
     lines = (ROOT / "requirements.txt").read_text().splitlines()
-    assert not [line for line in lines if "==" in line.partition("#")[0]]  # a Space brings its own torch, gradio and spaces
+    # a Space brings its own torch, gradio and spaces
+    assert not [line for line in lines if "==" in line.partition("#")[0]]
 
 
 def test_no_file_needs_to_travel_by_git_lfs():
-    assert [path for path in tracked() if (ROOT / path).is_file() and (ROOT / path).stat().st_size > LARGEST] == []
+    assert [
+        path
+        for path in tracked()
+        if (ROOT / path).is_file() and (ROOT / path).stat().st_size > LARGEST
+    ] == []
 
 
 FAKE_SPACES = '''
@@ -112,16 +147,33 @@ print("fine")
 """
 
 
-def test_on_zerogpu_the_answer_is_computed_by_a_forked_worker_and_everything_it_said_comes_back(tmp_path, checkpoints):
+def test_on_zerogpu_the_answer_is_computed_by_a_forked_worker_and_everything_it_said_comes_back(
+    tmp_path, checkpoints
+):
     (tmp_path / "spaces.py").write_text(FAKE_SPACES)
-    environment = {**os.environ, "SPACES_ZERO_GPU": "true", "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    environment = {
+        **os.environ,
+        "SPACES_ZERO_GPU": "true",
+        "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}",
+    }
     environment.pop("VLM_DEVICE", None)
-    done = subprocess.run([sys.executable, "-c", ZERO, str(checkpoints("clip")), str(checkpoints("siglip"))], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500)
+    done = subprocess.run(
+        [sys.executable, "-c", ZERO, str(checkpoints("clip")), str(checkpoints("siglip"))],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
     assert done.returncode == 0 and done.stdout.splitlines()[-1] == "fine", done.stderr[-3000:]
 
 
 def test_app_py_brings_spaces_before_anything_else():
-    imports = [line for line in (ROOT / "app.py").read_text().splitlines() if line.startswith(("import ", "from "))]
+    imports = [
+        line
+        for line in (ROOT / "app.py").read_text().splitlines()
+        if line.startswith(("import ", "from "))
+    ]
     assert imports[0].startswith("from app import gpu")
 
 
@@ -141,25 +193,43 @@ def read_only_tree(tmp_path):
         path.chmod(0o755)
 
 
-def test_the_page_starts_from_a_tree_that_nobody_can_write(read_only_tree, checkpoints, tmp_path_factory, tmp_path):
+def test_the_page_starts_from_a_tree_that_nobody_can_write(
+    read_only_tree, checkpoints, tmp_path_factory, tmp_path
+):
     tree, home = read_only_tree
     bound = []
     if os.getuid() == 0:  # whom no file mode binds, until the capabilities are given up
         if not shutil.which("setpriv"):
             pytest.skip("root may write everything, and there is no setpriv to give that up")
         bound = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"]
-    refused = subprocess.run([*bound, sys.executable, "-c", "open('new', 'w')"], cwd=tree, capture_output=True, text=True)
+    refused = subprocess.run(
+        [*bound, sys.executable, "-c", "open('new', 'w')"], cwd=tree, capture_output=True, text=True
+    )
     assert "PermissionError" in refused.stderr, refused.stderr
     shutil.copytree(checkpoints("clip"), home / "model")
     shutil.copytree(tiny_clip(tmp_path_factory.mktemp("contrast")), home / "contrast")
     (home / "tmp").mkdir()
     environment = {
-        "PATH": os.environ["PATH"], "HOME": str(home), "TMPDIR": str(home / "tmp"), "PYTHONUNBUFFERED": "1", "GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_SERVER_NAME": "127.0.0.1",
-        "VISUAL_TOKEN_EXPLORER_MODEL": str(home / "model"), "VISUAL_TOKEN_EXPLORER_CONTRASTIVE": str(home / "contrast"), "HF_HUB_OFFLINE": "1",
-    }  # fmt: skip
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "TMPDIR": str(home / "tmp"),
+        "PYTHONUNBUFFERED": "1",
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "GRADIO_SERVER_NAME": "127.0.0.1",
+        "VISUAL_TOKEN_EXPLORER_MODEL": str(home / "model"),
+        "VISUAL_TOKEN_EXPLORER_CONTRASTIVE": str(home / "contrast"),
+        "HF_HUB_OFFLINE": "1",
+    }
     picture = tmp_path / "wide.png"
     photo(90, 150).save(picture)
-    page = subprocess.Popen([*bound, sys.executable, "app.py"], cwd=tree, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    page = subprocess.Popen(
+        [*bound, sys.executable, "app.py"],
+        cwd=tree,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     try:
         said = []
         for line in page.stdout:
@@ -169,8 +239,15 @@ def test_the_page_starts_from_a_tree_that_nobody_can_write(read_only_tree, check
         else:
             raise AssertionError("".join(said))
         client = Client(address[0], verbose=False)
-        answer = client.predict(handle_file(picture), "What is it?", 0.0, 0, 1.0, 1.0, 0, 5, api_name="/answer")
-        assert answer == vlm.load(checkpoints("clip")).trace(vlm.open_image(picture), "What is it?", vlm.Decoding(max_new_tokens=5)).answer
+        answer = client.predict(
+            handle_file(picture), "What is it?", 0.0, 0, 1.0, 1.0, 0, 5, api_name="/answer"
+        )
+        assert (
+            answer
+            == vlm.load(checkpoints("clip"))
+            .trace(vlm.open_image(picture), "What is it?", vlm.Decoding(max_new_tokens=5))
+            .answer
+        )
     finally:
         page.terminate()
         page.wait(60)

@@ -23,9 +23,16 @@ def served():
 
     def file(request):
         asked.append(request.url.path)
-        return PlainTextResponse("let a = 1;\n" * 100, 404 if "missing" in request.url.path else 200, {"etag": "one"})
+        return PlainTextResponse(
+            "let a = 1;\n" * 100, 404 if "missing" in request.url.path else 200, {"etag": "one"}
+        )
 
-    return TestClient(statics.Kept(Starlette(routes=[Route("/{path:path}", file, methods=["GET", "POST"])]))), asked
+    return (
+        TestClient(
+            statics.Kept(Starlette(routes=[Route("/{path:path}", file, methods=["GET", "POST"])]))
+        ),
+        asked,
+    )
 
 
 def test_a_file_is_read_and_compressed_once(served):
@@ -33,8 +40,16 @@ def test_a_file_is_read_and_compressed_once(served):
     first, second = (client.get("/assets/a-B1_x.js", headers=BROTLI) for _ in range(2))
     assert asked == ["/assets/a-B1_x.js"]
     for reply in (first, second):
-        assert reply.text == "let a = 1;\n" * 100 and reply.headers["content-encoding"] == "br" and int(reply.headers["content-length"]) < 100
-        assert reply.headers["etag"] == "one" and "immutable" in reply.headers["cache-control"] and reply.headers["vary"] == "Accept-Encoding"
+        assert (
+            reply.text == "let a = 1;\n" * 100
+            and reply.headers["content-encoding"] == "br"
+            and int(reply.headers["content-length"]) < 100
+        )
+        assert (
+            reply.headers["etag"] == "one"
+            and "immutable" in reply.headers["cache-control"]
+            and reply.headers["vary"] == "Accept-Encoding"
+        )
 
 
 @pytest.mark.parametrize(
@@ -52,7 +67,10 @@ def test_everything_else_is_asked_for_each_time(served, path, headers):
     client, asked = served
     replies = [client.get(path, headers=headers) for _ in range(2)]
     assert asked == [path] * 2
-    assert all("content-encoding" not in reply.headers and reply.text == "let a = 1;\n" * 100 for reply in replies)
+    assert all(
+        "content-encoding" not in reply.headers and reply.text == "let a = 1;\n" * 100
+        for reply in replies
+    )
 
 
 def test_a_post_goes_through(served):
@@ -66,5 +84,8 @@ def test_what_the_page_is_made_of_arrives_as_it_lies_on_the_disk(url):
     for path, file in ((f"assets/{name}", f"{ASSETS}/{name}"), (statics.PLOTLY[1:], PLOTLY_JS)):
         for _ in range(2):
             reply = httpx.get(f"{url}{path}", headers=BROTLI)
-            assert reply.headers["content-encoding"] == "br" and reply.content == open(file, "rb").read()
+            assert (
+                reply.headers["content-encoding"] == "br"
+                and reply.content == open(file, "rb").read()
+            )
     assert brotli  # httpx reads what is compressed only where this is

@@ -24,15 +24,27 @@ LINK = (
 
 
 def changed(**values) -> str:
-    return "#" + urlencode({name: value for name, value in (dict(parse_qsl(LINK[1:])) | values).items() if value is not None})
+    return "#" + urlencode(
+        {
+            name: value
+            for name, value in (dict(parse_qsl(LINK[1:])) | values).items()
+            if value is not None
+        }
+    )
 
 
 @pytest.fixture
 def answered(tiny_page, uploaded):
-    return next(update[2]["key"] for update in run(uploaded) if isinstance(update[2], dict) and update[2].get("key"))
+    return next(
+        update[2]["key"]
+        for update in run(uploaded)
+        if isinstance(update[2], dict) and update[2].get("key")
+    )
 
 
-def test_the_tensors_of_a_run_come_as_a_zip_that_is_repeated_to_the_last_bit(answered, tmp_path, tiny_model, monkeypatch):
+def test_the_tensors_of_a_run_come_as_a_zip_that_is_repeated_to_the_last_bit(
+    answered, tmp_path, tiny_model, monkeypatch
+):
     reply = handlers.tensors([answered])
     with zipfile.ZipFile(io.BytesIO(base64.b64decode(reply["data"]))) as archive:
         assert sorted(archive.namelist()) == ["photo-1.png", "run.json", "run.safetensors"]
@@ -50,7 +62,9 @@ def test_the_page_to_keep_has_one_place_for_the_run_and_asks_nobody_for_anything
     page = offline_page()
     assert handlers.offline([]) == {"page": page, "mark": MARK} and page.count(MARK) == 1
     assert "default-src 'none'" in page
-    assert not re.findall(r"""(?:src|href)=["']?(?!data:)[\w/.]""", page) and not re.findall(r"https?://", page)
+    assert not re.findall(r"""(?:src|href)=["']?(?!data:)[\w/.]""", page) and not re.findall(
+        r"https?://", page
+    )
     assert page.count("<script") == page.count("</script>")  # no script ends another one
 
 
@@ -64,18 +78,50 @@ def test_a_run_tells_how_it_was_asked_for(tiny_page, uploaded):
 def test_a_link_fills_the_controls(tiny_page):
     path, question, *rest = handlers.restore(LINK)
     assert (path, question) == (EXAMPLE, "What is this?")
-    assert rest == [0.5, 3.0, 1.0, 1.0, 4.0, 9.0, "pca", 3, 0, 15, "cosine", "embedded", models.START, {"selected": [5, 6], "open": ["connector", "space"], "layer": 2, "lesson": -1}]
+    assert rest == [
+        0.5,
+        3.0,
+        1.0,
+        1.0,
+        4.0,
+        9.0,
+        "pca",
+        3,
+        0,
+        15,
+        "cosine",
+        "embedded",
+        models.START,
+        {"selected": [5, 6], "open": ["connector", "space"], "layer": 2, "lesson": -1},
+    ]
 
 
 @pytest.mark.parametrize(
     "link",
     [
-        "", "#", "#nonsense", None, 7, "#" + "x" * 9000,
-        changed(example="../../../etc/passwd"), changed(example="/etc/hostname"), changed(example=None), changed(question=None), changed(question="x" * 2001),
-        changed(temperature="nan"), changed(temperature="99"), changed(seed="inf"), changed(top_k="<b>"), changed(method="magic"), changed(layer="x"), changed(selected="5 x"),
-        changed(model="/etc"), changed(model="../secret"), changed(metric=None),
+        "",
+        "#",
+        "#nonsense",
+        None,
+        7,
+        "#" + "x" * 9000,
+        changed(example="../../../etc/passwd"),
+        changed(example="/etc/hostname"),
+        changed(example=None),
+        changed(question=None),
+        changed(question="x" * 2001),
+        changed(temperature="nan"),
+        changed(temperature="99"),
+        changed(seed="inf"),
+        changed(top_k="<b>"),
+        changed(method="magic"),
+        changed(layer="x"),
+        changed(selected="5 x"),
+        changed(model="/etc"),
+        changed(model="../secret"),
+        changed(metric=None),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_link_of_ours_changes_nothing(tiny_page, link):
     assert all(value == gr.skip() for value in handlers.restore(link))
     assert len(handlers.restore(link)) == len(handlers.restore(LINK))
@@ -84,7 +130,9 @@ def test_what_is_no_link_of_ours_changes_nothing(tiny_page, link):
 def test_a_link_brings_no_model(tiny_page, monkeypatch):
     told = []
     monkeypatch.setattr(gr, "Warning", told.append)
-    monkeypatch.setattr(models, "choose", lambda choice: pytest.fail("a link must not load anything"))
+    monkeypatch.setattr(
+        models, "choose", lambda choice: pytest.fail("a link must not load anything")
+    )
     path, _, *rest = handlers.restore(changed(model="OWNER/NAME"))
     assert path == EXAMPLE and rest[-3] == "OWNER/NAME" and rest[-2] == rest[-1] == gr.skip()
     assert "Load it under Model" in told[0]

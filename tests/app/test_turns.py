@@ -33,12 +33,25 @@ def test_only_so_many_are_computed_at_once_and_all_are_answered():
         end.set()
         return await asyncio.gather(*calls)
 
-    assert in_a_thread(lambda: asyncio.run(visitors())) == [10 * number for number in range(3 * AT_ONCE["long"])]
+    assert in_a_thread(lambda: asyncio.run(visitors())) == [
+        10 * number for number in range(3 * AT_ONCE["long"])
+    ]
     assert max(most) == AT_ONCE["long"]
-    assert in_a_thread(lambda: asyncio.run(visitors()))[-1] == 10 * (3 * AT_ONCE["long"] - 1)  # another page, another event loop
+    # another page, another event loop
+    assert in_a_thread(lambda: asyncio.run(visitors()))[-1] == 10 * (3 * AT_ONCE["long"] - 1)
 
 
 def test_the_page_asks_by_the_handlers_own_names():
     names = [each.__name__ for each in ASKED]
-    assert names == ["layer", "rows", "word", "lens", "lens_rows", "word_maps", "looked", "relevancy", "ablation"]
+    assert names == [
+        "layer",
+        "rows",
+        "word",
+        "lens",
+        "lens_rows",
+        "word_maps",
+        "looked",
+        "relevancy",
+        "ablation",
+    ]
     assert all(each.__wrapped__ is getattr(handlers, name) for each, name in zip(ASKED, names))

@@ -32,7 +32,13 @@ def test_the_maps_of_a_word_are_the_librarys(answered, tiny_model, layer):
     np.testing.assert_allclose(unpacked(said["mean"]), rows.mean(0)[visual], atol=1e-6)
     np.testing.assert_allclose(unpacked(said["rollout"]), attention.rollout(2)[visual], atol=1e-6)
     assert sum(said["shares"]) == pytest.approx(1, abs=1e-3)
-    every = np.mean([step.attention[layer - 1, visual] if layer else step.attention[:, visual].mean(0) for step in trace.steps], axis=0)
+    every = np.mean(
+        [
+            step.attention[layer - 1, visual] if layer else step.attention[:, visual].mean(0)
+            for step in trace.steps
+        ],
+        axis=0,
+    )
     np.testing.assert_allclose(unpacked(said["relative"]), rows.mean(0)[visual] - every, atol=1e-5)
     relevant, told = tiny_model.relevancy(trace, 2), handlers.relevancy([key, 2])
     np.testing.assert_allclose(unpacked(told["values"]), relevant[visual], atol=1e-6)
@@ -54,23 +60,42 @@ def test_no_map_without_sinks_shows_one_of_either_kind(answered, tiny_model):
     _, trace = answered
     visual, attention = trace.visual_tokens.positions, tiny_model.attention(trace)
     found = tiny_model.sinks(trace)
-    found = dataclasses.replace(found, found=np.ones_like(found.found), tokens=(2,), positions=(0, int(visual[2])), encoder_tokens=(5,))
+    found = dataclasses.replace(
+        found,
+        found=np.ones_like(found.found),
+        tokens=(2,),
+        positions=(0, int(visual[2])),
+        encoder_tokens=(5,),
+    )
     clean = unpacked(payloads.looked(trace, attention, 1, 0, found)["clean"])
     assert clean[[2, 5]].tolist() == [0, 0] and (np.delete(clean, [2, 5]) > 0).all()
-    np.testing.assert_allclose(clean, attention.weights(1, (0, *visual[[2, 5]].tolist())).mean((0, 1))[visual], atol=1e-6)
+    np.testing.assert_allclose(
+        clean, attention.weights(1, (0, *visual[[2, 5]].tolist())).mean((0, 1))[visual], atol=1e-6
+    )
 
 
 def test_the_check_is_the_librarys(answered, tiny_model):
     key, trace = answered
     said, expected = handlers.ablation([key, 1, [3, 5]]), tiny_model.ablation(trace, 1, [3, 5])
-    assert said["lit"] == pytest.approx(expected.lit, abs=1e-5) and said["mattered"] == expected.mattered and said["count"] == 2
+    assert (
+        said["lit"] == pytest.approx(expected.lit, abs=1e-5)
+        and said["mattered"] == expected.mattered
+        and said["count"] == 2
+    )
     assert said["random"] == pytest.approx(expected.random.tolist(), abs=1e-3)
 
 
-@pytest.mark.parametrize(("handler", "asked", "words"), [
-    (handlers.looked, ["nothing", 0, 0], "no longer kept"), (handlers.looked, [None, 99, 0], "no word 99"), (handlers.looked, [None, 0, 99], "no layer 99"),
-    (handlers.ablation, [None, 0, []], "nothing to check"), (handlers.ablation, [None, 0, [999]], "no visual token 999"), (handlers.relevancy, [None, -1], "no word -1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("handler", "asked", "words"),
+    [
+        (handlers.looked, ["nothing", 0, 0], "no longer kept"),
+        (handlers.looked, [None, 99, 0], "no word 99"),
+        (handlers.looked, [None, 0, 99], "no layer 99"),
+        (handlers.ablation, [None, 0, []], "nothing to check"),
+        (handlers.ablation, [None, 0, [999]], "no visual token 999"),
+        (handlers.relevancy, [None, -1], "no word -1"),
+    ],
+)
 def test_what_cannot_be_asked_gets_a_sentence(answered, handler, asked, words):
     key, _ = answered
     assert words in handler([key if part is None else part for part in asked])["error"]
@@ -87,9 +112,13 @@ def test_the_view_shows_the_maps_and_the_check(url, visit, picture, tiny_model):
         expect(page.locator("#view-looked [data-word='2']")).to_be_attached()
         assert page.evaluate("VTE.store.state.step") == 2
         page.select_option("#view-looked .over", "rollout")
-        page.wait_for_function("VTE.store.state.overlay && VTE.store.state.overlay.from === 'looked'")
+        page.wait_for_function(
+            "VTE.store.state.overlay && VTE.store.state.overlay.from === 'looked'"
+        )
         trace = tiny_model.trace(vlm.open_image(picture), QUESTION, vlm.Decoding(max_new_tokens=32))
         shown = page.evaluate("Array.from(VTE.store.state.overlay.values)")
-        np.testing.assert_allclose(shown, tiny_model.attention(trace).rollout(2)[trace.visual_tokens.positions], atol=1e-5)
+        np.testing.assert_allclose(
+            shown, tiny_model.attention(trace).rollout(2)[trace.visual_tokens.positions], atol=1e-5
+        )
         page.click("#view-looked .check")
         expect(page.locator("#view-looked .verdict")).to_contain_text("drawn by chance")

@@ -9,7 +9,11 @@ from tests.benchmark import lens, memory, page, pipeline, start
 
 def main() -> None:
     options = argparse.ArgumentParser(prog="python -m tests.benchmark", description=__doc__)
-    options.add_argument("parts", nargs="*", help="limit, growth, reuse, lens, memory, start, opening, page; by default all")
+    options.add_argument(
+        "parts",
+        nargs="*",
+        help="limit, growth, reuse, lens, memory, start, opening, page; by default all",
+    )
     options.add_argument("--rounds", type=int, default=5, help="runs of every way, in turn")
     options.add_argument("--tokens", type=int, default=24, help="longest answer")
     options.add_argument("--count", type=int, default=100, help="events on the page")
@@ -26,7 +30,9 @@ def main() -> None:
             "page": lambda: page.quickness(given.count),
         }
         if unknown := set(given.parts) - set(parts):
-            options.error(f"there is no part {', '.join(sorted(unknown))}; choose from {', '.join(parts)}")
+            options.error(
+                f"there is no part {', '.join(sorted(unknown))}; choose from {', '.join(parts)}"
+            )
         for name, part in parts.items():
             if not given.parts or name in given.parts:
                 print(f"\n### {name}\n", flush=True)

@@ -1,4 +1,6 @@
-"""What the lenses of the embedded model cost on this machine, in seconds of the wall and of the processor, and how long a visitor waits for the table."""
+"""What the lenses of the embedded model cost on this machine, in seconds of the wall and of the
+processor, and how long a visitor waits for the table.
+"""
 
 import shutil
 import statistics
@@ -14,7 +16,8 @@ from app.handlers.views import BLOCK
 from tests.benchmark.page import asked, served
 from vlm.device import has_fast_bfloat16
 
-PHOTOS = ("astronaut", "coffee", "flower", "rocket", "china")  # not the one that the page opens with, of which all is there
+# not the one that the page opens with, of which all is there
+PHOTOS = ("astronaut", "coffee", "flower", "rocket", "china")
 IN_SIGHT = """act => new Promise(done => {
   const lens = document.querySelector('#view-lens'), start = performance.now();
   const look = () => {
@@ -39,7 +42,9 @@ def took(call: Callable[[], object], rounds: int) -> str:
 
 
 def cost(rounds: int) -> None:
-    """A table: the lens table of a screen's rows and of all visual tokens, a word everywhere, one token in three lenses."""
+    """A table: the lens table of a screen's rows and of all visual tokens, a word everywhere, one
+    token in three lenses.
+    """
     model = vlm.load("embedded")
     trace = model.encode(vlm.open_image("assets/examples/chelsea.jpg"), "What is in this image?")
     hidden, positions = model.hidden_states(trace), trace.visual_tokens.positions
@@ -47,33 +52,60 @@ def cost(rounds: int) -> None:
     ways = {
         f"lens table of {BLOCK} tokens": lambda: model.lens_table(hidden, positions[:BLOCK]),
         f"lens table of all {len(positions)}": lambda: model.lens_table(hidden, positions),
-        "a word at every token and layer, after that": lambda: model.word_maps(hidden, positions, table, "cat"),
-        "one token in three lenses": lambda: (
-            model.embedding_lens(hidden[0, positions[:1]]), model.logit_lens(hidden, int(positions[0])), model.contextual_lens(hidden[:-1, positions[0]])
+        "a word at every token and layer, after that": lambda: model.word_maps(
+            hidden, positions, table, "cat"
         ),
-    }  # fmt: skip
-    print(f"{len(hidden)} layers; products with the vocabulary in {'bfloat16' if has_fast_bfloat16() else 'float32'}\n")
+        "one token in three lenses": lambda: (
+            model.embedding_lens(hidden[0, positions[:1]]),
+            model.logit_lens(hidden, int(positions[0])),
+            model.contextual_lens(hidden[:-1, positions[0]]),
+        ),
+    }
+    print(
+        f"{len(hidden)} layers; products with the vocabulary in"
+        f" {'bfloat16' if has_fast_bfloat16() else 'float32'}\n"
+    )
     print("| what | seconds | CPU seconds |\n|---|---|---|")
     for what, call in ways.items():
         print(f"| {what} | {took(call, rounds)} |", flush=True)
 
 
 def opened() -> None:
-    """How long the page takes from the press that opens the lens view to every row in sight of its table, and from a jump to its end, while the rows between are computed, to those in sight there; one photo after another, once all else of a run is there."""
+    """How long the page takes from the press that opens the lens view to every row in sight of its
+    table, and from a jump to its end, while the rows between are computed, to those in sight there;
+    one photo after another, once all else of a run is there.
+    """
     model = vlm.load("embedded")
-    with tempfile.TemporaryDirectory() as folder, served(model, Path(folder)) as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--headless", "--disable-gpu"])
-        page, seconds = browser.new_page(viewport={"width": 1440, "height": 900}), {"press": [], "jump to the end": []}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        served(model, Path(folder)) as url,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"),
+            args=["--no-sandbox", "--headless", "--disable-gpu"],
+        )
+        page, seconds = (
+            browser.new_page(viewport={"width": 1440, "height": 900}),
+            {
+                "press": [],
+                "jump to the end": [],
+            },
+        )
         page.goto(url)
         page.wait_for_function("window.VTE && VTE.store")
         page.locator("#view-tabs [data-view=lens]").click()
         page.locator("#view-lens [data-part=table]").click()
         for name in PHOTOS:
-            page.locator("#view-tabs [data-view=photo]").click()  # nothing is asked for a view that is not seen
+            # nothing is asked for a view that is not seen
+            page.locator("#view-tabs [data-view=photo]").click()
             asked(page, Path("assets/examples") / f"{name}.jpg")
             page.wait_for_timeout(5000)
             for act, taken in zip(("open", "jump"), seconds.values()):
                 taken.append(page.evaluate(IN_SIGHT, act))
         browser.close()
     for act, taken in seconds.items():
-        print(f"\nFrom the {act} to the rows in sight, {len(taken)} photos: median {statistics.median(taken):.2f} s, {min(taken):.2f} to {max(taken):.2f} s")
+        print(
+            f"\nFrom the {act} to the rows in sight, {len(taken)} photos: median"
+            f" {statistics.median(taken):.2f} s, {min(taken):.2f} to {max(taken):.2f} s"
+        )

@@ -1,4 +1,6 @@
-"""What every instrument of the embedded model takes of memory beside the weights and the run it looks into, at its highest; and what it gives, which stays."""
+"""What every instrument of the embedded model takes of memory beside the weights and the run it
+looks into, at its highest; and what it gives, which stays.
+"""
 
 import ctypes
 import gc
@@ -12,7 +14,10 @@ MB = 1e6
 
 
 def resident(name: str) -> int:
-    """"VmRSS", what this process takes now, or "VmHWM", the most since that was reset. Bytes; Linux only."""
+    """ "VmRSS", what this process takes now, or "VmHWM", the most since that was reset.
+
+    Bytes; Linux only.
+    """
     return 1024 * int(re.search(rf"{name}:\s+(\d+)", Path("/proc/self/status").read_text())[1])
 
 
@@ -35,7 +40,10 @@ def instruments(model, trace: vlm.Trace) -> Iterator[tuple[str, Callable[[], obj
     hidden, positions = model.hidden_states(trace), trace.visual_tokens.positions
     table, last = model.lens_table(hidden, positions), len(trace.steps) - 1
     windows, few = ((1, model.language_layers),), range(len(positions) // 10)
-    yield "an answer of as many words", lambda: list(model.decode(trace, vlm.Decoding(max_new_tokens=len(trace.steps))))
+    yield (
+        "an answer of as many words",
+        lambda: list(model.decode(trace, vlm.Decoding(max_new_tokens=len(trace.steps)))),
+    )
     yield "hidden states", lambda: model.hidden_states(trace)
     yield "embedding lens", lambda: model.embedding_lens(trace.visual_tokens.embeddings)
     yield "logit lens of one token", lambda: model.logit_lens(hidden, int(positions[0]))
@@ -49,16 +57,29 @@ def instruments(model, trace: vlm.Trace) -> Iterator[tuple[str, Callable[[], obj
     yield "sinks", lambda: model.sinks(trace, hidden)
     yield "ablation check", lambda: model.ablation(trace, last, few)
     yield "sweep, one window", lambda: model.sweep(trace, last, windows)
-    yield "intervention", lambda: model.intervene(trace, vlm.experiments.remove(trace, few), decoding=vlm.Decoding(max_new_tokens=len(trace.steps)))
+    yield (
+        "intervention",
+        lambda: model.intervene(
+            trace,
+            vlm.experiments.remove(trace, few),
+            decoding=vlm.Decoding(max_new_tokens=len(trace.steps)),
+        ),
+    )
     yield "self-check", lambda: list(model.comparisons(trace))
-    yield "published findings", lambda: list(vlm.facts.check(model, trace, tokens=few, words=["cat"]))
+    yield (
+        "published findings",
+        lambda: list(vlm.facts.check(model, trace, tokens=few, words=["cat"])),
+    )
 
 
 def cost() -> None:
     """Prints the table of the README."""
     model = vlm.load("embedded")
     trace = model.trace(vlm.open_image("assets/examples/chelsea.jpg"), "What is in this image?")
-    print(f"{len(trace.input_ids)} positions, {len(trace.steps)} words\n\n| instrument | MB at most | MB that stay |\n|---|---|---|")
+    print(
+        f"{len(trace.input_ids)} positions, {len(trace.steps)} words\n\n| instrument | MB at most |"
+        " MB that stay |\n|---|---|---|"
+    )
     for name, call in instruments(model, trace):
         call()  # what is made once (threads, the index of phrases) is not the instrument's
         most, left = taken(call)

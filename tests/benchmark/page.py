@@ -1,7 +1,8 @@
 """How quickly the page answers the hand, and how much it is sent.
 
-It serves the real page with random models of 576 and of 2,916 visual tokens, drives it in headless Chromium with two stage views
-open, and measures from the time stamp of a pointer event to the end of the animation frame in which every view was drawn again.
+It serves the real page with random models of 576 and of 2,916 visual tokens, drives it in headless
+Chromium with two stage views open, and measures from the time stamp of a pointer event to the end
+of the animation frame in which every view was drawn again.
 """
 
 import random
@@ -36,35 +37,57 @@ OVER_WORDS = """() => {
 
 
 def measure(page, kind: str, count: int) -> list[float]:
-    """Milliseconds from each of `count` pointer events on patches drawn by chance to the end of the frame that shows it."""
+    """Milliseconds from each of `count` pointer events on patches drawn by chance to the end of the
+    frame that shows it.
+    """
     page.evaluate(LISTEN, kind)
     box, chance = page.locator("#received .overlay").bounding_box(), random.Random(0)
     for number in range(count):
-        page.mouse.move(box["x"] + chance.uniform(0.02, 0.98) * box["width"], box["y"] + chance.uniform(0.02, 0.98) * box["height"])
+        page.mouse.move(
+            box["x"] + chance.uniform(0.02, 0.98) * box["width"],
+            box["y"] + chance.uniform(0.02, 0.98) * box["height"],
+        )
         if kind == "pointerup":
             page.mouse.down()
             page.mouse.up()
-        page.wait_for_function("count => window.times.length >= count", arg=number + 1, timeout=5_000)
+        page.wait_for_function(
+            "count => window.times.length >= count", arg=number + 1, timeout=5_000
+        )
     return page.evaluate("window.times")
 
 
 def words(page, count: int) -> list[float]:
-    """Milliseconds from the pointer's coming to a word of the answer to the end of the frame that shows what it looked at."""
+    """Milliseconds from the pointer's coming to a word of the answer to the end of the frame that
+    shows what it looked at.
+    """
     page.evaluate(OVER_WORDS)
     tokens, chance, last = page.locator("#answer .token"), random.Random(0), -1
     for number in range(count):
         last = chance.choice([each for each in range(tokens.count()) if each != last])
         tokens.nth(last).hover()
-        page.wait_for_function("count => window.times.length >= count", arg=number + 1, timeout=5_000)
+        page.wait_for_function(
+            "count => window.times.length >= count", arg=number + 1, timeout=5_000
+        )
     return page.evaluate("window.times")
 
 
 def received(page) -> list[int]:
-    """A list to which bytes are added as they come from the server. What Chromium calls encodedDataLength leaves out parts of a stream."""
+    """A list to which bytes are added as they come from the server.
+
+    What Chromium calls encodedDataLength leaves out parts of a stream.
+    """
     session, sizes, fetched = page.context.new_cdp_session(page), [], set()
     session.send("Network.enable")
-    session.on("Network.requestWillBeSent", lambda event: fetched.add(event["requestId"]) if event["request"]["url"].startswith("http") else None)
-    session.on("Network.dataReceived", lambda event: sizes.append(event["dataLength"]) if event["requestId"] in fetched else None)
+    session.on(
+        "Network.requestWillBeSent",
+        lambda event: (
+            fetched.add(event["requestId"]) if event["request"]["url"].startswith("http") else None
+        ),
+    )
+    session.on(
+        "Network.dataReceived",
+        lambda event: sizes.append(event["dataLength"]) if event["requestId"] in fetched else None,
+    )
     return sizes
 
 
@@ -75,7 +98,9 @@ def served(model, folder: Path) -> Iterator[str]:
     for name, value in {"language": model, "contrastive": contrast, "umap": True}.items():
         setattr(models, name, models.Background(name, lambda progress, value=value: value))
     demo = build()
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **launch_options())
+    _, url, _ = demo.launch(
+        prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **launch_options()
+    )
     yield url
     demo.close()
 
@@ -86,23 +111,38 @@ def asked(page, picture: Path) -> None:
     page.set_input_files("#photo input[type=file]", picture)
     page.wait_for_function("document.querySelector('#photo img')")
     page.press("#question textarea", "Enter")
-    page.wait_for_function("known => VTE.store.state.words && !VTE.store.state.busy && VTE.store.state.words.run !== known", arg=known, timeout=120_000)
+    page.wait_for_function(
+        "known => VTE.store.state.words && !VTE.store.state.busy && VTE.store.state.words.run !=="
+        " known",
+        arg=known,
+        timeout=120_000,
+    )
 
 
 def quickness(count: int) -> None:
     """Prints the latency of hover and click, and what a run sends."""
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--headless", "--disable-gpu"])
-        print("| visual tokens | event | median ms | 95th percentile ms | largest ms |\n|---|---|---|---|---|")
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"),
+            args=["--no-sandbox", "--headless", "--disable-gpu"],
+        )
+        print(
+            "| visual tokens | event | median ms | 95th percentile ms | largest ms"
+            " |\n|---|---|---|---|---|"
+        )
         sent = []
         for side in (24, 54):
             picture = folder / f"{side}.png"
             first = folder / f"{side}-first.png"
-            photo(500, 500, seed=side).save(picture)  # each its own: what was seen of a photo is kept
+            # each its own: what was seen of a photo is kept
+            photo(500, 500, seed=side).save(picture)
             photo(500, 500, seed=side + 1).save(first)
-            model = vlm.load(tiny_llava(folder / str(side), "clip", "squash", side=14 * side, context=4096))
-            model.network.generation_config.eos_token_id = []  # every answer is as long as it may be: 32 tokens
+            model = vlm.load(
+                tiny_llava(folder / str(side), "clip", "squash", side=14 * side, context=4096)
+            )
+            # every answer is as long as it may be: 32 tokens
+            model.network.generation_config.eos_token_id = []
             with served(model, folder) as url:
                 page = browser.new_page(viewport={"width": 1440, "height": 900})
                 sizes = received(page)
@@ -115,17 +155,37 @@ def quickness(count: int) -> None:
                 asked(page, picture)
                 seconds = time.perf_counter() - begun
                 page.wait_for_timeout(2000)  # the browser counts bytes a little after they came
-                sent.append((side * side, page.evaluate("VTE.store.state.answer.steps.length"), sum(sizes), seconds))
+                sent.append(
+                    (
+                        side * side,
+                        page.evaluate("VTE.store.state.answer.steps.length"),
+                        sum(sizes),
+                        seconds,
+                    )
+                )
                 page.locator("#view-tabs [data-view=encoder]").click()
                 page.locator("#view-tabs [data-view=space]").click(modifiers=["Shift"])
                 page.wait_for_function("VTE.store.state.colours", timeout=60_000)
-                rows = [("hover", measure(page, "pointermove", count)), ("click", measure(page, "pointerup", count)), ("hover over a word: its map", words(page, count))]
+                rows = [
+                    ("hover", measure(page, "pointermove", count)),
+                    ("click", measure(page, "pointerup", count)),
+                    ("hover over a word: its map", words(page, count)),
+                ]
                 for event, times in rows:
                     times = sorted(times)
-                    numbers = (page.evaluate("VTE.store.state.record.token_kinds.length"), event, statistics.median(times), times[int(0.95 * len(times))], times[-1])
+                    numbers = (
+                        page.evaluate("VTE.store.state.record.token_kinds.length"),
+                        event,
+                        statistics.median(times),
+                        times[int(0.95 * len(times))],
+                        times[-1],
+                    )
                     print("| {:,} | {} | {:.1f} | {:.1f} | {:.1f} |".format(*numbers), flush=True)
                 page.close()
-        print("\n| visual tokens | tokens of the answer | kB to the browser for a run, photo included | seconds from the photo to all views |\n|---|---|---|---|")
+        print(
+            "\n| visual tokens | tokens of the answer | kB to the browser for a run, photo included"
+            " | seconds from the photo to all views |\n|---|---|---|---|"
+        )
         for tokens, words_said, size, seconds in sent:
             print(f"| {tokens:,} | {words_said} | {size / 1000:,.0f} | {seconds:.1f} |")
         browser.close()

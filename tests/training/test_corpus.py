@@ -22,7 +22,9 @@ def encode(images: list[Image.Image]) -> torch.Tensor:
     rows = []
     for image in images:
         seed = int(np.asarray(image.resize((4, 4)), dtype=np.int64).ravel() @ np.arange(1, 49))
-        rows.append(torch.randn(1 + SIDE * SIDE, WIDTH, generator=torch.Generator().manual_seed(seed)))
+        rows.append(
+            torch.randn(1 + SIDE * SIDE, WIDTH, generator=torch.Generator().manual_seed(seed))
+        )
     return torch.stack(rows)
 
 
@@ -46,9 +48,15 @@ def gathered(tmp_path):
 def test_a_batch_never_holds_a_photo_that_is_held_out(gathered, monkeypatch):
     drawn = set()
     row = Features.row
-    monkeypatch.setattr(Features, "row", lambda self, index: drawn.add(f"{self.dataset}/{self.names[index]}") or row(self, index))
+    monkeypatch.setattr(
+        Features,
+        "row",
+        lambda self, index: drawn.add(f"{self.dataset}/{self.names[index]}") or row(self, index),
+    )
     tokenizer = tiny_tokenizer()
-    mixture = Mixture(gathered.entries(None), lambda text: tuple(tokenizer.encode(text, add_special_tokens=False)))
+    mixture = Mixture(
+        gathered.entries(None), lambda text: tuple(tokenizer.encode(text, add_special_tokens=False))
+    )
     for number in range(60):
         mixture.step(number, {2: 0.5, 4: 0.5}, 300)
     assert gathered.held_out and not drawn & gathered.held_out
@@ -61,7 +69,9 @@ def test_a_copy_of_an_evaluation_photo_is_held_out_too(gathered):
 
 
 def test_a_part_keeps_what_is_held_out_and_a_larger_part_holds_the_smaller(gathered):
-    quarter, half = ({photo.key for photo in gathered.part(share).training()} for share in (0.25, 0.5))
+    quarter, half = (
+        {photo.key for photo in gathered.part(share).training()} for share in (0.25, 0.5)
+    )
     assert 0 < len(quarter) < len(half) < len(gathered.training()) and quarter < half
     assert gathered.part(0.25).evaluation() == gathered.evaluation()
 

@@ -12,14 +12,22 @@ def folder(tmp_path):
     (tmp_path / "zoo" / "images").mkdir(parents=True)
     for name in ("a.png", "b.png"):
         Image.new("RGB", (8, 6), "red").save(tmp_path / "zoo" / "images" / name)
-    (tmp_path / "zoo" / "captions.csv").write_text("image,caption\na.png,A cat.\na.png,\nmissing.png,A dog.\nb.png,A bird.\n")
+    (tmp_path / "zoo" / "captions.csv").write_text(
+        "image,caption\na.png,A cat.\na.png,\nmissing.png,A dog.\nb.png,A bird.\n"
+    )
     return tmp_path
 
 
 def test_bad_rows_are_counted_and_named(folder):
     photos, bad = read_dataset(dataset_folders([folder])[0])
-    assert [(photo.key, photo.captions) for photo in photos] == [("zoo/a.png", ("A cat.",)), ("zoo/b.png", ("A bird.",))]
-    assert [str(row).split("captions.csv")[1] for row in bad] == [":3: caption is empty", ":4: there is no image 'missing.png'"]
+    assert [(photo.key, photo.captions) for photo in photos] == [
+        ("zoo/a.png", ("A cat.",)),
+        ("zoo/b.png", ("A bird.",)),
+    ]
+    assert [str(row).split("captions.csv")[1] for row in bad] == [
+        ":3: caption is empty",
+        ":4: there is no image 'missing.png'",
+    ]
 
 
 def test_a_folder_without_a_data_set_is_refused_in_one_sentence(tmp_path):

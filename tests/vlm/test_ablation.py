@@ -1,4 +1,6 @@
-"""The check beside a map: what it reports is the score with and without those tokens, and chance is as many others."""
+"""The check beside a map: what it reports is the score with and without those tokens, and chance is
+as many others.
+"""
 
 import numpy as np
 import pytest
@@ -18,22 +20,34 @@ def test_the_change_is_that_of_the_score(tiny_model, trace):
     ids = [step.token_id for step in trace.steps[:3]]
     result = tiny_model.ablation(trace, 2, [7, 3, 7])
     assert result.tokens == (3, 7) and result.random.shape == (5,)
-    expected = tiny_model.score(experiments.remove(trace, [3, 7]), ids)[-1] - tiny_model.score(trace, ids)[-1]
+    expected = (
+        tiny_model.score(experiments.remove(trace, [3, 7]), ids)[-1]
+        - tiny_model.score(trace, ids)[-1]
+    )
     np.testing.assert_allclose(result.lit, expected, atol=1e-6)
     assert result.mean == result.random.mean() and result.spread > 0
 
 
 def test_chance_takes_as_many_others(trace):
     seen = []
-    ablation.check(lambda changed: float(seen.append(changed) or 0), trace, [0, 1, 2], draws=6, seed=3)
-    differ = [np.flatnonzero((each.visual_tokens.embeddings != trace.visual_tokens.embeddings).any(1)).tolist() for each in seen]
+    ablation.check(
+        lambda changed: float(seen.append(changed) or 0), trace, [0, 1, 2], draws=6, seed=3
+    )
+    differ = [
+        np.flatnonzero(
+            (each.visual_tokens.embeddings != trace.visual_tokens.embeddings).any(1)
+        ).tolist()
+        for each in seen
+    ]
     assert differ[:2] == [[], [0, 1, 2]]
     assert all(len(tokens) == 3 and not set(tokens) & {0, 1, 2} for tokens in differ[2:])
     assert len({tuple(tokens) for tokens in differ[2:]}) > 1
 
 
 def test_the_same_seed_draws_the_same(tiny_model, trace):
-    first, second, other = (tiny_model.ablation(trace, 0, [4], draws=3, seed=seed).random for seed in (1, 1, 2))
+    first, second, other = (
+        tiny_model.ablation(trace, 0, [4], draws=3, seed=seed).random for seed in (1, 1, 2)
+    )
     np.testing.assert_array_equal(first, second)
     assert (first != other).any()
 

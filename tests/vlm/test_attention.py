@@ -1,4 +1,6 @@
-"""Recorded attention is the model's own: the same weights as its slow, explicit attention, and nothing else changes."""
+"""Recorded attention is the model's own: the same weights as its slow, explicit attention, and
+nothing else changes.
+"""
 
 import threading
 
@@ -25,7 +27,9 @@ def sight(model, wide_photo):
 
 def test_the_encoders_weights_are_those_of_eager_attention(model, sight):
     with attending(model), torch.inference_mode():
-        explicit = model.network.model.vision_tower(model.on_device(sight.inputs)["pixel_values"], output_attentions=True).attentions
+        explicit = model.network.model.vision_tower(
+            model.on_device(sight.inputs)["pixel_values"], output_attentions=True
+        ).attentions
     recorded = model.encoder_attention(sight)
     assert len(recorded.layers) == len(explicit)
     for layer, weights in enumerate(explicit, start=1):
@@ -54,7 +58,9 @@ def test_rollout_is_the_product_of_the_layers(model, sight):
     for layer in range(1, len(sight.patch_features)):
         product = (recorded.weights(layer).mean(0) + np.eye(len(product))) / 2 @ product
         for patch in (0, 7):
-            np.testing.assert_allclose(recorded.rollout(layer, patch), product[prefix + patch, prefix:], atol=1e-5)
+            np.testing.assert_allclose(
+                recorded.rollout(layer, patch), product[prefix + patch, prefix:], atol=1e-5
+            )
 
 
 def test_a_patchs_row_is_its_row_of_the_weights(model, sight):
@@ -62,7 +68,9 @@ def test_a_patchs_row_is_its_row_of_the_weights(model, sight):
     for layer in (1, 3):
         whole = recorded.weights(layer)[:, prefix + 5]
         np.testing.assert_allclose(recorded.row(layer, 5), whole[:, prefix:], atol=1e-6)
-        assert recorded.elsewhere(layer, 5) == pytest.approx(whole[:, :prefix].sum(1).mean(), abs=1e-6)
+        assert recorded.elsewhere(layer, 5) == pytest.approx(
+            whole[:, :prefix].sum(1).mean(), abs=1e-6
+        )
 
 
 def test_nobody_else_is_recorded(model):
@@ -87,10 +95,18 @@ def answered(model, wide_photo):
 def test_a_words_attention_is_the_last_row_of_eager_attention(model, answered):
     embed = model.network.get_input_embeddings()
     for step in answered.steps:
-        said = torch.tensor([earlier.token_id for earlier in answered.steps[: step.index]], dtype=torch.long, device=model.network.device)
+        said = torch.tensor(
+            [earlier.token_id for earlier in answered.steps[: step.index]],
+            dtype=torch.long,
+            device=model.network.device,
+        )
         with attending(model), torch.inference_mode():
-            embeds = torch.cat([torch.from_numpy(answered.inputs_embeds).to(said.device), embed(said)])[None]
-            explicit = torch.stack(model.network(inputs_embeds=embeds, output_attentions=True).attentions)[:, 0, :, -1].mean(1)
+            embeds = torch.cat(
+                [torch.from_numpy(answered.inputs_embeds).to(said.device), embed(said)]
+            )[None]
+            explicit = torch.stack(
+                model.network(inputs_embeds=embeds, output_attentions=True).attentions
+            )[:, 0, :, -1].mean(1)
         assert step.attention.shape == (3, len(answered.input_ids) + step.index)
         np.testing.assert_allclose(step.attention, to_numpy(explicit), atol=1e-5)
         np.testing.assert_allclose(step.attention.sum(1), 1, atol=1e-5)

@@ -1,4 +1,7 @@
-"""A phrase's own state is nearest to that phrase; an index speaks for the weights it was made with and for no others."""
+"""A phrase's own state is nearest to that phrase.
+
+An index speaks for the weights it was made with and for no others.
+"""
 
 import copy
 import dataclasses
@@ -12,7 +15,13 @@ from vlm import contextual_lens
 from vlm.device import to_numpy
 from vlm.phrases import phrases
 
-TEXTS = ("a photo of a cat", "a photo of a dog", "a cat on the grass", "a photo of a dog and a cat", "what is in this image")
+TEXTS = (
+    "a photo of a cat",
+    "a photo of a dog",
+    "a cat on the grass",
+    "a photo of a dog and a cat",
+    "what is in this image",
+)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +35,9 @@ def states(model, text: str) -> np.ndarray:
 
     ids = torch.tensor([model.processor.tokenizer(text)["input_ids"]], device=model.network.device)
     with torch.inference_mode():
-        hidden = architecture.language_trunk(model.network)(input_ids=ids, output_hidden_states=True).hidden_states
+        hidden = architecture.language_trunk(model.network)(
+            input_ids=ids, output_hidden_states=True
+        ).hidden_states
     return to_numpy(torch.stack([each[0, -1] for each in hidden]))
 
 
@@ -34,17 +45,25 @@ def test_nearest_to_the_state_of_a_phrase_is_that_phrase(tiny_model, index):
     for text in TEXTS:
         own = states(tiny_model, text)
         for layer in index.layers:
-            [((phrase, cosine, at), *_)] = tiny_model.contextual_lens(own[layer : layer + 1], 3, index)
+            [((phrase, cosine, at), *_)] = tiny_model.contextual_lens(
+                own[layer : layer + 1], 3, index
+            )
             assert (phrase, at) == (text, layer) and cosine == pytest.approx(1, abs=1e-3)
 
 
 def test_the_nearest_come_in_order_and_none_twice(tiny_model, index, wide_photo):
     trace = tiny_model.encode(wide_photo, "What is in this image?")
-    near = tiny_model.contextual_lens(tiny_model.hidden_states(trace)[1][trace.visual_tokens.positions], 4, index)
+    near = tiny_model.contextual_lens(
+        tiny_model.hidden_states(trace)[1][trace.visual_tokens.positions], 4, index
+    )
     assert len(near) == 16
     for row in near:
         cosines = [cosine for _, cosine, _ in row]
-        assert len({phrase for phrase, _, _ in row}) == 4 and cosines == sorted(cosines, reverse=True) and max(cosines) <= 1 + 1e-5
+        assert (
+            len({phrase for phrase, _, _ in row}) == 4
+            and cosines == sorted(cosines, reverse=True)
+            and max(cosines) <= 1 + 1e-5
+        )
         assert all(layer in index.layers for _, _, layer in row)
 
 
@@ -58,7 +77,11 @@ def test_an_index_is_read_as_it_was_written(index, tiny_model, tmp_path):
     path = tmp_path / "index.safetensors"
     contextual_lens.save(index, path, texts="test")
     again = contextual_lens.load(tiny_model, path)
-    assert (again.phrases, again.layers, again.weights) == (index.phrases, index.layers, index.weights)
+    assert (again.phrases, again.layers, again.weights) == (
+        index.phrases,
+        index.layers,
+        index.weights,
+    )
     np.testing.assert_array_equal(again.states, index.states)
     np.testing.assert_array_equal(again.scales, index.scales)
 
@@ -75,9 +98,15 @@ def test_an_index_of_other_weights_is_refused(index, tiny_model, tiny_models, tm
 
 
 def test_the_number_format_makes_no_other_weights(tiny_model):
-    half = dataclasses.replace(tiny_model, network=copy.deepcopy(tiny_model.network).to(torch.bfloat16))
+    half = dataclasses.replace(
+        tiny_model, network=copy.deepcopy(tiny_model.network).to(torch.bfloat16)
+    )
     again = dataclasses.replace(tiny_model, network=copy.deepcopy(half.network).to(torch.float16))
-    assert contextual_lens.fingerprint(half) == contextual_lens.fingerprint(tiny_model) == contextual_lens.fingerprint(again)
+    assert (
+        contextual_lens.fingerprint(half)
+        == contextual_lens.fingerprint(tiny_model)
+        == contextual_lens.fingerprint(again)
+    )
 
 
 def test_without_an_index_the_command_is_named(tiny_model, tmp_path, monkeypatch):
@@ -107,11 +136,16 @@ def test_nothing_cannot_be_indexed(tiny_model):
         contextual_lens.build(tiny_model, ["", "  "])
 
 
-def test_the_command_writes_an_index_that_the_lens_finds(checkpoints, tiny_model, tmp_path, monkeypatch, capsys):
+def test_the_command_writes_an_index_that_the_lens_finds(
+    checkpoints, tiny_model, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setenv("VISUAL_TOKEN_EXPLORER_CACHE", str(tmp_path / "cache"))
     texts = tmp_path / "texts.txt"
     texts.write_text("\n".join(TEXTS) + "\n\n")
-    assert contextual_lens.main(["build", "--model", str(checkpoints("clip")), "--texts", str(texts)]) == 0
+    assert (
+        contextual_lens.main(["build", "--model", str(checkpoints("clip")), "--texts", str(texts)])
+        == 0
+    )
     assert "5 phrases" in capsys.readouterr().out
     assert contextual_lens.load(tiny_model).phrases == TEXTS
 
@@ -138,5 +172,7 @@ def test_the_shipped_index_belongs_to_the_shipped_parts(embedded_model):
     with safe_open(contextual_lens.SHIPPED, "np") as file:
         assert file.metadata()["parts"] == sha256(PARTS / "vlm.safetensors")
     own = states(embedded_model, "a photo of a dog")
-    [((phrase, _, _), *_)] = embedded_model.contextual_lens(own[index.layers[1] : index.layers[1] + 1])
+    [((phrase, _, _), *_)] = embedded_model.contextual_lens(
+        own[index.layers[1] : index.layers[1] + 1]
+    )
     assert phrase == "a photo of a dog"

@@ -1,4 +1,7 @@
-"""Nothing changed changes nothing; what is changed is changed where it was asked, and nowhere else."""
+"""Nothing changed changes nothing.
+
+What is changed is changed where it was asked, and nowhere else.
+"""
 
 import dataclasses
 
@@ -24,7 +27,15 @@ def said(steps) -> list[tuple[int, float]]:
     return [(step.token_id, step.log_probability) for step in steps]
 
 
-@pytest.mark.parametrize("change", [*(lambda trace, how=how: experiments.remove(trace, [], how) for how in HOWS), lambda trace: experiments.keep(trace, range(16)), lambda trace: experiments.rescale(trace, 1.0), lambda trace: experiments.paste(trace, [], trace)])
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(lambda trace, how=how: experiments.remove(trace, [], how) for how in HOWS),
+        lambda trace: experiments.keep(trace, range(16)),
+        lambda trace: experiments.rescale(trace, 1.0),
+        lambda trace: experiments.paste(trace, [], trace),
+    ],
+)
 def test_a_change_of_nothing_changes_nothing_bit_for_bit(tiny_model, trace, change):
     same = change(trace)
     np.testing.assert_array_equal(same.inputs_embeds, trace.inputs_embeds)
@@ -43,50 +54,84 @@ def test_only_the_removed_tokens_change_and_the_trace_stays_as_it_was(tiny_model
 
 def test_what_takes_their_place(trace):
     rows = trace.visual_tokens.embeddings
-    np.testing.assert_allclose(experiments.remove(trace, [5]).visual_tokens.embeddings[5], rows.mean(0), atol=1e-6)
+    np.testing.assert_allclose(
+        experiments.remove(trace, [5]).visual_tokens.embeddings[5], rows.mean(0), atol=1e-6
+    )
     assert not experiments.remove(trace, [5], "zero").visual_tokens.embeddings[5].any()
-    assert experiments.remove(trace, [0, 1, 2, 3], "neighbour").visual_tokens.embeddings[:4].tolist() == rows[4:8].tolist()  # the row below
-    first, second, other = (experiments.remove(trace, [5], "noise", seed).visual_tokens.embeddings[5] for seed in (1, 1, 2))
+    # the row below
+    assert (
+        experiments.remove(trace, [0, 1, 2, 3], "neighbour").visual_tokens.embeddings[:4].tolist()
+        == rows[4:8].tolist()
+    )
+    first, second, other = (
+        experiments.remove(trace, [5], "noise", seed).visual_tokens.embeddings[5]
+        for seed in (1, 1, 2)
+    )
     assert (first == second).all() and (first != other).any()
 
 
 def test_keeping_some_is_removing_the_others(trace):
-    np.testing.assert_array_equal(experiments.keep(trace, [2, 9]).inputs_embeds, experiments.remove(trace, [i for i in range(16) if i not in (2, 9)]).inputs_embeds)
+    np.testing.assert_array_equal(
+        experiments.keep(trace, [2, 9]).inputs_embeds,
+        experiments.remove(trace, [i for i in range(16) if i not in (2, 9)]).inputs_embeds,
+    )
 
 
 def test_shuffling_keeps_the_bag(trace):
     shuffled = experiments.shuffle(trace, seed=1).visual_tokens.embeddings
     assert (shuffled != trace.visual_tokens.embeddings).any()
-    np.testing.assert_array_equal(np.sort(shuffled, axis=0), np.sort(trace.visual_tokens.embeddings, axis=0))
+    np.testing.assert_array_equal(
+        np.sort(shuffled, axis=0), np.sort(trace.visual_tokens.embeddings, axis=0)
+    )
 
 
 def test_pasted_tokens_are_the_other_photos(tiny_model, trace):
     other = tiny_model.encode(photo(60, 60, seed=4), QUESTION)
     pasted = experiments.paste(trace, [1, 2], other)
-    np.testing.assert_array_equal(pasted.visual_tokens.embeddings[[1, 2]], other.visual_tokens.embeddings[[1, 2]])
-    np.testing.assert_array_equal(pasted.visual_tokens.embeddings[3:], trace.visual_tokens.embeddings[3:])
+    np.testing.assert_array_equal(
+        pasted.visual_tokens.embeddings[[1, 2]], other.visual_tokens.embeddings[[1, 2]]
+    )
+    np.testing.assert_array_equal(
+        pasted.visual_tokens.embeddings[3:], trace.visual_tokens.embeddings[3:]
+    )
 
 
 def test_pasting_between_grids_takes_the_nearest_centre(trace, tiny_model, checkpoints, tmp_path):
     from tests.tiny import tiny_llava
 
-    finer = vlm.load(tiny_llava(tmp_path, side=112)).encode(photo(90, 150, seed=4), QUESTION)  # 8 x 8 in the same cut-out
+    # 8 x 8 in the same cut-out
+    finer = vlm.load(tiny_llava(tmp_path, side=112)).encode(photo(90, 150, seed=4), QUESTION)
     pasted = experiments.paste(trace, [5], finer)
-    near = [row * 8 + column for row in (2, 3) for column in (2, 3)]  # the quarters of token 5's box are as near as each other
-    assert any((pasted.visual_tokens.embeddings[5] == finer.visual_tokens.embeddings[token]).all() for token in near)
-    np.testing.assert_array_equal(np.delete(pasted.visual_tokens.embeddings, 5, 0), np.delete(trace.visual_tokens.embeddings, 5, 0))
+    # the quarters of token 5's box are as near as each other
+    near = [row * 8 + column for row in (2, 3) for column in (2, 3)]
+    assert any(
+        (pasted.visual_tokens.embeddings[5] == finer.visual_tokens.embeddings[token]).all()
+        for token in near
+    )
+    np.testing.assert_array_equal(
+        np.delete(pasted.visual_tokens.embeddings, 5, 0),
+        np.delete(trace.visual_tokens.embeddings, 5, 0),
+    )
 
 
 def marked(trace):
     """The trace as if every fourth visual token were the mark at the end of a row."""
     visual, ends = trace.visual_tokens, np.arange(16) % 4 == 3
     kinds = tuple("newline" if end else "patch" for end in ends)
-    return dataclasses.replace(trace, visual_tokens=dataclasses.replace(visual, kinds=kinds, boxes=np.where(ends[:, None], np.nan, visual.boxes)))
+    return dataclasses.replace(
+        trace,
+        visual_tokens=dataclasses.replace(
+            visual, kinds=kinds, boxes=np.where(ends[:, None], np.nan, visual.boxes)
+        ),
+    )
 
 
 def test_marks_between_rows_stay_where_they_are(trace):
     trace = marked(trace)
-    shuffled, ends = experiments.shuffle(trace, seed=2).visual_tokens.embeddings, np.arange(16) % 4 == 3
+    shuffled, ends = (
+        experiments.shuffle(trace, seed=2).visual_tokens.embeddings,
+        np.arange(16) % 4 == 3,
+    )
     np.testing.assert_array_equal(shuffled[ends], trace.visual_tokens.embeddings[ends])
     assert (shuffled[~ends] != trace.visual_tokens.embeddings[~ends]).any()
 
@@ -94,8 +139,15 @@ def test_marks_between_rows_stay_where_they_are(trace):
 def test_a_token_without_a_place_has_its_neighbour_in_the_sequence(trace):
     trace = marked(trace)
     rows = trace.visual_tokens.embeddings
-    assert experiments.remove(trace, [7], "neighbour").visual_tokens.embeddings[7].tolist() in (rows[6].tolist(), rows[8].tolist())
-    assert experiments.remove(trace, [4], "neighbour").visual_tokens.embeddings[4].tolist() in (rows[0].tolist(), rows[8].tolist(), rows[5].tolist())
+    assert experiments.remove(trace, [7], "neighbour").visual_tokens.embeddings[7].tolist() in (
+        rows[6].tolist(),
+        rows[8].tolist(),
+    )
+    assert experiments.remove(trace, [4], "neighbour").visual_tokens.embeddings[4].tolist() in (
+        rows[0].tolist(),
+        rows[8].tolist(),
+        rows[5].tolist(),
+    )
     assert experiments.paste(trace, [3], trace).visual_tokens.embeddings.tolist() == rows.tolist()
 
 
@@ -107,8 +159,12 @@ def test_an_intervention_tells_what_became_of_every_word(tiny_model, trace):
     np.testing.assert_array_equal(nothing.after, nothing.before)
     removed = experiments.remove(trace, range(16))
     result = tiny_model.intervene(trace, removed, decoding=SHORT)
-    np.testing.assert_array_equal(result.after, tiny_model.score(removed, [step.token_id for step in trace.steps]))
-    assert said(result.trace.steps) == said(tiny_model.decode(removed, SHORT)) and result.trace.answer
+    np.testing.assert_array_equal(
+        result.after, tiny_model.score(removed, [step.token_id for step in trace.steps])
+    )
+    assert (
+        said(result.trace.steps) == said(tiny_model.decode(removed, SHORT)) and result.trace.answer
+    )
 
 
 def test_an_intervention_can_cut_attention(tiny_model, trace):
@@ -120,7 +176,9 @@ def test_an_intervention_can_cut_attention(tiny_model, trace):
     np.testing.assert_array_equal(result.after, blind.after)
 
 
-@pytest.mark.parametrize(("tokens", "how"), [([16], "mean"), ([-1], "mean"), ([0], "nothing"), (range(16), "neighbour")])
+@pytest.mark.parametrize(
+    ("tokens", "how"), [([16], "mean"), ([-1], "mean"), ([0], "nothing"), (range(16), "neighbour")]
+)
 def test_what_cannot_be_removed_is_named(trace, tokens, how):
     with pytest.raises(vlm.ModelError):
         experiments.remove(trace, tokens, how)
@@ -128,6 +186,8 @@ def test_what_cannot_be_removed_is_named(trace, tokens, how):
 
 def test_the_score_of_an_answer_is_the_probability_its_words_had(tiny_model, trace):
     ids = [step.token_id for step in trace.steps]
-    np.testing.assert_allclose(tiny_model.score(trace, ids), [step.log_probability for step in trace.steps], atol=1e-4)
+    np.testing.assert_allclose(
+        tiny_model.score(trace, ids), [step.log_probability for step in trace.steps], atol=1e-4
+    )
     changed = tiny_model.score(experiments.remove(trace, range(16)), ids)
     assert np.abs(changed - tiny_model.score(trace, ids)).max() > 1e-4

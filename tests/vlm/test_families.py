@@ -1,4 +1,6 @@
-"""Every family, exactly: what is shown is what the model's own forward computes, and every token's box is where its pixels are."""
+"""Every family, exactly: what is shown is what the model's own forward computes, and every token's
+box is where its pixels are.
+"""
 
 import copy
 from pathlib import Path
@@ -17,7 +19,13 @@ from vlm.families import FAMILIES as ROWS
 from vlm.listening import entering
 
 QUESTION = "What is in this image?"
-SHAPES = {"square": (112, 112), "wide": (60, 170), "tall": (170, 60), "tiny": (9, 14), "huge": (330, 420)}
+SHAPES = {
+    "square": (112, 112),
+    "wide": (60, 170),
+    "tall": (170, 60),
+    "tiny": (9, 14),
+    "huge": (330, 420),
+}
 
 
 @pytest.fixture(scope="module")
@@ -59,22 +67,43 @@ def test_the_stages_are_the_models_own_forward(model, trace):
 def test_a_greedy_answer_is_that_of_generate(model, trace, inputs):
     generated = model.network.generate(**inputs, do_sample=False, max_new_tokens=6)[0].tolist()
     asked = inputs["input_ids"][0].tolist()
-    expected = generated[len(asked) :] if generated[: len(asked)] == asked else generated  # BLIP's gives the answer alone
+    # BLIP's gives the answer alone
+    expected = generated[len(asked) :] if generated[: len(asked)] == asked else generated
     assert [step.token_id for step in trace.steps] == expected
 
 
 def test_every_word_is_as_probable_as_the_whole_forward_says(model, trace, inputs):
     said = torch.tensor([[step.token_id for step in trace.steps]], device=model.network.device)
     given = dict(inputs) | {"input_ids": torch.cat([inputs["input_ids"], said[:, :-1]], 1)}
-    if "cross_attention_mask" in given:  # what the last position may look at, the words after it may
+    # what the last position may look at, the words after it may
+    if "cross_attention_mask" in given:
         mask = given["cross_attention_mask"]
-        given["cross_attention_mask"] = torch.cat([mask, mask[:, -1:].expand(-1, said.shape[1] - 1, -1, -1)], 1)
-    for name in ("attention_mask", "token_type_ids", "mm_token_type_ids", "image_embeds_position_mask"):
+        given["cross_attention_mask"] = torch.cat(
+            [mask, mask[:, -1:].expand(-1, said.shape[1] - 1, -1, -1)], 1
+        )
+    for name in (
+        "attention_mask",
+        "token_type_ids",
+        "mm_token_type_ids",
+        "image_embeds_position_mask",
+    ):
         if name in given:
-            is_one = name == "attention_mask" or architecture.family(model.network).name == "PaliGemma"  # whose answers are of type 1: read causally
-            given[name] = torch.cat([given[name], torch.full((1, said.shape[1] - 1), int(is_one), device=said.device)], 1)
+            # whose answers are of type 1: read causally
+            is_one = (
+                name == "attention_mask" or architecture.family(model.network).name == "PaliGemma"
+            )
+            given[name] = torch.cat(
+                [given[name], torch.full((1, said.shape[1] - 1), int(is_one), device=said.device)],
+                1,
+            )
     with torch.inference_mode():
-        expected = model.network(**given).logits[0, -said.shape[1] :].log_softmax(-1).gather(1, said[0][:, None])[:, 0].cpu()
+        expected = (
+            model.network(**given)
+            .logits[0, -said.shape[1] :]
+            .log_softmax(-1)
+            .gather(1, said[0][:, None])[:, 0]
+            .cpu()
+        )
     np.testing.assert_allclose([step.log_probability for step in trace.steps], expected, atol=2e-5)
     np.testing.assert_allclose(model.score(trace, said[0].tolist()), expected, atol=2e-5)
 
@@ -102,13 +131,25 @@ def test_as_many_visual_tokens_are_counted_as_are_made(model, shape):
         return
     trace = model.encode(image, QUESTION)
     visual, patches = trace.visual_tokens, trace.patches
-    assert len(visual.embeddings) == len(visual.boxes) == len(visual.sources) == len(visual.kinds) == len(visual.photos)
+    assert (
+        len(visual.embeddings)
+        == len(visual.boxes)
+        == len(visual.sources)
+        == len(visual.kinds)
+        == len(visual.photos)
+    )
     crossed = architecture.family(model.network).crossed
     assert visual.positions is None if crossed else len(visual.positions) == len(visual.embeddings)
     assert trace.roles.count("visual") == (0 if crossed else len(visual.embeddings))
-    assert len(patches.places) == sum(picture.rows * picture.columns for picture in patches.pictures) == len(trace.encoder_output)
+    assert (
+        len(patches.places)
+        == sum(picture.rows * picture.columns for picture in patches.pictures)
+        == len(trace.encoder_output)
+    )
     placed = [kind == "patch" for kind in visual.kinds]
-    assert np.isfinite(visual.boxes).all(1).tolist() == placed == (visual.sources >= 0).any(1).tolist()
+    assert (
+        np.isfinite(visual.boxes).all(1).tolist() == placed == (visual.sources >= 0).any(1).tolist()
+    )
     assert trace.sight.stages[-1].shape == visual.embeddings.shape
 
 
@@ -120,12 +161,18 @@ def test_the_whole_photo_is_covered_or_what_is_lost_is_a_margin(model):
         areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         top, left, bottom, right = picture.box
         assert areas.sum() == pytest.approx((bottom - top) * (right - left))
-        assert picture.received.shape == (picture.rows * patches.size, picture.columns * patches.size, 3)
+        assert picture.received.shape == (
+            picture.rows * patches.size,
+            picture.columns * patches.size,
+            3,
+        )
 
 
 @pytest.fixture(scope="module")
 def near_sighted(model):
-    """The model with its encoder's layers silenced, so that a patch's vector depends on its own pixels alone (or, of convolutions, on those mostly)."""
+    """The model with its encoder's layers silenced, so that a patch's vector depends on its own
+    pixels alone (or, of convolutions, on those mostly).
+    """
     copied = copy.deepcopy(model)
     if not architecture.encoder_layers(copied.network):
         for module in architecture.vision_tower(copied.network).modules():
@@ -133,7 +180,12 @@ def near_sighted(model):
                 module.weight.abs_()  # what lies nearest counts most, as after training
     for layer in architecture.encoder_layers(copied.network):
         for name, module in layer.named_modules():
-            if isinstance(module, torch.nn.Linear) and name.split(".")[-1] in ("out_proj", "o_proj", "proj", "projection", "projection_layer") and "mlp" not in name:
+            if (
+                isinstance(module, torch.nn.Linear)
+                and name.split(".")[-1]
+                in ("out_proj", "o_proj", "proj", "projection", "projection_layer")
+                and "mlp" not in name
+            ):
                 torch.nn.init.zeros_(module.weight)
                 if module.bias is not None:
                     torch.nn.init.zeros_(module.bias)
@@ -148,27 +200,45 @@ def test_what_is_painted_into_a_tokens_box_changes_that_token_most(near_sighted)
     before = model.see(image)
     visual = before.visual_tokens
     placed = np.array([token for token, kind in enumerate(visual.kinds) if kind == "patch"], int)
-    pictures = before.patches.places[visual.sources.max(1)][:, 0]  # the same place can be in a tile and in the small copy of the whole
+    # the same place can be in a tile and in the small copy of the whole
+    pictures = before.patches.places[visual.sources.max(1)][:, 0]
     tried = 0
-    for token in placed[np.unique(np.linspace(0, len(placed) - 1, 11).astype(int))] if len(placed) else ():
+    for token in (
+        placed[np.unique(np.linspace(0, len(placed) - 1, 11).astype(int))] if len(placed) else ()
+    ):
         top, left, bottom, right = visual.boxes[token]
-        across, down = (right - left) / 4, (bottom - top) / 4  # keeps clear of the neighbours that resizing mixes in at the edge
-        inside = max(0, round(left + across)), max(0, round(top + down)), min(image.width, round(right - across)), min(image.height, round(bottom - down))
+        # keeps clear of the neighbours that resizing mixes in at the edge
+        across, down = (right - left) / 4, (bottom - top) / 4
+        inside = (
+            max(0, round(left + across)),
+            max(0, round(top + down)),
+            min(image.width, round(right - across)),
+            min(image.height, round(bottom - down)),
+        )
         if inside[0] >= inside[2] or inside[1] >= inside[3]:
             continue  # all margin
         painted = image.copy()
         painted.paste((255, 0, 255), inside)
-        change = np.linalg.norm(model.see(painted).visual_tokens.embeddings - visual.embeddings, axis=1)
+        change = np.linalg.norm(
+            model.see(painted).visual_tokens.embeddings - visual.embeddings, axis=1
+        )
         mine = placed[pictures[placed] == pictures[token]]
         assert change[token] > 0 and mine[change[mine].argmax()] == token
-        far = [other for other in range(len(change)) if visual.kinds[other] != "patch" or not near(visual.boxes[other], inside)]
+        far = [
+            other
+            for other in range(len(change))
+            if visual.kinds[other] != "patch" or not near(visual.boxes[other], inside)
+        ]
         assert change[far].max(initial=0) <= 1e-5
         tried += 1
     assert tried or "query" in visual.kinds
 
 
 def test_where_convolutions_are_changed_follows_where_the_photo_is(near_sighted):
-    """They mix far places, so the token of the box need not change most; but the middle of all change moves with the box."""
+    """They mix far places, so the token of the box need not change most.
+
+    But the middle of all change moves with the box.
+    """
     model, image = near_sighted, photo(128, 192)
     if architecture.encoder_layers(model.network):
         pytest.skip("an encoder of patches: see the test before")
@@ -177,7 +247,9 @@ def test_where_convolutions_are_changed_follows_where_the_photo_is(near_sighted)
     for top, left, bottom, right in before.visual_tokens.boxes.round().astype(int):
         painted = image.copy()
         painted.paste((255, 0, 255), (left, top, right, bottom))
-        changes.append(np.linalg.norm(model.see(painted).encoder_output - before.encoder_output, axis=1))
+        changes.append(
+            np.linalg.norm(model.see(painted).encoder_output - before.encoder_output, axis=1)
+        )
     shares = np.array(changes) / np.mean(changes, axis=0)  # some tokens change with everything
     shares /= shares.sum(1, keepdims=True)
     for axis in (1, 2):  # rows, columns
@@ -187,9 +259,16 @@ def test_where_convolutions_are_changed_follows_where_the_photo_is(near_sighted)
 
 
 def near(box, area) -> bool:
-    """Whether a box touches an area (left, top, right, bottom) with the few pixels around it that resizing mixes in."""
+    """Whether a box touches an area (left, top, right, bottom) with the few pixels around it that
+    resizing mixes in.
+    """
     reach = 0.6 * max(box[2] - box[0], box[3] - box[1])
-    return box[0] - reach < area[3] and box[2] + reach > area[1] and box[1] - reach < area[2] and box[3] + reach > area[0]
+    return (
+        box[0] - reach < area[3]
+        and box[2] + reach > area[1]
+        and box[1] - reach < area[2]
+        and box[3] + reach > area[0]
+    )
 
 
 def test_the_encoders_attention_is_that_of_its_own_queries_and_keys(model, trace):
@@ -205,7 +284,9 @@ def test_the_encoders_attention_is_that_of_its_own_queries_and_keys(model, trace
     for layer in (1, len(layers)):
         for patch in (0, 5, len(trace.patches.places) - 1):
             row = recorded.row(layer, patch)
-            np.testing.assert_allclose(row.sum(1).mean() + recorded.elsewhere(layer, patch), 1, atol=1e-5)
+            np.testing.assert_allclose(
+                row.sum(1).mean() + recorded.elsewhere(layer, patch), 1, atol=1e-5
+            )
             np.testing.assert_allclose(row, explicit[layer - 1][:, patch], atol=1e-5)
             assert recorded.rollout(layer, patch).shape == (len(trace.patches.places),)
 
@@ -226,7 +307,9 @@ def explicit_attention(model, sight) -> list[np.ndarray]:
             if mask is not None and mask.dtype == torch.bool:
                 mask = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, float("-inf"))
             scaling = named.get("scaling") or query.shape[-1] ** -0.5
-            maps[of[module]] += eager_attention_forward(module, query, key, value, mask, scaling=scaling)[1]
+            maps[of[module]] += eager_attention_forward(
+                module, query, key, value, mask, scaling=scaling
+            )[1]
         return attention.as_always(module, query, key, value, mask, **named)
 
     with attention.replacing(attend), torch.inference_mode(), entering(layers[0]) as entered:
@@ -234,16 +317,33 @@ def explicit_attention(model, sight) -> list[np.ndarray]:
     read = to_numpy(entered[0][0].flatten(0, -2))
     order: list[int] = []
     for patch in sight.patch_features[0]:  # two of a margin can be the same
-        order.append(next(place for place in np.flatnonzero((read == patch).all(1)).tolist() if place not in order))
-    return [np.stack([to_numpy(torch.block_diag(*[each[head] for each in layer])) for head in range(len(layer[0]))])[:, order][:, :, order] for layer in maps]
+        order.append(
+            next(
+                place
+                for place in np.flatnonzero((read == patch).all(1)).tolist()
+                if place not in order
+            )
+        )
+    return [
+        np.stack(
+            [
+                to_numpy(torch.block_diag(*[each[head] for each in layer]))
+                for head in range(len(layer[0]))
+            ]
+        )[:, order][:, :, order]
+        for layer in maps
+    ]
 
 
 def test_the_language_models_attention_is_that_of_eager_attention(model, trace, inputs):
     """The weights of the last word, layer by layer."""
     with attending(model), torch.inference_mode():
         whole = model.network(**inputs, output_attentions=True)
-    explicit = whole.attentions if "attentions" in whole else whole.language_model_outputs.attentions
-    crossing = getattr(model.network.config.get_text_config(), "cross_attention_layers", ())  # they look beside the sequence
+    explicit = (
+        whole.attentions if "attentions" in whole else whole.language_model_outputs.attentions
+    )
+    # they look beside the sequence
+    crossing = getattr(model.network.config.get_text_config(), "cross_attention_layers", ())
     explicit = [weights for layer, weights in enumerate(explicit) if layer not in crossing]
     recorded = trace.steps[0].attention
     assert len(recorded) == len(explicit)
@@ -252,10 +352,15 @@ def test_the_language_models_attention_is_that_of_eager_attention(model, trace, 
 
 
 def test_an_answer_without_visual_tokens_knows_nothing_of_the_photo(model, trace):
-    """All of them at zero, what is added to them at later layers too: two photos of one size are answered alike, bit for bit."""
+    """All of them at zero, what is added to them at later layers too: two photos of one size are
+    answered alike, bit for bit.
+    """
     other = model.encode(photo(90, 150, seed=1), QUESTION)
     assert (model.prefill(trace).logits != model.prefill(other).logits).any()
-    without = [vlm.experiments.remove(each, range(len(each.visual_tokens.embeddings)), "zero") for each in (trace, other)]
+    without = [
+        vlm.experiments.remove(each, range(len(each.visual_tokens.embeddings)), "zero")
+        for each in (trace, other)
+    ]
     np.testing.assert_array_equal(*(to_numpy(model.prefill(each).logits) for each in without))
 
 
@@ -278,18 +383,26 @@ def test_two_photos_in_one_question_stay_apart_or_are_refused(model):
     photos, alone = both.visual_tokens.photos, model.see(first).visual_tokens
     assert (photos == 0).sum() == len(alone.embeddings) and sorted(photos) == list(photos)
     np.testing.assert_allclose(both.visual_tokens.boxes[photos == 0], alone.boxes)
-    changed = model.see([first, other]).visual_tokens.embeddings != both.sight.visual_tokens.embeddings
+    changed = (
+        model.see([first, other]).visual_tokens.embeddings != both.sight.visual_tokens.embeddings
+    )
     kinds = np.array(both.visual_tokens.kinds)
     assert changed.any(1).tolist() == ((photos == 1) & (kinds != "newline")).tolist()
 
 
 def test_the_readme_has_every_family_in_its_table():
     lines = (Path(__file__).parents[2] / "README.md").read_text().splitlines()
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in lines
+        if line.startswith("| ")
+    ]
     told = {row[1].strip("`"): row for row in rows if len(row) == 6 and row[1].startswith("`")}
     assert set(told) == set(ROWS)
     for kind, row in ROWS.items():
         assert told[kind][5].startswith("tested")
-        assert ("no token has a place" in told[kind][3] or "Q-Former" in told[kind][3]) == (row.tokens == "queries")
+        assert ("no token has a place" in told[kind][3] or "Q-Former" in told[kind][3]) == (
+            row.tokens == "queries"
+        )
         assert ("cross-attention" in told[kind][3]) == row.crossed
         assert ("one photo" in told[kind][5]) == (row.prompt is not None)

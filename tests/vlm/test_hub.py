@@ -1,4 +1,6 @@
-"""Models of the hub, on a hub of our own: fetched whole, kept at one commit, and every failure told in one sentence."""
+"""Models of the hub, on a hub of our own: fetched whole, kept at one commit, and every failure told
+in one sentence.
+"""
 
 import errno
 import json
@@ -65,11 +67,22 @@ def test_the_catalogues_commit_comes_before_the_newest(online, monkeypatch):
 
 
 def test_only_data_is_fetched(online, served):
-    for name in ("modeling.py", "pytorch_model.bin", "consolidated.safetensors", "README.md", "onnx/model.onnx", "sub/tokenizer.json"):
+    for name in (
+        "modeling.py",
+        "pytorch_model.bin",
+        "consolidated.safetensors",
+        "README.md",
+        "onnx/model.onnx",
+        "sub/tokenizer.json",
+    ):
         (served / name).parent.mkdir(exist_ok=True)
         (served / name).write_bytes(b"not wanted")
     vlm.load(NAME)
-    assert set(online.fetched) == {path.name for path in served.iterdir() if path.suffix in (".json", ".jinja") or path.name == "model.safetensors"}
+    assert set(online.fetched) == {
+        path.name
+        for path in served.iterdir()
+        if path.suffix in (".json", ".jinja") or path.name == "model.safetensors"
+    }
 
 
 def test_the_configuration_is_fetched_first_and_once(online):
@@ -153,7 +166,11 @@ def test_without_a_network_one_sentence_says_what_to_run_elsewhere(online, monke
     else:
         monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     message = sentence(f"{NAME}@{LATER}", vlm.FetchError)
-    assert f"hf download {NAME} --revision {LATER}" in message and constants.HF_HUB_CACHE in message and "models--someone--tiny-llava" in message
+    assert (
+        f"hf download {NAME} --revision {LATER}" in message
+        and constants.HF_HUB_CACHE in message
+        and "models--someone--tiny-llava" in message
+    )
 
 
 def test_what_another_program_fetched_is_used_without_a_network(online, monkeypatch, tmp_path):
@@ -180,7 +197,9 @@ def test_weights_that_are_no_safetensors_are_not_fetched(online, served):
         ({"model_type": None}, "None"),
     ],
 )
-def test_a_model_of_another_kind_is_refused_before_its_weights_are_fetched(online, served, changes, reason):
+def test_a_model_of_another_kind_is_refused_before_its_weights_are_fetched(
+    online, served, changes, reason
+):
     change(served / "config.json", **changes)
     assert reason in sentence(kind=vlm.ModelError) and online.fetched == ["config.json"]
 
@@ -197,7 +216,9 @@ def test_a_repository_without_a_configuration_is_refused(online, served):
 
 
 def test_a_full_disk_is_told_before_anything_large_is_fetched(online, monkeypatch):
-    monkeypatch.setattr(hub.shutil, "disk_usage", lambda path: SimpleNamespace(free=hub.SPARE + 1_000))
+    monkeypatch.setattr(
+        hub.shutil, "disk_usage", lambda path: SimpleNamespace(free=hub.SPARE + 1_000)
+    )
     message = sentence(kind=vlm.FetchError)
     assert "HF_HUB_CACHE" in message and "GB" in message and online.fetched == ["config.json"]
 
@@ -217,10 +238,17 @@ def test_a_disk_that_fills_up_on_the_way_is_told_and_what_came_is_kept(online, m
     assert vlm.load(NAME) and online.fetched == ["model.safetensors"]
 
 
-def test_a_model_that_no_memory_of_this_machine_could_hold_is_refused_before_it_is_fetched(online, monkeypatch):
+def test_a_model_that_no_memory_of_this_machine_could_hold_is_refused_before_it_is_fetched(
+    online, monkeypatch
+):
     monkeypatch.setattr(memory, "all_bytes", lambda device: 1_000_000)
     message = sentence(kind=vlm.ModelError)
-    assert "needs about 200.0 MB" not in message and "0.2 GB" in message and "1.0 MB" in message and online.fetched == ["config.json"]
+    assert (
+        "needs about 200.0 MB" not in message
+        and "0.2 GB" in message
+        and "1.0 MB" in message
+        and online.fetched == ["config.json"]
+    )
 
 
 def test_a_model_that_does_not_fit_now_is_refused_and_fits_when_room_was_made(online, monkeypatch):
@@ -243,7 +271,26 @@ def test_what_a_model_needs_is_counted_from_its_tensors(checkpoints):
         ("HuggingFaceTB/SmolVLM-256M-Instruct", ("HuggingFaceTB/SmolVLM-256M-Instruct", None)),
         (f"a/b@{COMMIT}", ("a/b", COMMIT)),
         ("a/b@v1.0", ("a/b", "v1.0")),
-        *((text, None) for text in ("a", "a/b/c", "../a", "a/..", "a/b@../c", "a/b@", "a/.b", "a--b/c", "a/b\n", "a/b c", "hf-hub:a/b", "https://x/y", "/a/b", "a/b@x/y", "ä/b")),
+        *(
+            (text, None)
+            for text in (
+                "a",
+                "a/b/c",
+                "../a",
+                "a/..",
+                "a/b@../c",
+                "a/b@",
+                "a/.b",
+                "a--b/c",
+                "a/b\n",
+                "a/b c",
+                "hf-hub:a/b",
+                "https://x/y",
+                "/a/b",
+                "a/b@x/y",
+                "ä/b",
+            )
+        ),
     ],
 )
 def test_a_name_of_the_hub_has_one_slash_and_no_way_out(text, parts):
@@ -254,7 +301,9 @@ def test_a_name_of_the_hub_has_one_slash_and_no_way_out(text, parts):
 def test_the_catalogue_is_whole():
     assert len({model.name for model in vlm.MODELS}) == len(vlm.MODELS) >= 14
     for model in vlm.MODELS:
-        assert hub.Reference.of(model.name) and (model.revision is None or hub.COMMIT.fullmatch(model.revision))
+        assert hub.Reference.of(model.name) and (
+            model.revision is None or hub.COMMIT.fullmatch(model.revision)
+        )
         assert 0 < model.gigabytes_four_bit < model.gigabytes and model.licence
     assert catalogue.MODELS == tuple(sorted(catalogue.MODELS, key=lambda model: model.parameters))
 
@@ -303,11 +352,18 @@ def test_a_model_that_accelerate_places_answers_alike(checkpoints, wide_photo, d
     plan = memory.Plan(device.placement(), device_map, None, 0)
     placed = VisionLanguageModel("placed", *architecture.load_checkpoint(checkpoints("clip"), plan))
     decoding = vlm.Decoding(max_new_tokens=5)
-    assert placed.trace(wide_photo, "hi", decoding).answer == vlm.load(checkpoints("clip")).trace(wide_photo, "hi", decoding).answer
+    assert (
+        placed.trace(wide_photo, "hi", decoding).answer
+        == vlm.load(checkpoints("clip")).trace(wide_photo, "hi", decoding).answer
+    )
 
 
-@pytest.mark.parametrize(("features", "dtype"), [("fpu avx512_bf16 sse", torch.bfloat16), ("fpu avx2", torch.float32)])
-def test_a_large_model_is_in_bfloat16_where_the_cpu_is_made_for_it(monkeypatch, tmp_path, on_the_cpu, features, dtype):
+@pytest.mark.parametrize(
+    ("features", "dtype"), [("fpu avx512_bf16 sse", torch.bfloat16), ("fpu avx2", torch.float32)]
+)
+def test_a_large_model_is_in_bfloat16_where_the_cpu_is_made_for_it(
+    monkeypatch, tmp_path, on_the_cpu, features, dtype
+):
     (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: {features}\n")
     monkeypatch.setattr(device, "CPU_FEATURES", tmp_path / "cpuinfo")
     assert device.placement_of(device.LARGE).dtype == dtype

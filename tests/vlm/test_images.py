@@ -38,10 +38,17 @@ def png_header(width: int, height: int) -> bytes:
     """A PNG of a few bytes that claims any size: 1 bit a pixel, all zero."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(1000)))
+        + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,7 +98,11 @@ def test_a_float_image_is_scaled_by_the_range_it_uses(tmp_path):
     values = np.linspace(-3, 7, 600, dtype=np.float32).reshape(20, 30)
     values[0, 1] = np.nan
     pixels = opened(Image.fromarray(values), tmp_path / "float.tif")[..., 0]
-    assert pixels[0, 0] == 0 and pixels[-1, -1] == 255 and (np.diff(pixels.ravel()[2:].astype(int)) >= 0).all()
+    assert (
+        pixels[0, 0] == 0
+        and pixels[-1, -1] == 255
+        and (np.diff(pixels.ravel()[2:].astype(int)) >= 0).all()
+    )
 
 
 @pytest.mark.parametrize("value", [0, 5, 65535])
@@ -107,14 +118,22 @@ def test_alpha_is_laid_over_white(tmp_path, extension):
     image = Image.fromarray(np.dstack([np.uint8(colours), alpha]))
     share = alpha[..., None] / 255
     expected = colours * share + 255 * (1 - share)
-    pixels = opened(image, tmp_path / f"alpha.{extension}", **({"lossless": True, "exact": True} if extension == "webp" else {}))
+    pixels = opened(
+        image,
+        tmp_path / f"alpha.{extension}",
+        **({"lossless": True, "exact": True} if extension == "webp" else {}),
+    )
     assert np.abs(pixels - expected).max() <= 1
     assert (pixels[:, 0] == 255).all()  # fully transparent: the hidden colour stays hidden
 
 
 def test_gray_with_alpha_is_laid_over_white(tmp_path):
-    image = Image.fromarray(np.dstack([np.full((4, 5), 40, np.uint8), np.full((4, 5), 51, np.uint8)]), "LA")
-    assert np.abs(opened(image, tmp_path / "gray.png").astype(int) - (40 * 0.2 + 255 * 0.8)).max() <= 1
+    image = Image.fromarray(
+        np.dstack([np.full((4, 5), 40, np.uint8), np.full((4, 5), 51, np.uint8)]), "LA"
+    )
+    assert (
+        np.abs(opened(image, tmp_path / "gray.png").astype(int) - (40 * 0.2 + 255 * 0.8)).max() <= 1
+    )
 
 
 def test_a_palette_with_a_transparent_colour_is_laid_over_white(tmp_path):
@@ -126,7 +145,9 @@ def test_a_palette_with_a_transparent_colour_is_laid_over_white(tmp_path):
         assert pixels[0, 0].tolist() == [255, 255, 255] and pixels[1, 3].tolist() == [200, 100, 50]
 
 
-@pytest.mark.parametrize(("mode", "hidden", "shown"), [("RGB", (1, 2, 3), (200, 100, 50)), ("L", 7, 90)])
+@pytest.mark.parametrize(
+    ("mode", "hidden", "shown"), [("RGB", (1, 2, 3), (200, 100, 50)), ("L", 7, 90)]
+)
 def test_a_single_transparent_colour_is_laid_over_white(tmp_path, mode, hidden, shown):
     image = Image.new(mode, (4, 2), shown)
     image.putpixel((0, 0), hidden)
@@ -136,7 +157,12 @@ def test_a_single_transparent_colour_is_laid_over_white(tmp_path, mode, hidden, 
 
 
 def test_cmyk_becomes_its_colours(tmp_path):
-    for ink, colour in [((0, 0, 0, 0), (255, 255, 255)), ((255, 0, 0, 0), (0, 255, 255)), ((0, 255, 255, 0), (255, 0, 0)), ((0, 0, 0, 255), (0, 0, 0))]:
+    for ink, colour in [
+        ((0, 0, 0, 0), (255, 255, 255)),
+        ((255, 0, 0, 0), (0, 255, 255)),
+        ((0, 255, 255, 0), (255, 0, 0)),
+        ((0, 0, 0, 255), (0, 0, 0)),
+    ]:
         for extension in ("jpg", "tif"):
             pixels = opened(Image.new("CMYK", (16, 16), ink), tmp_path / f"ink.{extension}")
             assert np.abs(pixels.astype(int) - colour).max() <= 2
@@ -146,7 +172,13 @@ def test_cmyk_becomes_its_colours(tmp_path):
 def test_of_an_animation_the_first_frame_is_shown(tmp_path, extension):
     frames = [Image.new("RGB", (6, 4), colour) for colour in ("red", "lime", "blue")]
     options = {"lossless": True} if extension == "webp" else {}
-    pixels = opened(frames[0], tmp_path / f"frames.{extension}", save_all=True, append_images=frames[1:], **options)
+    pixels = opened(
+        frames[0],
+        tmp_path / f"frames.{extension}",
+        save_all=True,
+        append_images=frames[1:],
+        **options,
+    )
     assert pixels.shape == (4, 6, 3) and (pixels == (255, 0, 0)).all()
 
 
@@ -159,7 +191,12 @@ def test_other_colour_modes_look_as_pillow_shows_them(mode):
 @pytest.mark.parametrize("extension", ["png", "jpg", "webp", "gif", "bmp", "tif"])
 def test_every_allowed_format_is_read(tmp_path, extension):
     image = photo(20, 30)
-    assert np.abs(opened(image, tmp_path / f"photo.{extension}").astype(int) - np.asarray(image)).mean() < 5
+    assert (
+        np.abs(
+            opened(image, tmp_path / f"photo.{extension}").astype(int) - np.asarray(image)
+        ).mean()
+        < 5
+    )
 
 
 def test_reading_does_not_change_the_image_it_is_given():
@@ -203,7 +240,13 @@ def test_a_truncated_image_is_refused(tmp_path, extension, share):
 
 @pytest.mark.parametrize(
     ("width", "height"),
-    [(8000, MAX_PIXELS // 8000 + 1), (9800, 9800), (100_000, 100_000), (MAX_SIDE + 1, 1), (1, MAX_SIDE + 1)],
+    [
+        (8000, MAX_PIXELS // 8000 + 1),
+        (9800, 9800),
+        (100_000, 100_000),
+        (MAX_SIDE + 1, 1),
+        (1, MAX_SIDE + 1),
+    ],
 )
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path, width, height):
     (tmp_path / "bomb.png").write_bytes(png_header(width, height))
@@ -228,7 +271,13 @@ def test_only_files_under_the_root_are_read(tmp_path):
     photo(20, 30).save(uploads / "mine.png")
     (uploads / "link.png").symlink_to(outside)
     assert vlm.open_image(uploads / "mine.png", root=uploads).size == (30, 20)
-    for path in (outside, uploads / "link.png", uploads / ".." / "secret.png", "/etc/passwd", tmp_path / "uploads-not" / "x.png"):
+    for path in (
+        outside,
+        uploads / "link.png",
+        uploads / ".." / "secret.png",
+        "/etc/passwd",
+        tmp_path / "uploads-not" / "x.png",
+    ):
         message = sentence(path, root=uploads)
         assert "not uploaded" in message and "secret" not in message and "passwd" not in message
 
@@ -257,13 +306,17 @@ def test_damaged_bytes_give_an_image_or_a_sentence_and_nothing_else(tmp_path):
     whole = []
     for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"):
         buffer = io.BytesIO()
-        photo(30, 40).save(buffer, kind, **({"exif": exif} if kind in ("PNG", "JPEG", "WEBP") else {}))
+        photo(30, 40).save(
+            buffer, kind, **({"exif": exif} if kind in ("PNG", "JPEG", "WEBP") else {})
+        )
         whole.append(buffer.getvalue())
     read = 0
     for _ in range(1500):
         content = bytearray(generator.choice(whole))
         for _ in range(generator.choice((1, 1, 2, 5))):
-            content[min(int(generator.expovariate(1 / 80)), len(content) - 1)] = generator.randrange(256)
+            content[min(int(generator.expovariate(1 / 80)), len(content) - 1)] = (
+                generator.randrange(256)
+            )
         (tmp_path / "damaged").write_bytes(content)
         try:
             read += vlm.open_image(tmp_path / "damaged").mode == "RGB"

@@ -1,4 +1,7 @@
-"""A cut of nothing changes nothing, bit for bit; a whole cut is the model that never saw those keys; nothing is left behind."""
+"""A cut of nothing changes nothing, bit for bit.
+
+A whole cut is the model that never saw those keys; nothing is left behind.
+"""
 
 import numpy as np
 import pytest
@@ -36,12 +39,17 @@ def nothing(trace):
     }
 
 
-@pytest.mark.parametrize("name", ["no cut", "no layer", "no key", "no query", "nothing dropped", "dropped after the last layer"])
+@pytest.mark.parametrize(
+    "name",
+    ["no cut", "no layer", "no key", "no query", "nothing dropped", "dropped after the last layer"],
+)
 def test_a_cut_of_nothing_changes_nothing_bit_for_bit(tiny_model, trace, name):
     assert said(under(nothing(trace)[name], tiny_model.decode(trace, SHORT))) == said(trace.steps)
     ids = [step.token_id for step in trace.steps]
     with replacing(nothing(trace)[name]):
-        np.testing.assert_array_equal(tiny_model.score(trace, ids), vlm_score(tiny_model, trace, ids))
+        np.testing.assert_array_equal(
+            tiny_model.score(trace, ids), vlm_score(tiny_model, trace, ids)
+        )
 
 
 def vlm_score(model, trace, ids):
@@ -53,13 +61,20 @@ def vlm_score(model, trace, ids):
 
 
 def masked_logits(model, trace, hidden):
-    """The logits of the next token where a mask given to transformers' own explicit attention hides keys from queries."""
+    """The logits of the next token where a mask given to transformers' own explicit attention hides
+    keys from queries.
+    """
     length = len(trace.input_ids)
     visible = np.tril(np.ones((length, length), bool)) & ~hidden
     mask = torch.where(torch.from_numpy(visible), 0.0, torch.finfo(torch.float32).min)[None, None]
-    embeds, mask = (each.to(model.network.device) for each in (torch.from_numpy(trace.inputs_embeds)[None], mask))
+    embeds, mask = (
+        each.to(model.network.device)
+        for each in (torch.from_numpy(trace.inputs_embeds)[None], mask)
+    )
     with attending(model), torch.inference_mode():
-        states = architecture.language_trunk(model.network)(inputs_embeds=embeds, attention_mask=mask).last_hidden_state
+        states = architecture.language_trunk(model.network)(
+            inputs_embeds=embeds, attention_mask=mask
+        ).last_hidden_state
         logits = architecture.head(model.network, states[:, -1:])[0, -1]
     return to_numpy(logits.log_softmax(-1))
 
@@ -72,7 +87,10 @@ def test_a_cut_through_all_layers_is_the_model_whose_mask_hides_those_keys(tiny_
     hidden[np.ix_(parts[target], parts[source])] = True
     np.fill_diagonal(hidden, False)
     expected = masked_logits(tiny_model, trace, hidden)
-    [step] = under(Knockout([Cut.path(trace, path, 1, 3)], ()), tiny_model.decode(trace, vlm.Decoding(max_new_tokens=1)))
+    [step] = under(
+        Knockout([Cut.path(trace, path, 1, 3)], ()),
+        tiny_model.decode(trace, vlm.Decoding(max_new_tokens=1)),
+    )
     assert step.token_id == expected.argmax()
     np.testing.assert_allclose(step.log_probability, expected.max(), atol=1e-5)
 
@@ -80,7 +98,9 @@ def test_a_cut_through_all_layers_is_the_model_whose_mask_hides_those_keys(tiny_
 def test_what_never_sees_the_picture_does_not_change_with_it(tiny_model, trace):
     other = vlm.experiments.with_tokens(trace, trace.visual_tokens.embeddings[::-1].copy())
     blind = lambda: Knockout([Cut.path(trace, "picture → all after it", 1, 3)], ())  # noqa: E731
-    assert said(under(blind(), tiny_model.decode(trace, SHORT))) == said(under(blind(), tiny_model.decode(other, SHORT)))
+    assert said(under(blind(), tiny_model.decode(trace, SHORT))) == said(
+        under(blind(), tiny_model.decode(other, SHORT))
+    )
     assert said(tiny_model.decode(trace, SHORT)) != said(tiny_model.decode(other, SHORT))
 
 
@@ -96,7 +116,10 @@ def test_the_stream_and_the_score_are_cut_alike_and_what_is_recorded_shows_it(ti
 
 
 def test_between_its_words_nothing_is_cut_and_afterwards_nothing_is_left(tiny_model, trace):
-    stream = under(Knockout([Cut.path(trace, "picture → all after it", 1, 3)], ()), tiny_model.decode(trace, SHORT))
+    stream = under(
+        Knockout([Cut.path(trace, "picture → all after it", 1, 3)], ()),
+        tiny_model.decode(trace, SHORT),
+    )
     next(stream)
     assert attention._replacement.get() is None
     assert said(tiny_model.decode(trace, SHORT)) == said(trace.steps)
@@ -108,14 +131,22 @@ def test_the_sweep_is_the_score_under_each_cut(tiny_model, trace):
     for step in (0, 3):
         ids = [each.token_id for each in trace.steps[: step + 1]]
         swept = tiny_model.sweep(trace, step, windows, progress=fractions.append)
-        assert swept.paths == tuple(knockout.PATHS) and swept.windows == windows and swept.token_id == ids[-1]
-        np.testing.assert_allclose(swept.log_probability, trace.steps[step].log_probability, atol=1e-5)
+        assert (
+            swept.paths == tuple(knockout.PATHS)
+            and swept.windows == windows
+            and swept.token_id == ids[-1]
+        )
+        np.testing.assert_allclose(
+            swept.log_probability, trace.steps[step].log_probability, atol=1e-5
+        )
         for row, path in enumerate(swept.paths):
             for column, window in enumerate(windows):
                 with replacing(Knockout([Cut.path(trace, path, *window)], ())):
                     expected = tiny_model.score(trace, ids)[-1] - swept.log_probability
                 np.testing.assert_allclose(swept.change[row, column], expected, atol=1e-5)
-    assert fractions[-1] == 1 and fractions[: len(fractions) // 2] == sorted(fractions[: len(fractions) // 2])
+    assert fractions[-1] == 1 and fractions[: len(fractions) // 2] == sorted(
+        fractions[: len(fractions) // 2]
+    )
 
 
 def test_the_sweep_without_a_shared_prefix_says_the_same(tiny_model, trace, monkeypatch):
@@ -124,7 +155,14 @@ def test_the_sweep_without_a_shared_prefix_says_the_same(tiny_model, trace, monk
     np.testing.assert_allclose(tiny_model.sweep(trace, 2).change, shared.change, atol=1e-5)
 
 
-@pytest.mark.parametrize(("layers", "width", "stride", "expected"), [(3, None, None, ((1, 1), (2, 2), (3, 3))), (30, 6, 12, ((1, 6), (13, 18), (25, 30))), (5, 4, 2, ((1, 4), (2, 5)))])
+@pytest.mark.parametrize(
+    ("layers", "width", "stride", "expected"),
+    [
+        (3, None, None, ((1, 1), (2, 2), (3, 3))),
+        (30, 6, 12, ((1, 6), (13, 18), (25, 30))),
+        (5, 4, 2, ((1, 4), (2, 5))),
+    ],
+)
 def test_windows_reach_from_the_first_layer_to_the_last(layers, width, stride, expected):
     assert knockout.windows(layers, width, stride) == expected
 
@@ -154,20 +192,32 @@ def test_fastv_drops_the_least_looked_at_and_is_the_cut_of_those(tiny_model, tra
 def test_the_models_own_cuts_are_these(tiny_model, trace):
     picture, long = trace.visual_tokens.positions.tolist(), vlm.Decoding(max_new_tokens=5)
     for made, expected in (
-        (tiny_model.cut(trace, "picture → answer", 1, 2), lambda: Knockout([Cut.path(trace, "picture → answer", 1, 2)], ())),
+        (
+            tiny_model.cut(trace, "picture → answer", 1, 2),
+            lambda: Knockout([Cut.path(trace, "picture → answer", 1, 2)], ()),
+        ),
         (tiny_model.drop(trace, 1, 0.75), lambda: FastV(picture, 1, 0.75, ())),
     ):
-        mine, theirs = (tiny_model.intervene(trace, masking=masking, decoding=long) for masking in (made, expected))
+        mine, theirs = (
+            tiny_model.intervene(trace, masking=masking, decoding=long)
+            for masking in (made, expected)
+        )
         assert said(mine.trace.steps) == said(theirs.trace.steps)
         np.testing.assert_array_equal(mine.after, theirs.after)
-    for ask in (lambda: tiny_model.cut(trace, "picture → answer", 2, 1), lambda: tiny_model.drop(trace, 99), lambda: tiny_model.drop(trace, 1, 1.5)):
+    for ask in (
+        lambda: tiny_model.cut(trace, "picture → answer", 2, 1),
+        lambda: tiny_model.drop(trace, 99),
+        lambda: tiny_model.drop(trace, 1, 1.5),
+    ):
         with pytest.raises(vlm.ModelError, match="counted from 1"):
             ask()
 
 
 def test_how_probable_a_word_is_as_the_first(tiny_model, trace):
     ids = lens.word_ids(tiny_model.processor.tokenizer, "cat")
-    assert tiny_model.begins(trace, "cat") == pytest.approx(sum(np.exp(tiny_model.score(trace, [each])[0]) for each in ids), abs=1e-6)
+    assert tiny_model.begins(trace, "cat") == pytest.approx(
+        sum(np.exp(tiny_model.score(trace, [each])[0]) for each in ids), abs=1e-6
+    )
     cut = tiny_model.cut(trace, "picture → all after it", 1, 3)
     assert tiny_model.begins(trace, "cat", cut) != tiny_model.begins(trace, "cat")
     with pytest.raises(vlm.QuestionError):

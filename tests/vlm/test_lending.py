@@ -1,4 +1,6 @@
-"""The answer in another process, on another device: what travels there is all of it, for every family."""
+"""The answer in another process, on another device: what travels there is all of it, for every
+family.
+"""
 
 import io
 import pickle
@@ -42,6 +44,10 @@ def test_a_trace_travels_and_is_answered_there_as_here(family, tmp_path):
     travelled = pickle.loads(pickle.dumps((trace, decoding)))
     steps = pickle.loads(pickle.dumps(list(vlm.decode_on("cpu", model, *travelled))))
     assert [step.token_id for step in steps] == [step.token_id for step in expected]
-    assert [step.log_probability for step in steps] == pytest.approx([step.log_probability for step in expected], abs=1e-5)
+    assert [step.log_probability for step in steps] == pytest.approx(
+        [step.log_probability for step in expected], abs=1e-5
+    )
     elsewhere = tensors(moved(trace.language_inputs, "meta"))
-    assert len(elsewhere) == len(tensors(dict(trace.language_inputs))) and all(each.device.type == "meta" for each in elsewhere)
+    assert len(elsewhere) == len(tensors(dict(trace.language_inputs))) and all(
+        each.device.type == "meta" for each in elsewhere
+    )

@@ -11,7 +11,11 @@ QUESTION = "What is in this image?"
 
 @pytest.fixture(params=["clip", "siglip", "dinov2", "embedded"])
 def model(request, tiny_models):
-    return request.getfixturevalue("embedded_model") if request.param == "embedded" else tiny_models(request.param)
+    return (
+        request.getfixturevalue("embedded_model")
+        if request.param == "embedded"
+        else tiny_models(request.param)
+    )
 
 
 @pytest.fixture
@@ -23,7 +27,9 @@ def test_the_nearest_word_of_a_words_embedding_is_that_word(model, wide_photo):
     trace = model.encode(wide_photo, QUESTION)
     words = model.embedding_lens(trace.text_tokens.embeddings, 2)
     assert [near[0][0] for near in words] == list(trace.text_tokens.token_strings)
-    assert all(first == pytest.approx(1, abs=1e-4) and second <= first for (_, first), (_, second) in words)
+    assert all(
+        first == pytest.approx(1, abs=1e-4) and second <= first for (_, first), (_, second) in words
+    )
 
 
 def test_the_last_row_of_the_logit_lens_is_the_models_own_next_token(model, trace):
@@ -31,7 +37,9 @@ def test_the_last_row_of_the_logit_lens_is_the_models_own_next_token(model, trac
     last = model.logit_lens(hidden, len(trace.input_ids) - 1, 4)[-1]
     [step, *_] = model.decode(trace, vlm.Decoding(max_new_tokens=1, alternatives=4))
     assert [word for word, _ in last] == [each.token_string for each in step.alternatives]
-    assert [probability for _, probability in last] == pytest.approx([each.probability for each in step.alternatives], abs=1e-4)
+    assert [probability for _, probability in last] == pytest.approx(
+        [each.probability for each in step.alternatives], abs=1e-4
+    )
 
 
 def test_the_final_norm_is_applied_once(model, trace):
@@ -57,7 +65,10 @@ def test_a_words_maps_are_its_probability_at_every_visual_token_and_layer(model,
     first = model.logit_lens(hidden, int(positions[3]), 1)[2][0]
     table = model.lens_table(hidden, positions)
     word, values = model.word_maps(hidden, positions, table, first[0].strip() or "a")
-    assert values.shape == (len(hidden), len(positions)) and ((values >= 0) & (values <= 1 + 1e-3)).all()
+    assert (
+        values.shape == (len(hidden), len(positions))
+        and ((values >= 0) & (values <= 1 + 1e-3)).all()
+    )
     if word == first[0]:
         assert values[2, 3] == pytest.approx(first[1], rel=1e-2)
     with pytest.raises(vlm.QuestionError, match="no word"):
@@ -71,7 +82,9 @@ def test_the_table_says_at_every_layer_what_the_lens_of_one_token_says(model, tr
     for row, position in enumerate(positions[:3]):
         words = model.logit_lens(hidden, int(position), 3)
         for layer, said in enumerate(words):
-            np.testing.assert_allclose(table.probabilities[layer, row], [probability for _, probability in said], atol=6e-3)
+            np.testing.assert_allclose(
+                table.probabilities[layer, row], [probability for _, probability in said], atol=6e-3
+            )
             assert table.probabilities[layer, row].sum() <= 1 + 1e-3
 
 
@@ -80,7 +93,10 @@ def test_a_quick_table_names_the_same_words(embedded_model, wide_photo, quick, m
     from vlm import lens
 
     trace = embedded_model.encode(wide_photo, QUESTION)
-    hidden, positions = embedded_model.hidden_states(trace)[::10], trace.visual_tokens.positions[:16]
+    hidden, positions = (
+        embedded_model.hidden_states(trace)[::10],
+        trace.visual_tokens.positions[:16],
+    )
     monkeypatch.setattr(lens, "has_fast_bfloat16", lambda: False)
     exact = embedded_model.lens_table(hidden, positions)
     monkeypatch.setattr(lens, "has_fast_bfloat16", lambda: quick)
@@ -96,14 +112,23 @@ def test_a_table_holds_no_more_logits_than_it_says(tiny_model, wide_photo, monke
     hidden, positions = tiny_model.hidden_states(trace), trace.visual_tokens.positions
     monkeypatch.setattr(lens, "has_fast_bfloat16", lambda: False)
     whole = tiny_model.lens_table(hidden, positions)
-    sizes, head, vocabulary = [], architecture.head, len(tiny_model.network.get_output_embeddings().weight)
+    sizes, head, vocabulary = (
+        [],
+        architecture.head,
+        len(tiny_model.network.get_output_embeddings().weight),
+    )
     monkeypatch.setattr(lens, "CACHED", 7)
     monkeypatch.setattr(lens, "AT_ONCE", 4 * vocabulary * 5)
-    monkeypatch.setattr(architecture, "head", lambda model, rows, words: sizes.append(head(model, rows, words)) or sizes[-1])
+    monkeypatch.setattr(
+        architecture,
+        "head",
+        lambda model, rows, words: sizes.append(head(model, rows, words)) or sizes[-1],
+    )
     parts = tiny_model.lens_table(hidden, positions)
     most = 7 * 7 if tiny_model.network.device.type == "cpu" else 5 * vocabulary
     assert vocabulary % 7 and max(each.numel() for each in sizes) == most
-    assert (parts.token_ids == whole.token_ids).mean() > 0.99  # two words may be as probable to the last digit
+    # two words may be as probable to the last digit
+    assert (parts.token_ids == whole.token_ids).mean() > 0.99
     np.testing.assert_allclose(parts.probabilities, whole.probabilities, rtol=1e-4)
     np.testing.assert_allclose(parts.normaliser, whole.normaliser, rtol=1e-5)
 
@@ -112,8 +137,15 @@ def test_a_word_that_says_too_little_alone_is_refused(embedded_model):
     from vlm import lens
 
     tokenizer = embedded_model.processor.tokenizer
-    assert {tokenizer.decode([number]).strip().lower() for number in lens.word_ids(tokenizer, "domestic cat")} == {"cat"}
-    assert set(lens.word_ids(tokenizer, "Cat")) == set(lens.word_ids(tokenizer, "cat")) < set(lens.word_ids(tokenizer, "CAT"))
+    assert {
+        tokenizer.decode([number]).strip().lower()
+        for number in lens.word_ids(tokenizer, "domestic cat")
+    } == {"cat"}
+    assert (
+        set(lens.word_ids(tokenizer, "Cat"))
+        == set(lens.word_ids(tokenizer, "cat"))
+        < set(lens.word_ids(tokenizer, "CAT"))
+    )
     for word, reason in (("", "no word"), ("xqzzyw", "fewer than 4 letters")):
         with pytest.raises(vlm.QuestionError, match=reason):
             lens.word_ids(tokenizer, word)
@@ -129,7 +161,9 @@ def test_a_trace_reads_its_own_tokens(tiny_model, wide_photo):
         for token in (0, 5):
             expected = tiny_model.logit_lens(hidden, int(positions[token]), 4)[layer]
             assert [word for word, _ in said[token]] == [word for word, _ in expected]
-            np.testing.assert_allclose([chance for _, chance in said[token]], [chance for _, chance in expected], atol=1e-4)
+            np.testing.assert_allclose(
+                [chance for _, chance in said[token]], [chance for _, chance in expected], atol=1e-4
+            )
     np.testing.assert_array_equal(trace.attention(1), tiny_model.attention(trace).weights(1))
     np.testing.assert_array_equal(trace.relevancy(2), tiny_model.relevancy(trace, 2))
     for layer in (-1, len(hidden)):
@@ -158,7 +192,17 @@ def test_the_embedding_lens_holds_no_more_cosines_than_it_says(tiny_model, wide_
 
     rows = tiny_model.encode(wide_photo, QUESTION).visual_tokens.embeddings
     whole, sizes, read = tiny_model.embedding_lens(rows, 3), [], lens._readings
-    monkeypatch.setattr(lens, "AT_ONCE", 4 * len(tiny_model.network.get_input_embeddings().weight) * 5)
-    monkeypatch.setattr(lens, "_readings", lambda tokenizer, scores, count: sizes.append(len(scores)) or read(tokenizer, scores, count))
+    monkeypatch.setattr(
+        lens, "AT_ONCE", 4 * len(tiny_model.network.get_input_embeddings().weight) * 5
+    )
+    monkeypatch.setattr(
+        lens,
+        "_readings",
+        lambda tokenizer, scores, count: (
+            sizes.append(len(scores)) or read(tokenizer, scores, count)
+        ),
+    )
     parts = tiny_model.embedding_lens(rows, 3)
-    assert max(sizes) == 5 and [[word for word, _ in near] for near in parts] == [[word for word, _ in near] for near in whole]
+    assert max(sizes) == 5 and [[word for word, _ in near] for near in parts] == [
+        [word for word, _ in near] for near in whole
+    ]

@@ -31,7 +31,20 @@ def change(path, **changes) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-@pytest.mark.parametrize("name", ["embeded", "", "../nowhere", "a/../b", "a/b/c", "a--b/c", "a/b@x/y", "https://example.com/model", "null\0character"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "embeded",
+        "",
+        "../nowhere",
+        "a/../b",
+        "a/b/c",
+        "a--b/c",
+        "a/b@x/y",
+        "https://example.com/model",
+        "null\0character",
+    ],
+)
 def test_an_unknown_name_is_refused_and_the_allowed_ones_named(name):
     message = sentence(name)
     assert repr(name) in message and "'embedded'" in message and "folder" in message
@@ -45,7 +58,17 @@ def test_a_folder_can_be_given_as_text_or_path(checkpoint):
     assert vlm.load(str(checkpoint)).name == vlm.load(checkpoint).name == str(checkpoint)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"model_type": "no-such-model"}', '{"model_type": "llava", "vision_config": 3}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"model_type": "no-such-model"}',
+        '{"model_type": "llava", "vision_config": 3}',
+    ],
+)
 def test_a_damaged_configuration_is_refused(checkpoint, content):
     (checkpoint / "config.json").write_text(content)
     sentence(checkpoint)
@@ -54,7 +77,15 @@ def test_a_damaged_configuration_is_refused(checkpoint, content):
 def test_a_language_model_without_eyes_is_refused(tmp_path):
     import transformers as tf
 
-    tf.LlamaForCausalLM(tf.LlamaConfig(vocab_size=9, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2)).save_pretrained(tmp_path)
+    tf.LlamaForCausalLM(
+        tf.LlamaConfig(
+            vocab_size=9,
+            hidden_size=16,
+            intermediate_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+        )
+    ).save_pretrained(tmp_path)
     sentence(tmp_path)
 
 
@@ -71,7 +102,11 @@ def test_pickled_weights_are_never_opened(checkpoint):
 
 def test_code_of_a_checkpoint_is_never_run(checkpoint):
     (checkpoint / "modeling.py").write_text(f"open({str(checkpoint / 'opened')!r}, 'w')\n")
-    change(checkpoint / "config.json", model_type="own", auto_map={"AutoConfig": "modeling.C", "AutoModelForImageTextToText": "modeling.M"})
+    change(
+        checkpoint / "config.json",
+        model_type="own",
+        auto_map={"AutoConfig": "modeling.C", "AutoModelForImageTextToText": "modeling.M"},
+    )
     sentence(checkpoint)
     assert not (checkpoint / "opened").exists()
 
@@ -95,7 +130,11 @@ def test_missing_weights_are_refused_and_not_made_up(checkpoint):
     from safetensors.torch import load_file, save_file
 
     path = checkpoint / "model.safetensors"
-    weights = {name: weight for name, weight in load_file(path).items() if "multi_modal_projector" not in name}
+    weights = {
+        name: weight
+        for name, weight in load_file(path).items()
+        if "multi_modal_projector" not in name
+    }
     save_file(weights, path, metadata={"format": "pt"})
     assert "projector" in sentence(checkpoint)
 
@@ -116,7 +155,11 @@ def test_a_checkpoint_without_a_chat_template_says_so_when_asked(checkpoint):
 
 @pytest.mark.parametrize(
     ("step", "reason"),
-    [({"do_pad": True, "pad_size": {"height": SIDE, "width": SIDE}}, "do_pad"), ({"do_resize": False}, "no resizing"), ({"size": {"shortest_edge": SIDE // 2}}, "crop")],
+    [
+        ({"do_pad": True, "pad_size": {"height": SIDE, "width": SIDE}}, "do_pad"),
+        ({"do_resize": False}, "no resizing"),
+        ({"size": {"shortest_edge": SIDE // 2}}, "crop"),
+    ],
 )
 def test_an_image_processor_whose_boxes_would_be_wrong_is_refused(checkpoint, step, reason):
     processor = json.loads((checkpoint / "processor_config.json").read_text())
@@ -144,10 +187,15 @@ def test_a_device_that_is_not_there_is_named_with_the_allowed_ones(monkeypatch):
 
 def test_the_processor_uses_float32(tiny_model):
     assert {parameter.dtype for parameter in tiny_model.network.parameters()} == {torch.float32}
-    assert not any(parameter.requires_grad for parameter in tiny_model.network.parameters()) and not tiny_model.network.training
+    assert (
+        not any(parameter.requires_grad for parameter in tiny_model.network.parameters())
+        and not tiny_model.network.training
+    )
 
 
-def test_nothing_is_fetched_to_load_a_model_that_is_there(embedded_model, embedded_contrast, checkpoints, monkeypatch):
+def test_nothing_is_fetched_to_load_a_model_that_is_there(
+    embedded_model, embedded_contrast, checkpoints, monkeypatch
+):
     def refuse(*arguments, **options):
         raise AssertionError("a model that is there was fetched")
 
@@ -159,5 +207,10 @@ def test_nothing_is_fetched_to_load_a_model_that_is_there(embedded_model, embedd
 
 
 def test_two_loads_of_a_checkpoint_give_the_same_answer(tmp_path, wide_photo):
-    first, second = (vlm.load(tiny_llava(tmp_path / name, seed=3)).trace(wide_photo, "hi", vlm.Decoding(max_new_tokens=6)) for name in "ab")
+    first, second = (
+        vlm.load(tiny_llava(tmp_path / name, seed=3)).trace(
+            wide_photo, "hi", vlm.Decoding(max_new_tokens=6)
+        )
+        for name in "ab"
+    )
     assert [step.token_id for step in first.steps] == [step.token_id for step in second.steps]

@@ -30,7 +30,11 @@ def inputs(model, wide_photo):
     """What transformers' own chat interface makes of the photo and the question."""
     content = [{"type": "image", "image": wide_photo}, {"type": "text", "text": QUESTION}]
     given = model.processor.apply_chat_template(
-        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+        [{"role": "user", "content": content}],
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
     )
     return model.on_device(given)
 
@@ -44,7 +48,10 @@ def trace(model, wide_photo):
 def calls(module: torch.nn.Module):
     """What the module is called with and gives, call by call: (positional, named, output)."""
     seen = []
-    handle = module.register_forward_hook(lambda module, positional, named, output: seen.append((positional, named, output)), with_kwargs=True)
+    handle = module.register_forward_hook(
+        lambda module, positional, named, output: seen.append((positional, named, output)),
+        with_kwargs=True,
+    )
     try:
         yield seen
     finally:
@@ -66,12 +73,17 @@ def test_the_prompt_is_the_chat_templates(trace, inputs):
 
 
 def test_the_patches_put_together_are_the_pixels_the_model_gets(trace, inputs):
-    assert np.array_equal(vlm.unpatchify(trace.patches.pixels, trace.patches.pictures[0].rows, trace.patches.size), to_numpy(inputs["pixel_values"][0]))
+    assert np.array_equal(
+        vlm.unpatchify(trace.patches.pixels, trace.patches.pictures[0].rows, trace.patches.size),
+        to_numpy(inputs["pixel_values"][0]),
+    )
 
 
 @torch.inference_mode()
 def test_the_linear_projection_of_the_patches_is_the_encoders_convolution(model, trace, inputs):
-    convolution = next(module for module in tower(model).modules() if isinstance(module, torch.nn.Conv2d))
+    convolution = next(
+        module for module in tower(model).modules() if isinstance(module, torch.nn.Conv2d)
+    )
     expected = to_numpy(convolution(inputs["pixel_values"])[0].flatten(1).T)
     weight, bias = architecture.patch_projection(model.network)
     projected = trace.patches.pixels @ to_numpy(weight).T + (0 if bias is None else to_numpy(bias))
@@ -80,10 +92,14 @@ def test_the_linear_projection_of_the_patches_is_the_encoders_convolution(model,
 
 @torch.inference_mode()
 def test_the_patch_features_are_the_encoders_hidden_states_after_every_layer(model, trace, inputs):
-    expected = to_numpy(torch.cat(tower(model)(inputs["pixel_values"], output_hidden_states=True).hidden_states))
+    expected = to_numpy(
+        torch.cat(tower(model)(inputs["pixel_values"], output_hidden_states=True).hidden_states)
+    )
     prefix = expected.shape[1] - len(trace.patches.boxes)
     assert len(trace.patch_features) == model.network.config.vision_config.num_hidden_layers + 1
-    assert prefix == (0 if model.network.config.vision_config.model_type == "siglip_vision_model" else 1)
+    assert prefix == (
+        0 if model.network.config.vision_config.model_type == "siglip_vision_model" else 1
+    )
     assert np.array_equal(trace.patch_features, expected[:, prefix:])
     assert np.array_equal(trace.prefix_features, expected[:, :prefix])
 
@@ -91,16 +107,31 @@ def test_the_patch_features_are_the_encoders_hidden_states_after_every_layer(mod
 def test_the_encoder_output_is_the_layers_that_the_checkpoint_names_side_by_side(model, trace):
     named = model.network.config.vision_feature_layer
     layers = [named] if isinstance(named, int) else named
-    assert np.array_equal(trace.encoder_output, np.concatenate([trace.patch_features[layer] for layer in layers], axis=1))
-    assert next(stage for stage in trace.stages if stage.symbol == "X'").shape == trace.encoder_output.shape
+    assert np.array_equal(
+        trace.encoder_output,
+        np.concatenate([trace.patch_features[layer] for layer in layers], axis=1),
+    )
+    assert (
+        next(stage for stage in trace.stages if stage.symbol == "X'").shape
+        == trace.encoder_output.shape
+    )
 
 
 @torch.inference_mode()
 def test_every_row_of_patch_features_comes_out_of_that_layer_of_the_encoder(model, trace, inputs):
-    """hidden_states might be shifted by one or normed at the end: here the layers themselves are asked."""
-    layers = next(module for module in tower(model).modules() if isinstance(module, torch.nn.ModuleList) and len(module) == len(trace.patch_features) - 1)
+    """hidden_states might be shifted by one or normed at the end: here the layers themselves are
+    asked.
+    """
+    layers = next(
+        module
+        for module in tower(model).modules()
+        if isinstance(module, torch.nn.ModuleList) and len(module) == len(trace.patch_features) - 1
+    )
     with_hooks = []
-    handles = [layer.register_forward_hook(lambda module, positional, output: with_hooks.append(output)) for layer in layers]
+    handles = [
+        layer.register_forward_hook(lambda module, positional, output: with_hooks.append(output))
+        for layer in layers
+    ]
     try:
         tower(model)(inputs["pixel_values"])
     finally:
@@ -108,7 +139,9 @@ def test_every_row_of_patch_features_comes_out_of_that_layer_of_the_encoder(mode
             handle.remove()
     for number, output in enumerate(with_hooks, start=1):
         output = output[0] if isinstance(output, tuple) else output
-        assert np.array_equal(to_numpy(output[0, -len(trace.patches.boxes) :]), trace.patch_features[number])
+        assert np.array_equal(
+            to_numpy(output[0, -len(trace.patches.boxes) :]), trace.patch_features[number]
+        )
 
 
 @torch.inference_mode()
@@ -118,7 +151,9 @@ def test_the_visual_tokens_are_the_models_image_features(model, trace, inputs):
 
 
 @torch.inference_mode()
-def test_the_fused_sequence_is_what_the_language_model_gets_in_the_models_own_forward(model, trace, inputs):
+def test_the_fused_sequence_is_what_the_language_model_gets_in_the_models_own_forward(
+    model, trace, inputs
+):
     with calls(model.network.get_decoder()) as seen:
         model.network(**inputs)
     assert np.array_equal(to_numpy(seen[0][1]["inputs_embeds"][0]), trace.inputs_embeds)
@@ -134,15 +169,23 @@ def test_the_fused_sequence_holds_the_two_kinds_of_token_each_at_its_positions(t
 
 
 @torch.inference_mode()
-def test_the_first_answer_token_is_chosen_from_the_logits_of_the_models_own_forward(model, trace, inputs):
-    logits = model.network(**inputs, logits_to_keep=1).logits[0, -1]  # as in generate: the product for one row rounds otherwise
+def test_the_first_answer_token_is_chosen_from_the_logits_of_the_models_own_forward(
+    model, trace, inputs
+):
+    # as in generate: the product for one row rounds otherwise
+    logits = model.network(**inputs, logits_to_keep=1).logits[0, -1]
     expected = logits.log_softmax(-1)
     assert torch.equal(model.prefill(trace).logits, logits)
     step = next(model.decode(trace))
     for alternative in step.alternatives:
         assert alternative.log_probability == float(expected[alternative.token_id])
-    assert [alternative.token_id for alternative in step.alternatives] == expected.topk(len(step.alternatives)).indices.tolist()
-    assert step.alternatives[0].token_id == step.token_id and step.alternatives[0].log_probability == step.log_probability
+    assert [alternative.token_id for alternative in step.alternatives] == expected.topk(
+        len(step.alternatives)
+    ).indices.tolist()
+    assert (
+        step.alternatives[0].token_id == step.token_id
+        and step.alternatives[0].log_probability == step.log_probability
+    )
 
 
 def test_the_models_own_check_finds_no_difference(model, trace):
@@ -159,17 +202,26 @@ def test_the_check_notices_a_changed_visual_token(tiny_model, wide_photo):
 
 def test_a_greedy_trace_gives_the_tokens_of_generate(model, inputs, wide_photo):
     trace = model.trace(wide_photo, QUESTION, SHORT)
-    assert [step.token_id for step in trace.steps] == greedy(model, inputs, max_new_tokens=SHORT.max_new_tokens)
+    assert [step.token_id for step in trace.steps] == greedy(
+        model, inputs, max_new_tokens=SHORT.max_new_tokens
+    )
 
 
 def test_with_a_repetition_penalty_it_still_does(model, inputs, wide_photo):
     trace = model.trace(wide_photo, QUESTION, dataclasses.replace(SHORT, repetition_penalty=1.7))
     tokens = [step.token_id for step in trace.steps]
-    assert tokens == greedy(model, inputs, max_new_tokens=SHORT.max_new_tokens, repetition_penalty=1.7)
+    assert tokens == greedy(
+        model, inputs, max_new_tokens=SHORT.max_new_tokens, repetition_penalty=1.7
+    )
 
 
 def test_the_repetition_penalty_changes_the_answer(tiny_model, wide_photo):
-    plain, punished = (tiny_model.trace(wide_photo, QUESTION, vlm.Decoding(max_new_tokens=24, repetition_penalty=penalty)) for penalty in (1.0, 3.0))
+    plain, punished = (
+        tiny_model.trace(
+            wide_photo, QUESTION, vlm.Decoding(max_new_tokens=24, repetition_penalty=penalty)
+        )
+        for penalty in (1.0, 3.0)
+    )
     assert [step.token_id for step in plain.steps] != [step.token_id for step in punished.steps]
 
 
@@ -177,27 +229,58 @@ def test_an_end_token_ends_both(tiny_model, wide_photo, monkeypatch):
     tokens = [step.token_id for step in tiny_model.trace(wide_photo, QUESTION, SHORT).steps]
     monkeypatch.setattr(tiny_model.network.generation_config, "eos_token_id", [tokens[4], 5])
     trace = tiny_model.trace(wide_photo, QUESTION, SHORT)
-    inputs = tiny_model.on_device(tiny_model.processor(images=wide_photo, text=trace.prompt, return_tensors="pt"))
-    assert [step.token_id for step in trace.steps] == greedy(tiny_model, inputs, max_new_tokens=8) == tokens[: tokens.index(tokens[4]) + 1]
+    inputs = tiny_model.on_device(
+        tiny_model.processor(images=wide_photo, text=trace.prompt, return_tensors="pt")
+    )
+    assert (
+        [step.token_id for step in trace.steps]
+        == greedy(tiny_model, inputs, max_new_tokens=8)
+        == tokens[: tokens.index(tokens[4]) + 1]
+    )
     assert [step.is_end for step in trace.steps] == [False] * (len(trace.steps) - 1) + [True]
     assert trace.answer == trace.steps[-2].answer  # the end token is not part of the text
 
 
-@pytest.mark.parametrize("options", [{"temperature": 1.0}, {"temperature": 0.7, "top_k": 9}, {"temperature": 1.4, "top_p": 0.8}, {"temperature": 1.2, "top_k": 20, "top_p": 0.9, "repetition_penalty": 1.3}])
-def test_a_sampled_trace_gives_the_tokens_of_generate_from_the_same_seed(tiny_model, wide_photo, options):
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": 1.0},
+        {"temperature": 0.7, "top_k": 9},
+        {"temperature": 1.4, "top_p": 0.8},
+        {"temperature": 1.2, "top_k": 20, "top_p": 0.9, "repetition_penalty": 1.3},
+    ],
+)
+def test_a_sampled_trace_gives_the_tokens_of_generate_from_the_same_seed(
+    tiny_model, wide_photo, options
+):
     if tiny_model.network.device.type != "cpu":
-        pytest.skip("generate draws with the GPU's own generator there; a trace draws on the CPU, so that one seed gives one answer everywhere")
-    trace = tiny_model.trace(wide_photo, QUESTION, vlm.Decoding(max_new_tokens=20, seed=7, **options))
-    inputs = tiny_model.on_device(tiny_model.processor(images=wide_photo, text=trace.prompt, return_tensors="pt"))
+        pytest.skip(
+            "generate draws with the GPU's own generator there; a trace draws on the CPU, so that"
+            " one seed gives one answer everywhere"
+        )
+    trace = tiny_model.trace(
+        wide_photo, QUESTION, vlm.Decoding(max_new_tokens=20, seed=7, **options)
+    )
+    inputs = tiny_model.on_device(
+        tiny_model.processor(images=wide_photo, text=trace.prompt, return_tensors="pt")
+    )
     torch.manual_seed(7)
-    generated = tiny_model.network.generate(**inputs, do_sample=True, max_new_tokens=20, **{"top_k": 0, **options})
-    assert [step.token_id for step in trace.steps] == generated[0, inputs["input_ids"].shape[1] :].tolist()
+    generated = tiny_model.network.generate(
+        **inputs, do_sample=True, max_new_tokens=20, **{"top_k": 0, **options}
+    )
+    assert [step.token_id for step in trace.steps] == generated[
+        0, inputs["input_ids"].shape[1] :
+    ].tolist()
 
 
 def test_the_photo_and_the_question_change_the_answer(tiny_model, wide_photo):
     answers = {
         tuple(step.token_id for step in tiny_model.trace(image, question, SHORT).steps)
-        for image, question in [(wide_photo, QUESTION), (photo(90, 150, seed=1), QUESTION), (wide_photo, "a dog?")]
+        for image, question in [
+            (wide_photo, QUESTION),
+            (photo(90, 150, seed=1), QUESTION),
+            (wide_photo, "a dog?"),
+        ]
     }
     assert len(answers) == 3
 
@@ -222,7 +305,10 @@ def test_the_streamed_steps_are_those_of_the_trace(tiny_model, wide_photo):
     decoding = vlm.Decoding(max_new_tokens=12, temperature=1.3, seed=4)
     trace = tiny_model.trace(wide_photo, QUESTION, decoding)
     streamed = tuple(tiny_model.decode(tiny_model.encode(wide_photo, QUESTION), decoding))
-    timeless = [[dataclasses.replace(step, milliseconds=0) for step in steps] for steps in (trace.steps, streamed)]
+    timeless = [
+        [dataclasses.replace(step, milliseconds=0) for step in steps]
+        for steps in (trace.steps, streamed)
+    ]
     assert timeless[0] == timeless[1] and len(streamed) == 12
 
 
@@ -234,7 +320,10 @@ def test_two_answers_streamed_in_turn_do_not_disturb_each_other(tiny_model, wide
 
 
 def hooks(model) -> int:
-    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.network.modules())
+    return sum(
+        len(module._forward_hooks) + len(module._forward_pre_hooks)
+        for module in model.network.modules()
+    )
 
 
 def test_no_hook_stays_behind_even_if_the_encoding_fails(tiny_model, wide_photo, monkeypatch):
@@ -262,7 +351,9 @@ def test_the_stages_name_the_shapes_that_are_there(model, wide_photo):
         "VT + TT": (len(trace.input_ids), config.text_config.hidden_size),
         "answer": (len(trace.steps),),
     }
-    assert all(len(stage.axes) == len(stage.shape) and stage.milliseconds >= 0 for stage in trace.stages)
+    assert all(
+        len(stage.axes) == len(stage.shape) and stage.milliseconds >= 0 for stage in trace.stages
+    )
     assert trace.stages[-1].milliseconds == sum(step.milliseconds for step in trace.steps)
 
 
@@ -275,14 +366,23 @@ def test_decoding_a_trace_again_replaces_its_answer(tiny_model, wide_photo):
 
 def test_records_are_frozen(tiny_model, wide_photo):
     trace = tiny_model.trace(wide_photo, QUESTION, SHORT)
-    for record, field in [(trace, "question"), (trace.patches, "rows"), (trace.visual_tokens, "boxes"), (trace.steps[0], "token_id"), (SHORT, "seed"), (tiny_model, "name")]:
+    for record, field in [
+        (trace, "question"),
+        (trace.patches, "rows"),
+        (trace.visual_tokens, "boxes"),
+        (trace.steps[0], "token_id"),
+        (SHORT, "seed"),
+        (tiny_model, "name"),
+    ]:
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(record, field, None)
 
 
 def test_the_same_photo_and_question_give_the_same_numbers(tiny_model, wide_photo):
     first, second = (tiny_model.encode(wide_photo, QUESTION) for _ in range(2))
-    assert np.array_equal(first.inputs_embeds, second.inputs_embeds) and np.array_equal(first.patch_features, second.patch_features)
+    assert np.array_equal(first.inputs_embeds, second.inputs_embeds) and np.array_equal(
+        first.patch_features, second.patch_features
+    )
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (40, 12_000), (3000, 2)])

@@ -20,13 +20,23 @@ def trace(tiny_model, wide_photo):
 
 
 def published(model, trace, step):
-    """Chefer et al.'s R from explicit attention and autograd, every matrix held; and the gradient of the logit by what goes in."""
+    """Chefer et al.'s R from explicit attention and autograd, every matrix held.
+
+    And the gradient of the logit by what goes in.
+    """
     said = [each.token_id for each in trace.steps[: step + 1]]
     embed, where = model.network.get_input_embeddings(), model.network.device
-    embeds = torch.cat([torch.from_numpy(trace.inputs_embeds).to(where), embed(torch.tensor(said[:-1], dtype=torch.long, device=where))])[None].requires_grad_()
+    embeds = torch.cat(
+        [
+            torch.from_numpy(trace.inputs_embeds).to(where),
+            embed(torch.tensor(said[:-1], dtype=torch.long, device=where)),
+        ]
+    )[None].requires_grad_()
     with attending(model):
         output = model.network(inputs_embeds=embeds, output_attentions=True)
-    *gradients, by_input = torch.autograd.grad(output.logits[0, -1, said[-1]], [*output.attentions, embeds])
+    *gradients, by_input = torch.autograd.grad(
+        output.logits[0, -1, said[-1]], [*output.attentions, embeds]
+    )
     product = torch.eye(embeds.shape[1], device=where)
     for weights, gradient in zip(output.attentions, gradients):
         product = product + (weights * gradient).clamp(min=0)[0].mean(0) @ product
@@ -45,7 +55,9 @@ def test_relevancy_is_the_published_formula(tiny_model, trace, step):
 def test_the_backward_pass_is_autograds(tiny_model, trace, monkeypatch):
     _, expected = published(tiny_model, trace, 2)
     kept, grad = [], torch.autograd.grad
-    monkeypatch.setattr(torch.autograd, "grad", lambda *arguments: kept.append(grad(*arguments)) or kept[-1])
+    monkeypatch.setattr(
+        torch.autograd, "grad", lambda *arguments: kept.append(grad(*arguments)) or kept[-1]
+    )
     tiny_model.relevancy(trace, 2)
     torch.testing.assert_close(kept[0][0], expected, rtol=1e-4, atol=1e-6)
 
@@ -54,17 +66,26 @@ def test_nothing_is_left_behind_and_no_weight_has_a_gradient(tiny_model, trace):
     with torch.inference_mode():  # as a caller may be
         first = tiny_model.relevancy(trace, 0)
     assert attention._replacement.get() is None
-    assert all(parameter.grad is None and not parameter.requires_grad for parameter in tiny_model.network.parameters())
+    assert all(
+        parameter.grad is None and not parameter.requires_grad
+        for parameter in tiny_model.network.parameters()
+    )
     np.testing.assert_array_equal(first, tiny_model.relevancy(trace, 0))
     again = tiny_model.trace(trace.image, QUESTION, vlm.Decoding(max_new_tokens=3))
-    assert [step.log_probability for step in again.steps] == [step.log_probability for step in trace.steps]
+    assert [step.log_probability for step in again.steps] == [
+        step.log_probability for step in trace.steps
+    ]
 
 
 def test_another_thread_runs_as_always_meanwhile(tiny_model, trace, monkeypatch):
     answers, usual = [], relevancy.as_always
 
     def while_another_answers(*arguments, **named):
-        other = threading.Thread(target=lambda: answers.append(tiny_model.trace(photo(50, 60), QUESTION, vlm.Decoding(max_new_tokens=2)).steps))
+        other = threading.Thread(
+            target=lambda: answers.append(
+                tiny_model.trace(photo(50, 60), QUESTION, vlm.Decoding(max_new_tokens=2)).steps
+            )
+        )
         if not answers:
             other.start()
             other.join()
@@ -77,7 +98,11 @@ def test_another_thread_runs_as_always_meanwhile(tiny_model, trace, monkeypatch)
     alone = tiny_model.trace(photo(50, 60), QUESTION, vlm.Decoding(max_new_tokens=2)).steps
     # two threads share the cores otherwise than one does, which rounds otherwise
     assert [step.token_id for step in answers[0]] == [step.token_id for step in alone]
-    np.testing.assert_allclose([step.log_probability for step in answers[0]], [step.log_probability for step in alone], atol=1e-5)
+    np.testing.assert_allclose(
+        [step.log_probability for step in answers[0]],
+        [step.log_probability for step in alone],
+        atol=1e-5,
+    )
 
 
 def test_a_word_that_is_not_there_is_named(tiny_model, trace):

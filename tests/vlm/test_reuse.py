@@ -34,7 +34,9 @@ def test_a_new_question_needs_no_new_sight(model, wide_photo):
 
 def test_the_prompts_tokens_are_the_processors(model, wide_photo):
     trace = model.encode(wide_photo, QUESTION)
-    theirs = model.processor(images=wide_photo, text=trace.prompt, return_tensors="pt")["input_ids"][0]
+    theirs = model.processor(images=wide_photo, text=trace.prompt, return_tensors="pt")[
+        "input_ids"
+    ][0]
     assert trace.input_ids.tolist() == theirs.tolist()
 
 
@@ -50,7 +52,9 @@ def test_the_projection_is_the_patches_times_the_weights(model, wide_photo):
 
     sight = model.see(wide_photo)
     weight, bias = architecture.patch_projection(model.network)
-    expected = torch.from_numpy(sight.patches.pixels).to(weight.device) @ weight.T + (0 if bias is None else bias)
+    expected = torch.from_numpy(sight.patches.pixels).to(weight.device) @ weight.T + (
+        0 if bias is None else bias
+    )
     np.testing.assert_allclose(sight.projections, to_numpy(expected), atol=1e-4)
 
 

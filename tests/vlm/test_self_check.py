@@ -13,7 +13,14 @@ from vlm import self_check
 from vlm.device import to_numpy
 
 QUESTION = "What is in this image?"
-NAMES = ["visual tokens VT", "logits of the first answer token", "last row of the logit lens", "recorded attention, middle layer", "boxes of the visual tokens", "visual tokens in their boxes"]
+NAMES = [
+    "visual tokens VT",
+    "logits of the first answer token",
+    "last row of the logit lens",
+    "recorded attention, middle layer",
+    "boxes of the visual tokens",
+    "visual tokens in their boxes",
+]
 
 
 @pytest.fixture
@@ -33,11 +40,18 @@ def test_everything_holds_for_the_embedded_model(embedded_model):
     """On photos on which some token answers to another's box more than that one does."""
     for name in ("astronaut", "flower"):
         trace = embedded_model.encode(vlm.open_image(f"assets/examples/{name}.jpg"), QUESTION)
-        assert [each.name for each in self_check.compare(embedded_model, trace) if not each.holds] == []
+        assert [
+            each.name for each in self_check.compare(embedded_model, trace) if not each.holds
+        ] == []
 
 
 def test_other_visual_tokens_are_noticed(tiny_model, trace):
-    other = dataclasses.replace(trace, visual_tokens=dataclasses.replace(trace.visual_tokens, embeddings=trace.visual_tokens.embeddings * 1.1))
+    other = dataclasses.replace(
+        trace,
+        visual_tokens=dataclasses.replace(
+            trace.visual_tokens, embeddings=trace.visual_tokens.embeddings * 1.1
+        ),
+    )
     assert not next(self_check.compare(tiny_model, other)).holds
 
 
@@ -45,7 +59,10 @@ def test_a_norm_that_is_applied_twice_is_noticed(tiny_model, trace):
     from vlm import architecture
 
     network = copy.deepcopy(tiny_model.network)
-    architecture.final_norm(network).weight.data.mul_(torch.linspace(0.5, 3, 48, device=network.device))  # uneven, so that twice is not once
+    # uneven, so that twice is not once
+    architecture.final_norm(network).weight.data.mul_(
+        torch.linspace(0.5, 3, 48, device=network.device)
+    )
     twice = dataclasses.replace(tiny_model, network=network)
     logits = to_numpy(twice.prefill(trace).logits)
     hidden = twice.hidden_states
@@ -56,7 +73,11 @@ def test_a_norm_that_is_applied_twice_is_noticed(tiny_model, trace):
 
         def hidden_states(self, trace):
             with torch.inference_mode():
-                return to_numpy(architecture.final_norm(network)(torch.from_numpy(hidden(trace)).to(network.device)))
+                return to_numpy(
+                    architecture.final_norm(network)(
+                        torch.from_numpy(hidden(trace)).to(network.device)
+                    )
+                )
 
     assert self_check.last_row(twice, trace, logits, 1e-4).holds
     assert not self_check.last_row(Wrong(), trace, logits, 1e-4).holds
@@ -66,16 +87,26 @@ def test_a_lens_that_norms_its_last_row_once_more_is_noticed(tiny_model, trace, 
     from vlm import architecture, lens
 
     network = copy.deepcopy(tiny_model.network)
-    architecture.final_norm(network).weight.data.mul_(torch.linspace(0.5, 3, 48, device=network.device))
+    architecture.final_norm(network).weight.data.mul_(
+        torch.linspace(0.5, 3, 48, device=network.device)
+    )
     model = dataclasses.replace(tiny_model, network=network)
     logits = to_numpy(model.prefill(trace).logits)
     assert self_check.last_row(model, trace, logits, 1e-4).holds
-    monkeypatch.setattr(lens, "normed", lambda model, hidden: architecture.final_norm(model)(torch.from_numpy(hidden).to(model.device)))
+    monkeypatch.setattr(
+        lens,
+        "normed",
+        lambda model, hidden: architecture.final_norm(model)(
+            torch.from_numpy(hidden).to(model.device)
+        ),
+    )
     assert not self_check.last_row(model, trace, logits, 1e-4).holds
 
 
 @pytest.mark.parametrize("share", self_check.TOLERANCE.values(), ids=map(str, self_check.TOLERANCE))
-def test_a_picture_that_is_left_out_or_turned_round_is_noticed_in_every_number_format(embedded_model, share):
+def test_a_picture_that_is_left_out_or_turned_round_is_noticed_in_every_number_format(
+    embedded_model, share
+):
     """The first position takes most of a row: beside it an error in the picture is small."""
     trace = embedded_model.encode(vlm.open_image("assets/examples/chelsea.jpg"), QUESTION)
     recorded, visual = embedded_model.prefill(trace).attention, trace.visual_tokens.positions
@@ -96,14 +127,22 @@ def test_another_attention_is_noticed(tiny_model, trace):
 def test_boxes_at_the_wrong_places_are_noticed(embedded_model):
     trace = embedded_model.encode(vlm.open_image("assets/examples/coffee.jpg"), QUESTION)
     visual = trace.visual_tokens
-    for boxes in (visual.boxes[::-1], np.roll(visual.boxes, 1, axis=0), visual.boxes.reshape(16, 16, 4).swapaxes(0, 1).reshape(-1, 4)):
-        wrong = dataclasses.replace(trace, visual_tokens=dataclasses.replace(visual, boxes=boxes.copy()))
+    for boxes in (
+        visual.boxes[::-1],
+        np.roll(visual.boxes, 1, axis=0),
+        visual.boxes.reshape(16, 16, 4).swapaxes(0, 1).reshape(-1, 4),
+    ):
+        wrong = dataclasses.replace(
+            trace, visual_tokens=dataclasses.replace(visual, boxes=boxes.copy())
+        )
         assert all(each.holds for each in self_check.boxes(embedded_model, trace))
         assert not any(each.holds for each in self_check.boxes(embedded_model, wrong))
 
 
 def test_tokens_without_a_place_prove_nothing(tiny_model, trace):
-    nowhere = dataclasses.replace(trace.visual_tokens, boxes=np.full_like(trace.visual_tokens.boxes, np.nan))
+    nowhere = dataclasses.replace(
+        trace.visual_tokens, boxes=np.full_like(trace.visual_tokens.boxes, np.nan)
+    )
     for found in self_check.boxes(tiny_model, dataclasses.replace(trace, visual_tokens=nowhere)):
         assert found.holds is None and "no place" in found.words
 
@@ -113,4 +152,8 @@ def test_the_versions_name_what_is_at_work(tiny_model):
 
     found = self_check.versions(tiny_model)
     assert found["torch"] == torch.__version__ and found["transformers"] == transformers.__version__
-    assert found["model"] == tiny_model.name and found["number format"] == "float32" and found["revision"]
+    assert (
+        found["model"] == tiny_model.name
+        and found["number format"] == "float32"
+        and found["revision"]
+    )

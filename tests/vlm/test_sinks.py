@@ -12,8 +12,17 @@ LAYERS, POSITIONS, WIDTH = 6, 40, 256  # tau is 5 here
 
 @pytest.fixture
 def visual():
-    boxes = np.array([[row, column, row + 1, column + 1] for row in range(4) for column in range(4)], float)
-    return VisualTokens(np.zeros((16, WIDTH), np.float32), boxes, np.arange(32).reshape(16, 2), ("patch",) * 16, np.zeros(16, int), np.arange(3, 19))
+    boxes = np.array(
+        [[row, column, row + 1, column + 1] for row in range(4) for column in range(4)], float
+    )
+    return VisualTokens(
+        np.zeros((16, WIDTH), np.float32),
+        boxes,
+        np.arange(32).reshape(16, 2),
+        ("patch",) * 16,
+        np.zeros(16, int),
+        np.arange(3, 19),
+    )
 
 
 @pytest.fixture
@@ -49,7 +58,8 @@ def test_one_dimension_must_be_both_huge_and_unlike_the_others(hidden, visual):
     hidden[1:5, :, 17] = 100  # huge, but so it is everywhere
     hidden[1:5, 0, 17:19] = 3000
     assert sinks.find(hidden, visual, NO_ENCODER).dimensions == (17, 18)
-    hidden[1:5, 1:, 18] *= np.linspace(0.1, 8, POSITIONS - 1)  # unlike the others' here and there, but not huge
+    # unlike the others' here and there, but not huge
+    hidden[1:5, 1:, 18] *= np.linspace(0.1, 8, POSITIONS - 1)
     found = sinks.find(hidden, visual, NO_ENCODER)
     assert found.dimensions == (17, 18) and found.positions == (0,) and found.tokens == ()
 
@@ -76,7 +86,14 @@ def test_an_outlier_of_the_encoder_is_told_apart(hidden, visual):
 def test_patches_of_no_token_flag_nobody(visual):
     features = np.ones((1, 33, 8), np.float32)
     features[0, 32] = 10
-    without = VisualTokens(visual.embeddings, visual.boxes, np.where(visual.sources == 31, -1, visual.sources), visual.kinds, visual.photos, visual.positions)
+    without = VisualTokens(
+        visual.embeddings,
+        visual.boxes,
+        np.where(visual.sources == 31, -1, visual.sources),
+        visual.kinds,
+        visual.photos,
+        visual.positions,
+    )
     assert sinks.outliers(without, features) == ()
 
 
@@ -87,7 +104,9 @@ def test_the_tiny_models_states_go_in(tiny_model, wide_photo):
 
 
 def test_the_embedded_model_parks_its_attention_at_the_first_position(embedded_model):
-    trace = embedded_model.encode(vlm.open_image("assets/examples/chelsea.jpg"), "What is in this image?")
+    trace = embedded_model.encode(
+        vlm.open_image("assets/examples/chelsea.jpg"), "What is in this image?"
+    )
     found = embedded_model.sinks(trace)
     assert 0 in found.positions and found.dimensions == (507,)
     assert found.tokens == ()  # seen in this model: no visual token is a sink

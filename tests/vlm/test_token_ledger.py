@@ -19,15 +19,27 @@ def test_the_processor_makes_room_for_as_many_tokens(family, size):
     height, width = size
     processor, image = _processor(family.name), Image.new("RGB", (width, height))
     spent = next(each for each in vlm.ledger(height, width) if each.family == family.name)
-    if family.kind == "mllama":  # no places in the sequence: as many as its encoder makes of the tiles
+    # no places in the sequence: as many as its encoder makes of the tiles
+    if family.kind == "mllama":
         made = int(processor(images=[image])["num_tiles"][0][0]) * (40 * 40 + 1)
     elif family.kind == "kosmos-2":
         from transformers import Kosmos2Processor  # once torchvision is mended
 
-        made = inspect.signature(Kosmos2Processor.preprocess_examples).parameters["num_image_tokens"].default
+        made = (
+            inspect.signature(Kosmos2Processor.preprocess_examples)
+            .parameters["num_image_tokens"]
+            .default
+        )
     else:
         inputs = processor(images=image, text=family.prompt, return_tensors="pt")
-        made = int((inputs["input_ids"][0] == processor.tokenizer.convert_tokens_to_ids(family.mark)).sum()) or processor.num_query_tokens
+        made = (
+            int(
+                (
+                    inputs["input_ids"][0] == processor.tokenizer.convert_tokens_to_ids(family.mark)
+                ).sum()
+            )
+            or processor.num_query_tokens
+        )
     assert spent.tokens == made
 
 
@@ -46,13 +58,23 @@ def test_the_reason_multiplies_to_the_count(size):
         if spent.family.startswith("Qwen"):
             rows, columns = map(int, re.search(r"; (\d+) x (\d+) squares", spent.why).groups())
         elif spent.family in ("LLaVA-1.5", "ViP-LLaVA", "PaliGemma 2"):
-            rows, columns = map(int, re.search(r": (\d+) x (\d+) patches, each", spent.why).groups())
+            rows, columns = map(
+                int, re.search(r": (\d+) x (\d+) patches, each", spent.why).groups()
+            )
         elif spent.family in ("Pixtral", "Mistral 3", "LightOnOCR"):
-            rows, columns = map(int, re.search(r": (\d+) x (\d+) (?:patches|squares)", spent.why).groups())
+            rows, columns = map(
+                int, re.search(r": (\d+) x (\d+) (?:patches|squares)", spent.why).groups()
+            )
         elif spent.family in ("InternVL3", "Aya Vision", "Command A Vision", "SmolVLM", "Idefics3"):
-            rows, columns = int(re.search(r"(\d+) picture", spent.why)[1]) + ("cut into" in spent.why), int(re.search(r"(\d+) tokens each", spent.why)[1])
+            rows, columns = (
+                int(re.search(r"(\d+) picture", spent.why)[1]) + ("cut into" in spent.why),
+                int(re.search(r"(\d+) tokens each", spent.why)[1]),
+            )
         elif spent.family == "Llama 3.2 Vision":
-            rows, columns = int(re.search(r"(\d+) tile", spent.why)[1]), int(re.search(r"([\d,]+) tokens each", spent.why)[1].replace(",", ""))
+            rows, columns = (
+                int(re.search(r"(\d+) tile", spent.why)[1]),
+                int(re.search(r"([\d,]+) tokens each", spent.why)[1].replace(",", "")),
+            )
         else:
             continue
         assert rows * columns == spent.tokens, spent
@@ -72,5 +94,7 @@ def test_several_sizes_are_counted_like_each_alone():
 def test_a_family_that_takes_no_such_photo_says_so_beside_those_that_do():
     spent = vlm.ledger(8_192, 1)
     refused = [each for each in spent if "takes no photo of this shape" in each.why]
-    assert {each.family for each in refused} == {family.name for family in FAMILIES if family.name.startswith("Qwen")} and not any(each.tokens for each in refused)
+    assert {each.family for each in refused} == {
+        family.name for family in FAMILIES if family.name.startswith("Qwen")
+    } and not any(each.tokens for each in refused)
     assert next(each for each in spent if each.family == "LLaVA-1.5").tokens == 576

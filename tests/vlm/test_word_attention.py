@@ -1,4 +1,7 @@
-"""What a word looked at is the model's own attention; rollout is the product of the layers; the maps without sinks are the softmax without them."""
+"""What a word looked at is the model's own attention.
+
+Rollout is the product of the layers; the maps without sinks are the softmax without them.
+"""
 
 import numpy as np
 import pytest
@@ -19,11 +22,22 @@ def trace(tiny_model, wide_photo):
 
 @pytest.fixture
 def explicit(tiny_model, trace):
-    """The weights of every layer by transformers' explicit attention: layers x heads x positions x positions."""
-    said = torch.tensor([step.token_id for step in trace.steps[:-1]], device=tiny_model.network.device)
+    """The weights of every layer by transformers' explicit attention: layers x heads x positions x
+    positions.
+    """
+    said = torch.tensor(
+        [step.token_id for step in trace.steps[:-1]], device=tiny_model.network.device
+    )
     with attending(tiny_model), torch.inference_mode():
-        embeds = torch.cat([torch.from_numpy(trace.inputs_embeds).to(said.device), tiny_model.network.get_input_embeddings()(said)])[None]
-        return to_numpy(torch.cat(tiny_model.network(inputs_embeds=embeds, output_attentions=True).attentions))
+        embeds = torch.cat(
+            [
+                torch.from_numpy(trace.inputs_embeds).to(said.device),
+                tiny_model.network.get_input_embeddings()(said),
+            ]
+        )[None]
+        return to_numpy(
+            torch.cat(tiny_model.network(inputs_embeds=embeds, output_attentions=True).attentions)
+        )
 
 
 def test_every_head_of_every_layer_is_that_of_explicit_attention(tiny_model, trace, explicit):
@@ -49,7 +63,9 @@ def test_rollout_is_the_product_of_the_layers(tiny_model, trace, explicit):
     looked = tiny_model.attention(trace)
     for step in range(len(trace.steps)):
         position = looked.position(step)
-        np.testing.assert_allclose(looked.rollout(step), product[position, : position + 1], atol=1e-5)
+        np.testing.assert_allclose(
+            looked.rollout(step), product[position, : position + 1], atol=1e-5
+        )
         np.testing.assert_allclose(looked.rollout(step).sum(), 1, atol=1e-5)
 
 

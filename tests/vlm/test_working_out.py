@@ -1,4 +1,6 @@
-"""A family without a row is worked out from the model itself, exactly, or declined with what could not be found or proven."""
+"""A family without a row is worked out from the model itself, exactly, or declined with what could
+not be found or proven.
+"""
 
 import copy
 
@@ -19,11 +21,17 @@ def test_a_family_in_no_table_is_worked_out_and_proven(tmp_path, name):
     told = []
     model = vlm.load(tiny_family(tmp_path, name), lambda fraction, words: told.append(words))
     assert model.network.config.model_type not in FAMILIES and "working out" in told[-1]
-    assert architecture.family(model.network).name == f"{name} (worked out from the model itself)" == model.versions()["family"]
+    assert (
+        architecture.family(model.network).name
+        == f"{name} (worked out from the model itself)"
+        == model.versions()["family"]
+    )
     trace = model.trace(photo(90, 150), QUESTION, vlm.Decoding(max_new_tokens=4))
     assert [check.difference for check in model.check(trace)] == [0, 0]
     inputs = model.on_device(model.inputs([photo(90, 150)], QUESTION))
-    generated = model.network.generate(**inputs, do_sample=False, max_new_tokens=4)[0, inputs["input_ids"].shape[1] :].tolist()
+    generated = model.network.generate(**inputs, do_sample=False, max_new_tokens=4)[
+        0, inputs["input_ids"].shape[1] :
+    ].tolist()
     assert [step.token_id for step in trace.steps] == generated
     assert model.encoder_attention(trace.sight).row(1, 0).sum() > 0
 
@@ -50,13 +58,20 @@ def test_a_known_family_with_a_vision_encoder_in_no_table_keeps_its_row(tmp_path
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("kosmos_2", "cannot run its vision encoder by itself"), ("llava_next", "none of its parts gives the visual tokens"), ("fast_vlm", "does not cut the photo by one convolution"), ("paligemma", "no chat template")],
+    [
+        ("kosmos_2", "cannot run its vision encoder by itself"),
+        ("llava_next", "none of its parts gives the visual tokens"),
+        ("fast_vlm", "does not cut the photo by one convolution"),
+        ("paligemma", "no chat template"),
+    ],
 )
 def test_what_cannot_be_worked_out_is_declined_in_a_sentence(tmp_path, monkeypatch, name, reason):
     folder = tiny_family(tmp_path, name)
     network = vlm.load(folder).network
     monkeypatch.delitem(FAMILIES, network.config.model_type)
-    with pytest.raises(vlm.ModelError, match=f"has no row .* {reason}.*It can be opened once it has a row") as declined:
+    with pytest.raises(
+        vlm.ModelError, match=f"has no row .* {reason}.*It can be opened once it has a row"
+    ) as declined:
         vlm.load(folder)
     assert "\n" not in str(declined.value)
 
@@ -78,7 +93,9 @@ def test_a_row_that_puts_tokens_elsewhere_is_not_proven(model, monkeypatch):
         return type(layout)(layout.sources[::-1].copy(), layout.kinds, layout.photos)
 
     monkeypatch.setattr(pipeline, "lay_tokens", mirrored)
-    with pytest.raises(vlm.ModelError, match="in the box of visual token 0 changes another one more"):
+    with pytest.raises(
+        vlm.ModelError, match="in the box of visual token 0 changes another one more"
+    ):
         working_out._prove(model, working_out.photo(90, 150))
 
 
@@ -97,5 +114,6 @@ def test_attention_of_each_to_itself_lets_no_patch_look_at_another(model):
         before = model.see(first)
         changed = model.see(working_out.self_check.changed(first, before.patches.boxes[5]))
     different = (before.patch_features[-1] != changed.patch_features[-1]).any(1)
-    near = np.abs(before.patches.places[:, 1:] - before.patches.places[5, 1:]).max(1) <= 1  # resizing mixes neighbours
+    # resizing mixes neighbours
+    near = np.abs(before.patches.places[:, 1:] - before.patches.places[5, 1:]).max(1) <= 1
     assert different[5] and not different[~near].any()

@@ -1,10 +1,12 @@
-"""Published findings about visual tokens, each a row of data with its source and tolerance, tested on a model and a photo.
+"""Published findings about visual tokens, each a row of data with its source and tolerance, tested
+on a model and a photo.
 
     for finding in vlm.facts.check(model, trace, contrast, tokens=[100, 101], words=["cat"]):
         print(finding.fact.id, finding.verdict, finding.sentence)
 
-Nothing is bent to fit a paper: most findings come from larger models, and "not seen here" is an answer. `python -m vlm.facts FOLDER`
-asks the same of a folder of photos and gives rates with confidence intervals.
+Nothing is bent to fit a paper: most findings come from larger models, and "not seen here" is an
+answer. `python -m vlm.facts FOLDER` asks the same of a folder of photos and gives rates with
+confidence intervals.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +19,19 @@ from vlm.facts.folder import Rate, rates
 from vlm.facts.table import FACTS
 from vlm.records import Trace
 
-__all__ = ["CANNOT", "Case", "FACTS", "Fact", "Finding", "NOT_SEEN", "Rate", "SEEN", "Untestable", "check", "rates"]
+__all__ = [
+    "CANNOT",
+    "Case",
+    "FACTS",
+    "Fact",
+    "Finding",
+    "NOT_SEEN",
+    "Rate",
+    "SEEN",
+    "Untestable",
+    "check",
+    "rates",
+]
 
 
 def check(

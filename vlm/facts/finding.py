@@ -27,7 +27,8 @@ class Case:
     Attributes:
         model: as `vlm.load` gives it.
         trace: with or without its answer; the answer that is compared is a greedy one of its own.
-        contrast: as `vlm.load_contrastive` gives it; without it what is about contrastive models cannot be tested.
+        contrast: as `vlm.load_contrastive` gives it; without it what is about contrastive models
+            cannot be tested.
         tokens: the visual tokens that show the thing named first in `words`.
         words: what is in the photo.
         absent: what is not.
@@ -70,7 +71,10 @@ class Case:
             Untestable: they stand in none.
         """
         if self.trace.visual_tokens.positions is None:
-            raise Untestable("This model reads its visual tokens by cross-attention; they have no positions in the sequence that could be looked at.")
+            raise Untestable(
+                "This model reads its visual tokens by cross-attention; they have no positions in"
+                " the sequence that could be looked at."
+            )
         return self.trace.visual_tokens.positions
 
     def chosen(self) -> tuple[int, ...]:
@@ -80,9 +84,14 @@ class Case:
             Untestable: none are selected, or all.
         """
         if not self.tokens:
-            raise Untestable("This needs to know where the thing is: select its patches in the picture first.")
+            raise Untestable(
+                "This needs to know where the thing is: select its patches in the picture first."
+            )
         if len(set(self.tokens)) == len(self.trace.visual_tokens.embeddings):
-            raise Untestable("All visual tokens are selected, so there is nothing to compare with; select only the thing's patches.")
+            raise Untestable(
+                "All visual tokens are selected, so there is nothing to compare with; select only"
+                " the thing's patches."
+            )
         return self.tokens
 
     def word(self) -> str:
@@ -103,7 +112,8 @@ class Case:
 
 
 Numbers = dict[str, float]
-Outcome = tuple[bool | np.bool_, Mapping[str, float | np.number], str]  # whether it is seen, the numbers, and what they say in one sentence
+# whether it is seen, the numbers, and what they say in one sentence
+Outcome = tuple[bool | np.bool_, Mapping[str, float | np.number], str]
 
 
 @dataclass(frozen=True)
@@ -114,7 +124,8 @@ class Fact:
         id: its number in our list.
         claim: in one plain sentence.
         source: who found it, and in which models.
-        tolerance: when it counts as seen here, in words; fixed by the claim, not by what our models give.
+        tolerance: when it counts as seen here, in words; fixed by the claim, not by what our models
+            give.
         test: raises `Untestable` where it cannot be asked.
         of_several: it is about many photos at once (`Case.pairs`), not about this one.
     """
@@ -132,7 +143,12 @@ class Fact:
             seen, numbers, sentence = self.test(case)
         except VLMError as error:
             return Finding(self, CANNOT, {}, str(error))
-        return Finding(self, SEEN if seen else NOT_SEEN, {name: float(value) for name, value in numbers.items()}, sentence)
+        return Finding(
+            self,
+            SEEN if seen else NOT_SEEN,
+            {name: float(value) for name, value in numbers.items()},
+            sentence,
+        )
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from vlm.projection import components
 from vlm.records import Sight
 
 QUESTION = "What is in this image?"
-ABSENT, GROUP, CONFIDENCE = 8, 10, 0.95  # words of other photos; photos of one group for what is about several
+# words of other photos; photos of one group for what is about several
+ABSENT, GROUP, CONFIDENCE = 8, 10, 0.95
 QUARTER = 0.25  # of the visual tokens at most count as the thing's
 
 
@@ -60,55 +61,100 @@ def rate(fact: Fact, findings: Sequence[Finding]) -> Rate:
     """Count the verdicts on one finding."""
     from scipy.stats import binomtest
 
-    seen, untestable = sum(each.verdict == SEEN for each in findings), [each.sentence for each in findings if each.verdict == CANNOT]
+    seen, untestable = (
+        sum(each.verdict == SEEN for each in findings),
+        [each.sentence for each in findings if each.verdict == CANNOT],
+    )
     tested = len(findings) - len(untestable)
-    interval = binomtest(seen, tested).proportion_ci(CONFIDENCE, method="wilson") if tested else None
+    interval = (
+        binomtest(seen, tested).proportion_ci(CONFIDENCE, method="wilson") if tested else None
+    )
     why = Counter(untestable).most_common(1)[0][0] if untestable else ""
-    return Rate(fact, seen, tested, interval.low if interval else float("nan"), interval.high if interval else float("nan"), len(untestable), why)
+    return Rate(
+        fact,
+        seen,
+        tested,
+        interval.low if interval else float("nan"),
+        interval.high if interval else float("nan"),
+        len(untestable),
+        why,
+    )
 
 
 def read(folder: Path, most: int, seed: int = 0) -> list[Photo]:
-    """Up to `most` photos, drawn by chance: `images/` beside `labels.csv` (image,label) or `captions.csv` (image,caption), or folders of such.
+    """Up to `most` photos, drawn by chance: `images/` beside `labels.csv` (image,label) or
+    `captions.csv` (image,caption), or folders of such.
 
     Raises:
         VLMError: there are none.
     """
     found: dict[Path, Photo] = {}
-    for table in sorted([*folder.glob("labels.csv"), *folder.glob("captions.csv"), *folder.glob("*/labels.csv"), *folder.glob("*/captions.csv")]):
+    for table in sorted(
+        [
+            *folder.glob("labels.csv"),
+            *folder.glob("captions.csv"),
+            *folder.glob("*/labels.csv"),
+            *folder.glob("*/captions.csv"),
+        ]
+    ):
         with table.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 path = table.parent / "images" / row.get("image", "")
                 known = found.get(path, Photo(path, "", ""))
-                found[path] = Photo(path, known.label or row.get("label", ""), known.sentence or row.get("caption", ""))
-    photos = sorted((photo for photo in found.values() if photo.path.is_file()), key=lambda photo: str(photo.path))
+                found[path] = Photo(
+                    path,
+                    known.label or row.get("label", ""),
+                    known.sentence or row.get("caption", ""),
+                )
+    photos = sorted(
+        (photo for photo in found.values() if photo.path.is_file()),
+        key=lambda photo: str(photo.path),
+    )
     if not photos:
-        raise VLMError(f"There are no photos in {str(folder)!r}; give a folder with images/ and labels.csv (image,label) or captions.csv (image,caption), or a folder of such.")
+        raise VLMError(
+            f"There are no photos in {str(folder)!r}; give a folder with images/ and labels.csv"
+            " (image,label) or captions.csv (image,caption), or a folder of such."
+        )
     return random.Random(seed).sample(photos, min(most, len(photos)))
 
 
 def foreground(sight: Sight) -> np.ndarray:
-    """The visual tokens that most likely show the thing: the quarter that lies furthest along the patches' first principal component, on the side that is not the border's."""
+    """The visual tokens that most likely show the thing: the quarter that lies furthest along the
+    patches' first principal component, on the side that is not the border's.
+    """
     places = sight.patches.places
     edge = np.zeros(len(places), bool)
     for number, picture in enumerate(sight.patches.pictures):
         of = places[:, 0] == number
-        edge |= of & (np.isin(places[:, 1], (0, picture.rows - 1)) | np.isin(places[:, 2], (0, picture.columns - 1)))
+        edge |= of & (
+            np.isin(places[:, 1], (0, picture.rows - 1))
+            | np.isin(places[:, 2], (0, picture.columns - 1))
+        )
     along = components(sight.encoder_output, 1).points[:, 0]
     along = along if (along[edge] > 0).mean() <= 0.5 else -along
     sources = sight.visual_tokens.sources
     made = sources >= 0
-    mean = np.where(made.any(1), (along[sources] * made).sum(1) / np.maximum(made.sum(1), 1), -np.inf)
+    mean = np.where(
+        made.any(1), (along[sources] * made).sum(1) / np.maximum(made.sum(1), 1), -np.inf
+    )
     furthest = np.argsort(-mean, kind="stable")[: max(1, round(QUARTER * len(mean)))]
     return np.sort(furthest[mean[furthest] > 0])
 
 
 def rates(
-    model: Any, folder: str | Path, contrast: Any = None, most: int = 100, seed: int = 0, facts: Sequence[Fact] = FACTS, progress: Callable[[int, int], None] | None = None
+    model: Any,
+    folder: str | Path,
+    contrast: Any = None,
+    most: int = 100,
+    seed: int = 0,
+    facts: Sequence[Fact] = FACTS,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Rate, ...]:
     """Test every finding on up to `most` photos of a folder.
 
-    What is in a photo is its label; where it is, `foreground` guesses. Words for what is not there are labels of other photos. What is
-    about several photos is tested on groups of ten. A photo that cannot be opened is left out.
+    What is in a photo is its label; where it is, `foreground` guesses. Words for what is not there
+    are labels of other photos. What is about several photos is tested on groups of ten. A photo
+    that cannot be opened is left out.
 
     Args:
         progress: called with (photos done, photos).
@@ -129,7 +175,11 @@ def rates(
 
 def cases(model: Any, photos: Sequence[Photo], contrast: Any, seed: int = 0) -> Iterator[Case]:
     """Each photo as a case; the last of ten carries all ten with their sentences."""
-    chance, labels, group = random.Random(seed), sorted({photo.label for photo in photos if photo.label}), []
+    chance, labels, group = (
+        random.Random(seed),
+        sorted({photo.label for photo in photos if photo.label}),
+        [],
+    )
     for photo in photos:
         try:
             image = open_image(photo.path)
@@ -141,10 +191,12 @@ def cases(model: Any, photos: Sequence[Photo], contrast: Any, seed: int = 0) -> 
         trace = model.encode(image, QUESTION)
         others = [label for label in labels if label != photo.label]
         yield Case(
-            model, trace, contrast,
+            model,
+            trace,
+            contrast,
             tokens=tuple(foreground(trace.sight).tolist()) if photo.label else (),
             words=(photo.label,) if photo.label else (),
             absent=tuple(chance.sample(others, min(ABSENT, len(others)))) if photo.label else (),
             pairs=tuple(group) if full else (),
-        )  # fmt: skip
+        )
         group = [] if full else group

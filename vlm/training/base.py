@@ -1,4 +1,6 @@
-"""The frozen models that training starts from, taken from the library's own assembly, and where they run."""
+"""The frozen models that training starts from, taken from the library's own assembly, and where
+they run.
+"""
 
 import zipfile
 from pathlib import Path
@@ -12,7 +14,10 @@ from vlm.store import build_once, cache_directory, fetch
 
 
 def working_place() -> Placement:
-    """The library's own placement, in bfloat16 where a CPU computes in it at full speed; float16 is no format to train in."""
+    """The library's own placement, in bfloat16 where a CPU computes in it at full speed.
+
+    Float16 is no format to train in.
+    """
     place = placement()
     if place.device.type == "cpu" and cpu_has_bfloat16():
         return Placement(place.device, torch.bfloat16)
@@ -20,7 +25,10 @@ def working_place() -> Placement:
 
 
 def cpu_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether this CPU multiplies bfloat16 matrices in hardware; without, a step takes tens of times longer than in float32."""
+    """Whether this CPU multiplies bfloat16 matrices in hardware.
+
+    Without, a step takes tens of times longer than in float32.
+    """
     try:
         flags = cpuinfo.read_text()
     except OSError:
@@ -34,11 +42,18 @@ def vision():
     from transformers import Dinov2Model
 
     model = Dinov2Model(embedded.vision_config())
-    # rounded as in the checkpoint that is shown, so that the parts are trained on exactly its features
-    state = {name: weight.to(torch.bfloat16).float() for name, weight in embedded.vision_state(fetch(embedded.VISION)).items()}
+    # rounded as in the checkpoint that is shown, so that the parts are trained on exactly its
+    # features
+    state = {
+        name: weight.to(torch.bfloat16).float()
+        for name, weight in embedded.vision_state(fetch(embedded.VISION)).items()
+    }
     model.load_state_dict(state)
     place = working_place()
-    return model.eval().requires_grad_(False).to(place.device, place.dtype), embedded.image_processor()
+    return (
+        model.eval().requires_grad_(False).to(place.device, place.dtype),
+        embedded.image_processor(),
+    )
 
 
 def language(place: Placement):
@@ -60,4 +75,6 @@ def sentence():
             file.extractall(folder)
 
     folder = build_once(cache_directory() / "training-minilm", unpack)
-    return AutoModel.from_pretrained(folder, add_pooling_layer=False).eval(), AutoTokenizer.from_pretrained(folder)
+    return AutoModel.from_pretrained(
+        folder, add_pooling_layer=False
+    ).eval(), AutoTokenizer.from_pretrained(folder)

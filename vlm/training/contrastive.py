@@ -1,7 +1,8 @@
 """Stage 1, contrastive: one linear map from each locked tower into a common space, and tau.
 
-L_X and L_t are cross-entropies over the rows and columns of the logits cosine * e^tau, L is their mean; open_clip's `ClipLoss` is that
-L, its `SigLipLoss` the sigmoid loss of SigLIP. The image tower is locked (LiT), and so is the text tower: both are run once.
+L_X and L_t are cross-entropies over the rows and columns of the logits cosine * e^tau, L is their
+mean; open_clip's `ClipLoss` is that L, its `SigLipLoss` the sigmoid loss of SigLIP. The image tower
+is locked (LiT), and so is the text tower: both are run once.
 """
 
 import random
@@ -22,15 +23,27 @@ from vlm.training.objects import WordNet, synset_of
 from vlm.training.parts import read_parts
 from vlm.training.questions import label_words
 
-WEIGHTS = {"captions": 1.0, "WordNet": 0.5, "label": 0.15}  # how often a photo is drawn, by the best text it has
+# how often a photo is drawn, by the best text it has
+WEIGHTS = {"captions": 1.0, "WordNet": 0.5, "label": 0.15}
 DRAWS = 10
-ANCESTORS = 4  # the nearest broader words of a class name ("malamute": sled dog, working dog, dog, ...) that stand beside its photo too
-TEMPLATES = ("a photo of a {}.", "a picture of a {}.", "{}", "this is a {}.", "a close-up photo of a {}.", "there is a {} in the image.")
+# the nearest broader words of a class name ("malamute": sled dog, working dog, dog, ...) that stand
+# beside its photo too
+ANCESTORS = 4
+TEMPLATES = (
+    "a photo of a {}.",
+    "a picture of a {}.",
+    "{}",
+    "this is a {}.",
+    "a close-up photo of a {}.",
+    "there is a {} in the image.",
+)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides a run; `keep` pulls the text map towards the identity, which keeps the text tower's own geometry."""
+    """What decides a run; `keep` pulls the text map towards the identity, which keeps the text
+    tower's own geometry.
+    """
 
     steps: int = 600
     seed: int = 0
@@ -54,13 +67,22 @@ class Maps(nn.Module):
         self.logit_bias = nn.Parameter(torch.tensor(-10.0)) if settings.loss == "sigmoid" else None
         self.dropout = nn.Dropout(settings.dropout)
 
-    def forward(self, images: Float[Tensor, "B W"], texts: Float[Tensor, "B E"]) -> tuple[Float[Tensor, "B E"], Float[Tensor, "B E"]]:
+    def forward(
+        self, images: Float[Tensor, "B W"], texts: Float[Tensor, "B E"]
+    ) -> tuple[Float[Tensor, "B E"], Float[Tensor, "B E"]]:
         """Unit vectors of photos and texts."""
-        return functional.normalize(self.image(self.dropout(images)), dim=-1), functional.normalize(self.text(texts), dim=-1)
+        return functional.normalize(self.image(self.dropout(images)), dim=-1), functional.normalize(
+            self.text(texts), dim=-1
+        )
 
     def parts(self) -> dict[str, Tensor]:
         """The tensors of a parts file."""
-        return {"image.weight": self.image.weight, "image.bias": self.image.bias, "text.weight": self.text.weight, "logit_scale": self.logit_scale}
+        return {
+            "image.weight": self.image.weight,
+            "image.bias": self.image.bias,
+            "text.weight": self.text.weight,
+            "logit_scale": self.logit_scale,
+        }
 
 
 def read(path: Path) -> Maps:
@@ -72,26 +94,48 @@ def read(path: Path) -> Maps:
 
 
 def texts_of(photo: Photo, wordnet: WordNet | None = None) -> list[str]:
-    """What may stand beside a photo: its captions, or its class name, and with WordNet its synonyms and broader words, in a sentence."""
+    """What may stand beside a photo: its captions, or its class name, and with WordNet its synonyms
+    and broader words, in a sentence.
+    """
     if not photo.label:
         return list(photo.captions)
     names = [label_words(photo.label)] * 3
     if wordnet and (synset := synset_of(photo)):
-        names += [word.lower() for word in (*wordnet.words(synset), *wordnet.ancestors(synset)[:ANCESTORS])]
+        names += [
+            word.lower()
+            for word in (*wordnet.words(synset), *wordnet.ancestors(synset)[:ANCESTORS])
+        ]
     return [TEMPLATES[0].format(name) for name in names]
 
 
 def weight_of(photo: Photo) -> float:
-    return WEIGHTS["label" if photo.label and not synset_of(photo) else "WordNet" if photo.label else "captions"]
+    return WEIGHTS[
+        (
+            "label"
+            if photo.label and not synset_of(photo)
+            else "WordNet"
+            if photo.label
+            else "captions"
+        )
+    ]
 
 
 @torch.inference_mode()
-def encode_texts(sentences: Sequence[str], model, tokenizer, size: int = 128, progress=None) -> Float[Tensor, "T E"]:
+def encode_texts(
+    sentences: Sequence[str], model, tokenizer, size: int = 128, progress=None
+) -> Float[Tensor, "T E"]:
     """Mean-pooled states of the text tower, as open_clip's mean pooler gives them."""
     rows = []
-    order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]))  # so that little is padded
+    # so that little is padded
+    order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]))
     for start in range(0, len(sentences), size):
-        inputs = tokenizer([sentences[index] for index in order[start : start + size]], padding=True, truncation=True, max_length=64, return_tensors="pt")
+        inputs = tokenizer(
+            [sentences[index] for index in order[start : start + size]],
+            padding=True,
+            truncation=True,
+            max_length=64,
+            return_tensors="pt",
+        )
         states = model(**inputs).last_hidden_state
         mask = inputs["attention_mask"][..., None]
         rows.append((states * mask).sum(1) / mask.sum(1))
@@ -100,8 +144,12 @@ def encode_texts(sentences: Sequence[str], model, tokenizer, size: int = 128, pr
     return torch.cat(rows)[torch.tensor(order).argsort()]
 
 
-def image_rows(corpus: Corpus, photos: Sequence[Photo], views: bool) -> tuple[Float[Tensor, "rows W"], list[list[int]]]:
-    """[CLS; mean of the patches] of every photo (and, with `views`, of its other views), and which rows are whose."""
+def image_rows(
+    corpus: Corpus, photos: Sequence[Photo], views: bool
+) -> tuple[Float[Tensor, "rows W"], list[list[int]]]:
+    """[CLS; mean of the patches] of every photo (and, with `views`, of its other views), and which
+    rows are whose.
+    """
     rows, owners = [], []
     for photo in photos:
         places = corpus.places[photo.key] if views else corpus.places[photo.key][:1]
@@ -110,7 +158,9 @@ def image_rows(corpus: Corpus, photos: Sequence[Photo], views: bool) -> tuple[Fl
     return torch.stack(rows), owners
 
 
-def train(corpus: Corpus, text_tower, settings: Settings, wordnet: WordNet | None = None, progress=None) -> Maps:
+def train(
+    corpus: Corpus, text_tower, settings: Settings, wordnet: WordNet | None = None, progress=None
+) -> Maps:
     """The maps after `settings.steps` batches of distinct photos with distinct texts."""
     ensure_torchvision()
     from open_clip.loss import ClipLoss, SigLipLoss
@@ -127,13 +177,18 @@ def train(corpus: Corpus, text_tower, settings: Settings, wordnet: WordNet | Non
     maps = Maps(images.shape[1], texts.shape[1], settings).train()
     identity = torch.eye(texts.shape[1])
     optimizer = torch.optim.AdamW(maps.parameters(), lr=settings.rate, weight_decay=settings.decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.rate, total_steps=settings.steps, pct_start=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.rate, total_steps=settings.steps, pct_start=0.05
+    )
     loss_of = SigLipLoss() if settings.loss == "sigmoid" else ClipLoss()
     for step in range(settings.steps):
         drawn: dict[str, int] = {}
         for photo in dict.fromkeys(chance.choices(range(len(photos)), weights, k=settings.batch)):
             drawn.setdefault(chance.choice(beside[photo]), photo)
-        image, text = maps(images[[chance.choice(rows[photo]) for photo in drawn.values()]], texts[[place[each] for each in drawn]])
+        image, text = maps(
+            images[[chance.choice(rows[photo]) for photo in drawn.values()]],
+            texts[[place[each] for each in drawn]],
+        )
         extra = (maps.logit_bias,) if maps.logit_bias is not None else ()
         loss = loss_of(image, text, maps.logit_scale.exp(), *extra)
         optimizer.zero_grad()
@@ -146,31 +201,47 @@ def train(corpus: Corpus, text_tower, settings: Settings, wordnet: WordNet | Non
 
 
 @torch.inference_mode()
-def recall(maps: Maps, images: Float[Tensor, "n W"], texts: Float[Tensor, "n E"]) -> dict[str, float]:
+def recall(
+    maps: Maps, images: Float[Tensor, "n W"], texts: Float[Tensor, "n E"]
+) -> dict[str, float]:
     """Recall@1 and @5 over n photos with one caption each, both ways."""
     image, text = maps(images, texts)
     cosine, own = image @ text.T, torch.arange(len(image))[:, None]
     return {
-        f"{name} recall@{k}": (matrix.topk(min(k, len(matrix)), dim=1).indices == own).any(1).float().mean().item()
+        f"{name} recall@{k}": (
+            (matrix.topk(min(k, len(matrix)), dim=1).indices == own).any(1).float().mean().item()
+        )
         for name, matrix in (("image->text", cosine), ("text->image", cosine.T))
         for k in (1, 5)
     }
 
 
 @torch.inference_mode()
-def zero_shot(maps: Maps, images: Float[Tensor, "n W"], labels: Sequence[str], text_tower) -> dict[str, float]:
+def zero_shot(
+    maps: Maps, images: Float[Tensor, "n W"], labels: Sequence[str], text_tower
+) -> dict[str, float]:
     """Top-1 and top-5 accuracy, each class the mean of its sentences."""
     names = sorted(set(labels))
     sentences = [template.format(label_words(name)) for name in names for template in TEMPLATES]
-    texts = functional.normalize(maps.text(encode_texts(sentences, *text_tower)), dim=-1).view(len(names), len(TEMPLATES), -1).mean(1)
+    texts = (
+        functional.normalize(maps.text(encode_texts(sentences, *text_tower)), dim=-1)
+        .view(len(names), len(TEMPLATES), -1)
+        .mean(1)
+    )
     image = functional.normalize(maps.image(images), dim=-1)
     best = (image @ functional.normalize(texts, dim=-1).T).topk(5, dim=1).indices
     own = torch.tensor([names.index(label) for label in labels])[:, None]
-    return {f"{len(names)}-way top-{k}": (best[:, :k] == own).any(1).float().mean().item() for k in (1, 5)}
+    return {
+        f"{len(names)}-way top-{k}": (best[:, :k] == own).any(1).float().mean().item()
+        for k in (1, 5)
+    }
 
 
 def evaluate(maps: Maps, corpus: Corpus, text_tower, count: int = 100) -> dict[str, float]:
-    """Both measures on photos that were held out; recall is the mean over several draws of `count` photos with one caption each."""
+    """Both measures on photos that were held out.
+
+    Recall is the mean over several draws of `count` photos with one caption each.
+    """
     kept = corpus.evaluation()
     captioned = sorted((photo for photo in kept if photo.captions), key=lambda photo: photo.key)
     images, _ = image_rows(corpus, captioned, views=False)
@@ -178,7 +249,9 @@ def evaluate(maps: Maps, corpus: Corpus, text_tower, count: int = 100) -> dict[s
     for draw in range(DRAWS):
         chance = random.Random(draw)
         some = chance.sample(range(len(captioned)), min(count, len(captioned)))
-        texts = encode_texts([chance.choice(captioned[index].captions) for index in some], *text_tower)
+        texts = encode_texts(
+            [chance.choice(captioned[index].captions) for index in some], *text_tower
+        )
         draws.append(recall(maps, images[some], texts))
     result = {name: sum(draw[name] for draw in draws) / DRAWS for name in draws[0]}
     classes = [photo for photo in kept if photo.dataset == "imagen_200x5" and photo.label]

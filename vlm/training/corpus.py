@@ -22,7 +22,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Corpus:
-    """Photos that can be read, where each one's features lie (the untouched view first), and the keys that are held out."""
+    """Photos that can be read, where each one's features lie (the untouched view first), and the
+    keys that are held out.
+    """
 
     photos: tuple[Photo, ...]
     places: dict[str, tuple[tuple[Features, int], ...]]
@@ -36,8 +38,14 @@ class Corpus:
         return [photo for photo in self.photos if photo.key in self.held_out]
 
     def part(self, share: float) -> "Corpus":
-        """With this share of the training photos, always the same ones; a larger share holds the smaller. The held-out photos stay."""
-        kept = tuple(photo for photo in self.photos if photo.key in self.held_out or bucket("part " + photo.key) < share)
+        """With this share of the training photos, always the same ones; a larger share holds the
+        smaller. The held-out photos stay.
+        """
+        kept = tuple(
+            photo
+            for photo in self.photos
+            if photo.key in self.held_out or bucket("part " + photo.key) < share
+        )
         return replace(self, photos=kept)
 
     def names(self) -> list[str]:
@@ -45,19 +53,37 @@ class Corpus:
         return sorted({photo.dataset for photo in self.training()})
 
     def entries(self, wordnet: WordNet | None) -> list[Entry]:
-        """The training photos with everything that may be asked about them; DAQUAR's official test questions are left out with `facts`."""
+        """The training photos with everything that may be asked about them.
+
+        DAQUAR's official test questions are left out with `facts`.
+        """
         labels: dict[str, set[str]] = {}
         for photo in self.training():
             if photo.label:
                 labels.setdefault(photo.dataset, set()).add(photo.label)
-        return [Entry(photo.key, self.places[photo.key], facts(photo, wordnet, sorted(labels.get(photo.dataset, ())))) for photo in self.training()]
+        return [
+            Entry(
+                photo.key,
+                self.places[photo.key],
+                facts(photo, wordnet, sorted(labels.get(photo.dataset, ()))),
+            )
+            for photo in self.training()
+        ]
 
 
-def gather(paths: Sequence[Path], cache: Path, encoder: Callable[[], Encoder], views: Sequence[str] = (), progress=None) -> Corpus:
-    """Read the data sets and their features; what the cache lacks is computed (the encoder is then loaded).
+def gather(
+    paths: Sequence[Path],
+    cache: Path,
+    encoder: Callable[[], Encoder],
+    views: Sequence[str] = (),
+    progress=None,
+) -> Corpus:
+    """Read the data sets and their features.
 
-    The untouched photos are always computed; the other views are for training: those in `views` are computed, and what the cache
-    already holds is used.
+    What the cache lacks is computed (the encoder is then loaded).
+
+    The untouched photos are always computed; the other views are for training: those in `views` are
+    computed, and what the cache already holds is used.
     """
     loaded: list[Encoder] = []
 
@@ -84,6 +110,15 @@ def gather(paths: Sequence[Path], cache: Path, encoder: Callable[[], Encoder], v
     keys = [photo.key for photo in photos]
     classes = torch.stack([places[key][0][0].class_token(places[key][0][1]) for key in keys])
     out = held_out(keys, normalised(classes, len(FEATURE_LAYERS)))
-    tested = {photo.key for photo in photos if any(split == "test" for _, _, split in photo.questions)}
-    log.info("%d photos, %d held out, %d rows or files skipped", len(photos), len(out | tested), len(bad))
-    return Corpus(tuple(photos), {key: tuple(value) for key, value in places.items()}, frozenset(out | tested), tuple(bad))
+    tested = {
+        photo.key for photo in photos if any(split == "test" for _, _, split in photo.questions)
+    }
+    log.info(
+        "%d photos, %d held out, %d rows or files skipped", len(photos), len(out | tested), len(bad)
+    )
+    return Corpus(
+        tuple(photos),
+        {key: tuple(value) for key, value in places.items()},
+        frozenset(out | tested),
+        tuple(bad),
+    )

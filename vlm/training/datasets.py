@@ -1,7 +1,8 @@
 """Folders of photos with text beside them: what is read, what is refused and why.
 
-A data set is a folder with `images/` and at least one of `captions.csv` (image,caption), `labels.csv` (image,label) and `qa.csv`
-(image,question,answer,official_split). This file knows rows and files; it knows nothing of models, features or prompts.
+A data set is a folder with `images/` and at least one of `captions.csv` (image,caption),
+`labels.csv` (image,label) and `qa.csv` (image,question,answer,official_split). This file knows rows
+and files; it knows nothing of models, features or prompts.
 """
 
 import csv
@@ -14,7 +15,11 @@ from vlm.errors import VLMError
 
 log = logging.getLogger(__name__)
 
-TABLES = {"captions.csv": ("image", "caption"), "labels.csv": ("image", "label"), "qa.csv": ("image", "question", "answer")}
+TABLES = {
+    "captions.csv": ("image", "caption"),
+    "labels.csv": ("image", "label"),
+    "qa.csv": ("image", "question", "answer"),
+}
 LONGEST_TEXT = 400  # characters; a longer cell is a broken row, not a caption
 
 
@@ -24,7 +29,10 @@ class DataError(VLMError):
 
 @dataclass(frozen=True)
 class Photo:
-    """One image file and every text that came with it. `key` ("dataset/file name") is its identity everywhere."""
+    """One image file and every text that came with it.
+
+    `key` ("dataset/file name") is its identity everywhere.
+    """
 
     dataset: str
     name: str
@@ -66,10 +74,20 @@ def dataset_folders(paths: Iterable[Path]) -> list[Path]:
     found = []
     for path in map(Path, paths):
         if not path.is_dir():
-            raise DataError(f"{path} is not a folder. Give a folder that holds images/ and one of {', '.join(TABLES)}.")
-        here = [folder for folder in (path, *sorted(path.iterdir())) if folder.is_dir() and _is_dataset(folder)]
+            raise DataError(
+                f"{path} is not a folder. Give a folder that holds images/ and one of"
+                f" {', '.join(TABLES)}."
+            )
+        here = [
+            folder
+            for folder in (path, *sorted(path.iterdir()))
+            if folder.is_dir() and _is_dataset(folder)
+        ]
         if not here:
-            raise DataError(f"{path} holds no data set: expected images/ and one of {', '.join(TABLES)}, in it or in its subfolders.")
+            raise DataError(
+                f"{path} holds no data set: expected images/ and one of {', '.join(TABLES)}, in it"
+                " or in its subfolders."
+            )
         found += here
     return found
 
@@ -79,9 +97,12 @@ def _is_dataset(folder: Path) -> bool:
 
 
 def read_dataset(folder: Path) -> tuple[list[Photo], list[BadRow]]:
-    """Every photo of one folder that has text, and every row that was skipped. Both in a fixed order.
+    """Every photo of one folder that has text, and every row that was skipped.
 
-    Images are not opened here: one that cannot be decoded is reported when its features are computed (`features.py`).
+    Both in a fixed order.
+
+    Images are not opened here: one that cannot be decoded is reported when its features are
+    computed (`features.py`).
 
     Raises:
         DataError: a table lacks one of its columns.
@@ -97,16 +118,30 @@ def read_dataset(folder: Path) -> tuple[list[Photo], list[BadRow]]:
             reader = csv.DictReader(file)
             missing = [column for column in columns if column not in (reader.fieldnames or ())]
             if missing:
-                raise DataError(f"{path} has the columns {reader.fieldnames}; it needs {', '.join(columns)}.")
+                raise DataError(
+                    f"{path} has the columns {reader.fieldnames}; it needs {', '.join(columns)}."
+                )
             for row in reader:
                 values = [" ".join((row[column] or "").split()) for column in columns]
                 reason = _fault(values, columns, present)
                 if reason:
                     bad.append(BadRow(path, reader.line_num, reason))
                 else:
-                    _add(drafts.setdefault(values[0], _Draft()), columns, values, row.get("official_split") or "train")
+                    _add(
+                        drafts.setdefault(values[0], _Draft()),
+                        columns,
+                        values,
+                        row.get("official_split") or "train",
+                    )
     photos = [
-        Photo(folder.name, name, folder / "images" / name, tuple(draft.captions), draft.label, tuple(draft.questions))
+        Photo(
+            folder.name,
+            name,
+            folder / "images" / name,
+            tuple(draft.captions),
+            draft.label,
+            tuple(draft.questions),
+        )
         for name, draft in sorted(drafts.items())
     ]
     if bad:

@@ -1,7 +1,8 @@
-"""Stages 2 and 3: the connector m_gamma on a frozen language model, then both together through LoRA adapters.
+"""Stages 2 and 3: the connector m_gamma on a frozen language model, then both together through LoRA
+adapters.
 
-The visual encoder never runs here: its output comes from the cache. Both stages minimise the mean negative log-likelihood of the
-answers' tokens given the photo and the question.
+The visual encoder never runs here: its output comes from the cache. Both stages minimise the mean
+negative log-likelihood of the answers' tokens given the photo and the question.
 """
 
 import logging
@@ -21,13 +22,18 @@ from vlm.training.packing import Batch, Pack, batch
 log = logging.getLogger(__name__)
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
-TARGETS = {"attention": ATTENTION, "more": (*ATTENTION, "up_proj", "down_proj")}  # linear maps that get an adapter
-SAVED_WITH = ("seed", "rank", "targets", "stage")  # what a checkpoint must agree on to be gone on from
+# linear maps that get an adapter
+TARGETS = {"attention": ATTENTION, "more": (*ATTENTION, "up_proj", "down_proj")}
+# what a checkpoint must agree on to be gone on from
+SAVED_WITH = ("seed", "rank", "targets", "stage")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides a run. Learning rates are constant after a warm-up and fall to zero over the last `cooldown` steps."""
+    """What decides a run.
+
+    Learning rates are constant after a warm-up and fall to zero over the last `cooldown` steps.
+    """
 
     steps: int
     stage: str = "instruct"  # or "connector": the language model stays as it is
@@ -53,7 +59,9 @@ def rate_factor(step: int, settings: Settings) -> float:
 
 
 def new_connector(width: int, hidden: int) -> nn.Sequential:
-    """Linear(F, D) -> GELU -> Linear(D, D), small enough at first for the language model not to notice."""
+    """Linear(F, D) -> GELU -> Linear(D, D), small enough at first for the language model not to
+    notice.
+    """
     connector = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, hidden))
     nn.init.normal_(connector[0].weight, std=width**-0.5)
     nn.init.normal_(connector[2].weight, std=0.3 * hidden**-0.5 * 0.1)
@@ -63,16 +71,26 @@ def new_connector(width: int, hidden: int) -> nn.Sequential:
 class Learner(nn.Module):
     """A connector and a language model that answer packed questions about cached features."""
 
-    def __init__(self, language_model, connector: nn.Module, mean: Float[Tensor, "F"], spread: Float[Tensor, "F"], settings: Settings):
+    def __init__(
+        self,
+        language_model,
+        connector: nn.Module,
+        mean: Float[Tensor, "F"],
+        spread: Float[Tensor, "F"],
+        settings: Settings,
+    ):
         super().__init__()
         language_model.requires_grad_(False)
-        language_model.set_attn_implementation("eager")  # with a mask, a quicker backward on CPUs than sdpa's
+        # with a mask, a quicker backward on CPUs than sdpa's
+        language_model.set_attn_implementation("eager")
         self.settings = settings
         if settings.stage == "instruct":
             from peft import LoraConfig, get_peft_model
 
             torch.manual_seed(settings.seed)
-            lora = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=list(settings.targets))
+            lora = LoraConfig(
+                r=settings.rank, lora_alpha=settings.alpha, target_modules=list(settings.targets)
+            )
             language_model = get_peft_model(language_model, lora, autocast_adapter_dtype=False)
         self.language_model = language_model
         self.connector = connector
@@ -82,34 +100,61 @@ class Learner(nn.Module):
     @property
     def trunk(self):
         """The transformer without its head."""
-        causal = self.language_model.base_model.model if self.settings.stage == "instruct" else self.language_model
+        causal = (
+            self.language_model.base_model.model
+            if self.settings.stage == "instruct"
+            else self.language_model
+        )
         return causal.model
 
     def trained(self) -> dict[str, nn.Parameter]:
-        return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+        return {
+            name: parameter
+            for name, parameter in self.named_parameters()
+            if parameter.requires_grad
+        }
 
     def connect(self, features: Float[Tensor, "V F"]) -> Float[Tensor, "V D"]:
         return self.connector((features - self.mean) / self.spread)
 
     def outputs(self, features: Float[Tensor, "V F"], batch: Batch) -> Float[Tensor, "K D"]:
-        """The hidden states that predict the batch's targets; `features` has the visual tokens of all its photos in order."""
+        """The hidden states that predict the batch's targets.
+
+        `features` has the visual tokens of all its photos in order.
+        """
         embedding = self.language_model.get_input_embeddings()
         inputs_embeds = embedding(batch.ids)
-        inputs_embeds = inputs_embeds.masked_scatter(batch.visual[..., None], self.connect(features).to(inputs_embeds.dtype))
-        hidden = self.trunk(inputs_embeds=inputs_embeds, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False).last_hidden_state
+        inputs_embeds = inputs_embeds.masked_scatter(
+            batch.visual[..., None], self.connect(features).to(inputs_embeds.dtype)
+        )
+        hidden = self.trunk(
+            inputs_embeds=inputs_embeds,
+            attention_mask=batch.mask,
+            position_ids=batch.positions,
+            use_cache=False,
+        ).last_hidden_state
         return hidden[batch.rows, batch.sources]
 
     def losses(self, features: Float[Tensor, "V F"], batch: Batch) -> Float[Tensor, "K"]:
         """-log p of each target token."""
-        logits = functional.linear(self.outputs(features, batch), self.language_model.get_input_embeddings().weight)
+        logits = functional.linear(
+            self.outputs(features, batch), self.language_model.get_input_embeddings().weight
+        )
         return functional.cross_entropy(logits.float(), batch.targets, reduction="none")
 
 
-def warm_start(learner: Learner, pairs: list[tuple[Callable[[], Tensor], list[int]]], steps: int = 200, size: int = 48, seed: int = 0) -> float:
-    """Regress the mean visual token of a photo on the mean input embedding of its texts' content words; the last loss.
+def warm_start(
+    learner: Learner,
+    pairs: list[tuple[Callable[[], Tensor], list[int]]],
+    steps: int = 200,
+    size: int = 48,
+    seed: int = 0,
+) -> float:
+    """Regress the mean visual token of a photo on the mean input embedding of its texts' content
+    words; the last loss.
 
-    `pairs`: a function that gives pooled features (V x F), and the token ids of the words. It saves the first hundreds of steps
-    of connector training, which would find little more than this.
+    `pairs`: a function that gives pooled features (V x F), and the token ids of the words. It saves
+    the first hundreds of steps of connector training, which would find little more than this.
     """
     import random
 
@@ -143,9 +188,20 @@ class Run:
     def __post_init__(self):
         named = self.learner.trained()
         # a bfloat16 adapter would lose small steps: the optimizer works on float32 copies
-        self.masters = {name: parameter if parameter.dtype == torch.float32 else parameter.detach().float().requires_grad_(True) for name, parameter in named.items()}
-        language = [master for name, master in self.masters.items() if not name.startswith("connector.")]
-        connector = [master for name, master in self.masters.items() if name.startswith("connector.")]
+        self.masters = {
+            name: (
+                parameter
+                if parameter.dtype == torch.float32
+                else parameter.detach().float().requires_grad_(True)
+            )
+            for name, parameter in named.items()
+        }
+        language = [
+            master for name, master in self.masters.items() if not name.startswith("connector.")
+        ]
+        connector = [
+            master for name, master in self.masters.items() if name.startswith("connector.")
+        ]
         groups = [{"params": connector, "rate": self.settings.connector_rate}]
         if language:
             groups.append({"params": language, "rate": self.settings.language_rate})
@@ -158,7 +214,10 @@ class Run:
         self.learner.train()
         targets, value = sum(len(one.targets) for one in packs), 0.0
         for some in alike(packs):
-            together = move(batch([packs[index] for index in some], self.learner.language_model.dtype), self.learner.mean.device)
+            together = move(
+                batch([packs[index] for index in some], self.learner.language_model.dtype),
+                self.learner.mean.device,
+            )
             features = torch.cat([visual[index] for index in some]).to(self.learner.mean.device)
             loss = self.learner.losses(features, together).sum() / targets
             loss.backward()
@@ -186,10 +245,15 @@ class Run:
     def state(self) -> dict:
         return {
             "settings": {name: getattr(self.settings, name) for name in SAVED_WITH},
-            "step": self.step, "samples": self.samples, "loss": self.loss,
+            "step": self.step,
+            "samples": self.samples,
+            "loss": self.loss,
             "masters": {name: master.detach() for name, master in self.masters.items()},
-            "average": self.average, "optimizer": self.optimizer.state_dict(), "mean": self.learner.mean, "spread": self.learner.spread,
-        }  # fmt: skip
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+            "mean": self.learner.mean,
+            "spread": self.learner.spread,
+        }
 
     def restore(self, state: dict) -> None:
         """Go on from `state`.
@@ -199,7 +263,9 @@ class Run:
         """
         here = {name: getattr(self.settings, name) for name in SAVED_WITH}
         if state["settings"] != here:
-            raise ValueError(f"the checkpoint was made with {state['settings']}, this run has {here}")
+            raise ValueError(
+                f"the checkpoint was made with {state['settings']}, this run has {here}"
+            )
         self.step, self.samples, self.loss = state["step"], state["samples"], state["loss"]
         with torch.no_grad():
             for name, parameter in self.learner.trained().items():
@@ -216,16 +282,29 @@ class Run:
         from vlm.training.parts import fold
 
         copy = new_connector(*reversed(self.learner.connector[0].weight.shape))
-        copy.load_state_dict({name.removeprefix("connector."): value.cpu() for name, value in self.average.items() if name.startswith("connector.")})
+        copy.load_state_dict(
+            {
+                name.removeprefix("connector."): value.cpu()
+                for name, value in self.average.items()
+                if name.startswith("connector.")
+            }
+        )
         tensors = fold(copy, self.learner.mean.cpu(), self.learner.spread.cpu())
         for name, value in self.average.items():
-            if ".lora_" in name:  # language_model.base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight
-                tensors[name.removeprefix("language_model.base_model.model.").removesuffix(".default.weight")] = value.to(torch.bfloat16)
+            # language_model.base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight
+            if ".lora_" in name:
+                tensors[
+                    name.removeprefix("language_model.base_model.model.").removesuffix(
+                        ".default.weight"
+                    )
+                ] = value.to(torch.bfloat16)
         return tensors
 
 
 def alike(packs: Sequence[Pack], size: int = 4) -> list[list[int]]:
-    """Indices of packs of about the same length in groups of at most `size`, so that little is padded."""
+    """Indices of packs of about the same length in groups of at most `size`, so that little is
+    padded.
+    """
     order = sorted(range(len(packs)), key=lambda index: len(packs[index].ids))
     return [order[start : start + size] for start in range(0, len(order), size)]
 
@@ -234,12 +313,22 @@ def move(batch: Batch, device: torch.device) -> Batch:
     return Batch(**{name: getattr(batch, name).to(device) for name in batch.__dataclass_fields__})
 
 
-def train(run: Run, mixture: Mixture, checkpoint: Path | None = None, report: Callable[[Run, float], None] | None = None) -> None:
-    """Advance to the last step, saving `checkpoint` now and then; `report(run, seconds since the start)` after each step."""
+def train(
+    run: Run,
+    mixture: Mixture,
+    checkpoint: Path | None = None,
+    report: Callable[[Run, float], None] | None = None,
+) -> None:
+    """Advance to the last step, saving `checkpoint` now and then.
+
+    `report(run, seconds since the start)` after each step.
+    """
     started = time.monotonic()
     while run.step < run.settings.steps:
         run.advance(mixture)
-        if checkpoint and (run.step % run.settings.save_every == 0 or run.step == run.settings.steps):
+        if checkpoint and (
+            run.step % run.settings.save_every == 0 or run.step == run.settings.steps
+        ):
             save(run, checkpoint)
         if report:
             report(run, time.monotonic() - started)

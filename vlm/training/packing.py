@@ -1,8 +1,10 @@
-"""Several questions about one photo, and several answers to one question, in one sequence that computes the photo once.
+"""Several questions about one photo, and several answers to one question, in one sequence that
+computes the photo once.
 
-The sequence is a tree laid out flat: the photo's tokens are the trunk, each question is a branch of the trunk, each answer a branch of
-its question. A position may look at itself, at what precedes it in its own segment, and at its ancestors; its position number is
-its depth, so every branch computes exactly what it would compute alone. This file knows ids and masks, no model and no image.
+The sequence is a tree laid out flat: the photo's tokens are the trunk, each question is a branch of
+the trunk, each answer a branch of its question. A position may look at itself, at what precedes it
+in its own segment, and at its ancestors; its position number is its depth, so every branch computes
+exactly what it would compute alone. This file knows ids and masks, no model and no image.
 """
 
 from collections.abc import Sequence
@@ -18,7 +20,9 @@ VISUAL = -1  # the id of a position that a visual token fills
 
 @dataclass(frozen=True)
 class Turn:
-    """One question (as token ids, prompt frame included) and the token ids of one or more right answers, each with its end token."""
+    """One question (as token ids, prompt frame included) and the token ids of one or more right
+    answers, each with its end token.
+    """
 
     question: tuple[int, ...]
     answers: tuple[tuple[int, ...], ...]
@@ -36,11 +40,17 @@ class Pack:
     answers: int
 
 
-def pack(prefix: Sequence[int], visual_positions: Int[np.ndarray, "V"], turns: Sequence[Turn], visual_length: int | None = None) -> Pack:
+def pack(
+    prefix: Sequence[int],
+    visual_positions: Int[np.ndarray, "V"],
+    turns: Sequence[Turn],
+    visual_length: int | None = None,
+) -> Pack:
     """Lay out prefix, V visual tokens and the turns.
 
-    `visual_positions` are the places of the visual tokens that are kept, counted within the whole photo: dropping some of them moves nothing else.
-    `visual_length` is how many the whole photo has (default: as many as are kept).
+    `visual_positions` are the places of the visual tokens that are kept, counted within the whole
+    photo: dropping some of them moves nothing else. `visual_length` is how many the whole photo has
+    (default: as many as are kept).
     """
     length = len(visual_positions) if visual_length is None else visual_length
     trunk = len(prefix) + len(visual_positions)
@@ -58,9 +68,12 @@ def pack(prefix: Sequence[int], visual_positions: Int[np.ndarray, "V"], turns: S
         spans.append((*question_span, ((0, trunk),)))
         for answer in turn.answers:
             first = len(ids)
-            # the end token is predicted, never read: the last id of an answer needs no position of its own
+            # the end token is predicted, never read: the last id of an answer needs no position of
+            # its own
             ids += answer[:-1]
-            positions += range(depth + len(turn.question), depth + len(turn.question) + len(answer) - 1)
+            positions += range(
+                depth + len(turn.question), depth + len(turn.question) + len(answer) - 1
+            )
             spans.append((first, len(ids), ((0, trunk), question_span)))
             sources += [question_span[1] - 1, *range(first, len(ids))]
             targets += answer
@@ -69,7 +82,14 @@ def pack(prefix: Sequence[int], visual_positions: Int[np.ndarray, "V"], turns: S
         visible[start:end, start:end] = np.tri(end - start, dtype=bool)
         for first, last in ancestors:
             visible[start:end, first:last] = True
-    return Pack(np.array(ids), np.array(positions), visible, np.array(sources), np.array(targets), sum(len(turn.answers) for turn in turns))
+    return Pack(
+        np.array(ids),
+        np.array(positions),
+        visible,
+        np.array(sources),
+        np.array(targets),
+        sum(len(turn.answers) for turn in turns),
+    )
 
 
 @dataclass(frozen=True)
@@ -96,7 +116,9 @@ def batch(packs: Sequence[Pack], dtype: torch.dtype = torch.float32) -> Batch:
         ids[row, :length] = torch.from_numpy(one.ids)
         positions[row, :length] = torch.from_numpy(one.positions)
         visible[row, :length, :length] = torch.from_numpy(one.visible)
-    mask = torch.zeros(len(packs), 1, longest, longest, dtype=dtype).masked_fill_(~visible[:, None], torch.finfo(dtype).min)
+    mask = torch.zeros(len(packs), 1, longest, longest, dtype=dtype).masked_fill_(
+        ~visible[:, None], torch.finfo(dtype).min
+    )
     return Batch(
         ids=ids.clamp(min=0),
         positions=positions,

@@ -1,7 +1,9 @@
-"""Made scenes with known answers: cut-outs with transparent background, pasted in known numbers and places onto blurred photos.
+"""Made scenes with known answers: cut-outs with transparent background, pasted in known numbers and
+places onto blurred photos.
 
-The cut-outs are a folder of PNG files with one English line about each beside it (`NAME.png`, `NAME.txt`), as Debian's package
-`tuxpaint-stamps-default` installs them. What comes out is an ordinary data set (`datasets.py`): `images/`, `captions.csv`, `qa.csv`.
+The cut-outs are a folder of PNG files with one English line about each beside it (`NAME.png`,
+`NAME.txt`), as Debian's package `tuxpaint-stamps-default` installs them. What comes out is an
+ordinary data set (`datasets.py`): `images/`, `captions.csv`, `qa.csv`.
 """
 
 import colorsys
@@ -20,15 +22,19 @@ from vlm.training.objects import with_article
 from vlm.training.questions import sentence
 
 SIDE = 224  # pixels
-DRAWN = ("cartoon", "symbols", "seasonal", "flags", "roadsigns", "space", "naturalforces", "people")  # folders of drawings, or of things no scene holds
+# folders of drawings, or of things no scene holds
+DRAWN = ("cartoon", "symbols", "seasonal", "flags", "roadsigns", "space", "naturalforces", "people")
 NUMBER_WORDS = {2: "two", 3: "three", 4: "four"}
 LONGEST_NAME = 3  # words
-CLEAR_COLOUR = 0.75  # share of a cut-out's pixels that must have one colour for it to be called that
+# share of a cut-out's pixels that must have one colour for it to be called that
+CLEAR_COLOUR = 0.75
 
 
 @dataclass(frozen=True)
 class CutOut:
-    """A thing that can be pasted: its file, its name without article, and its colour where one clearly prevails."""
+    """A thing that can be pasted: its file, its name without article, and its colour where one
+    clearly prevails.
+    """
 
     path: Path
     name: str
@@ -37,7 +43,10 @@ class CutOut:
 
 @dataclass(frozen=True)
 class Placed:
-    """`count` copies of one cut-out in one part of the picture ("left", "right", "top", "bottom"; "" for the whole of it)."""
+    """`count` copies of one cut-out in one part of the picture ("left", "right", "top", "bottom".
+
+    "" for the whole of it).
+    """
 
     thing: CutOut
     count: int
@@ -45,7 +54,11 @@ class Placed:
 
     @property
     def words(self) -> str:
-        return with_article(self.thing.name) if self.count == 1 else f"{NUMBER_WORDS[self.count]} {plural(self.thing.name)}"
+        return (
+            with_article(self.thing.name)
+            if self.count == 1
+            else f"{NUMBER_WORDS[self.count]} {plural(self.thing.name)}"
+        )
 
 
 def plural(name: str) -> str:
@@ -57,7 +70,8 @@ def plural(name: str) -> str:
 
 
 def cut_outs(folder: Path) -> list[CutOut]:
-    """The photo-like cut-outs under `folder` whose line is an article and a short name ("A great blue heron.").
+    """The photo-like cut-outs under `folder` whose line is an article and a short name ("A great
+    blue heron.").
 
     Raises:
         DataError: there is none.
@@ -68,14 +82,26 @@ def cut_outs(folder: Path) -> list[CutOut]:
         if any(part in DRAWN for part in path.relative_to(folder).parts) or not text.is_file():
             continue
         lines = text.read_text(encoding="utf-8", errors="replace").splitlines()
-        match = re.fullmatch(r"(?:an?|the) ([a-z' -]+?)[.!]?", lines[0].strip().lower()) if lines else None
-        if match and len(match[1].split()) <= LONGEST_NAME and " of " not in match[1] and match[1] not in found:
+        match = (
+            re.fullmatch(r"(?:an?|the) ([a-z' -]+?)[.!]?", lines[0].strip().lower())
+            if lines
+            else None
+        )
+        if (
+            match
+            and len(match[1].split()) <= LONGEST_NAME
+            and " of " not in match[1]
+            and match[1] not in found
+        ):
             try:
                 found[match[1]] = CutOut(path, match[1], prevailing_colour(load(path)))
             except (OSError, UnidentifiedImageError):
                 continue
     if not found:
-        raise DataError(f"{folder} holds no cut-out: expected NAME.png with an alpha channel and NAME.txt with a line such as 'A green bus.'")
+        raise DataError(
+            f"{folder} holds no cut-out: expected NAME.png with an alpha channel and NAME.txt with"
+            " a line such as 'A green bus.'"
+        )
     return list(found.values())
 
 
@@ -89,7 +115,9 @@ def load(path: Path) -> Image.Image:
 def prevailing_colour(image: Image.Image) -> str | None:
     """The everyday name of the colour of most opaque pixels, or None where none prevails."""
     small = image.resize((32, 32))
-    names = Counter(colour_name(*pixel[:3]) for pixel in small.get_flattened_data() if pixel[3] > 200)
+    names = Counter(
+        colour_name(*pixel[:3]) for pixel in small.get_flattened_data() if pixel[3] > 200
+    )
     if not names:
         return None
     name, count = names.most_common(1)[0]
@@ -102,17 +130,46 @@ def colour_name(red: int, green: int, blue: int) -> str:
         return "black"
     if saturation < 0.15:
         return "white" if value > 0.8 else "gray"
-    bounds = ((0.03, "red"), (0.11, "orange" if value > 0.65 else "brown"), (0.19, "yellow"), (0.45, "green"), (0.7, "blue"), (0.85, "purple"), (0.95, "pink"))
+    bounds = (
+        (0.03, "red"),
+        (0.11, "orange" if value > 0.65 else "brown"),
+        (0.19, "yellow"),
+        (0.45, "green"),
+        (0.7, "blue"),
+        (0.85, "purple"),
+        (0.95, "pink"),
+    )
     return next((name for bound, name in bounds if hue < bound), "red")
 
 
-def compose(placed: Sequence[Placed], background: Image.Image, chance: random.Random) -> Image.Image:
-    """The scene, SIDE x SIDE: the copies of each thing side by side in its part of the picture, none over another."""
-    canvas = background.convert("RGB").resize((SIDE, SIDE)).filter(ImageFilter.GaussianBlur(14)).convert("RGBA")
-    parts = {"": (0, 0, 1, 1), "left": (0, 0, 0.5, 1), "right": (0.5, 0, 1, 1), "top": (0, 0, 1, 0.5), "bottom": (0, 0.5, 1, 1)}
+def compose(
+    placed: Sequence[Placed], background: Image.Image, chance: random.Random
+) -> Image.Image:
+    """The scene, SIDE x SIDE: the copies of each thing side by side in its part of the picture,
+    none over another.
+    """
+    canvas = (
+        background.convert("RGB")
+        .resize((SIDE, SIDE))
+        .filter(ImageFilter.GaussianBlur(14))
+        .convert("RGBA")
+    )
+    parts = {
+        "": (0, 0, 1, 1),
+        "left": (0, 0, 0.5, 1),
+        "right": (0.5, 0, 1, 1),
+        "top": (0, 0, 1, 0.5),
+        "bottom": (0, 0.5, 1, 1),
+    }
     for one in placed:
         left, top, right, bottom = (SIDE * edge for edge in parts[one.where])
-        across = one.count if right - left > bottom - top else -(-one.count // 2) if one.count > 1 and one.where == "" else 1
+        across = (
+            one.count
+            if right - left > bottom - top
+            else -(-one.count // 2)
+            if one.count > 1 and one.where == ""
+            else 1
+        )
         down = -(-one.count // across)
         width, height = (right - left) / across, (bottom - top) / down
         cut = load(one.thing.path)
@@ -132,7 +189,10 @@ def draw(things: Sequence[CutOut], chance: random.Random) -> list[Placed]:
         return [Placed(chance.choice(things), chance.choice((1, 1, 2, 3, 4)), "")]
     halves = chance.choice((("left", "right"), ("top", "bottom")))
     first, second = chance.sample(list(things), 2)
-    return [Placed(thing, chance.choice((1, 1, 2, 3)), half) for thing, half in zip((first, second), halves)]
+    return [
+        Placed(thing, chance.choice((1, 1, 2, 3)), half)
+        for thing, half in zip((first, second), halves)
+    ]
 
 
 def caption(placed: Sequence[Placed]) -> list[str]:
@@ -140,13 +200,28 @@ def caption(placed: Sequence[Placed]) -> list[str]:
     plain = " and ".join(one.words for one in placed)
     if len(placed) == 1:
         return [sentence(plain), sentence(f"The picture shows {plain}")]
-    on = {"left": "on the left", "right": "on the right", "top": "at the top", "bottom": "at the bottom"}
-    return [sentence(plain), sentence(" and ".join(f"{one.words} {on[one.where]}" for one in placed))]
+    on = {
+        "left": "on the left",
+        "right": "on the right",
+        "top": "at the top",
+        "bottom": "at the bottom",
+    }
+    return [
+        sentence(plain),
+        sentence(" and ".join(f"{one.words} {on[one.where]}" for one in placed)),
+    ]
 
 
-def questions(placed: Sequence[Placed], things: Sequence[CutOut], chance: random.Random) -> list[tuple[str, str]]:
+def questions(
+    placed: Sequence[Placed], things: Sequence[CutOut], chance: random.Random
+) -> list[tuple[str, str]]:
     """Questions that the scene answers for certain."""
-    on = {"left": "On the left", "right": "On the right", "top": "At the top", "bottom": "At the bottom"}
+    on = {
+        "left": "On the left",
+        "right": "On the right",
+        "top": "At the top",
+        "bottom": "At the bottom",
+    }
     asked: list[tuple[str, str]] = []
     for one in placed:
         name, many = one.thing.name, plural(one.thing.name)
@@ -162,11 +237,16 @@ def questions(placed: Sequence[Placed], things: Sequence[CutOut], chance: random
             asked.append((f"What color {verb}?", one.thing.colour))
     words = {word for one in placed for word in one.thing.name.split()}
     absent = [thing.name for thing in things if not words & set(thing.name.split())]
-    asked += [(f"Is there {with_article(name)} in the image?", "no") for name in chance.sample(absent, min(len(placed), len(absent)))]
+    asked += [
+        (f"Is there {with_article(name)} in the image?", "no")
+        for name in chance.sample(absent, min(len(placed), len(absent)))
+    ]
     return [(question, sentence(answer)) for question, answer in asked]
 
 
-def make(stamps: Path, backgrounds: Sequence[Path], out: Path, count: int, seed: int = 0, progress=None) -> None:
+def make(
+    stamps: Path, backgrounds: Sequence[Path], out: Path, count: int, seed: int = 0, progress=None
+) -> None:
     """Write `count` scenes as a data set at `out`.
 
     Raises:
@@ -174,10 +254,15 @@ def make(stamps: Path, backgrounds: Sequence[Path], out: Path, count: int, seed:
     """
     things = cut_outs(stamps)
     if not backgrounds:
-        raise DataError("no photo to paste on; give --data folders with photos that are not held out")
+        raise DataError(
+            "no photo to paste on; give --data folders with photos that are not held out"
+        )
     chance = random.Random(seed)
     (out / "images").mkdir(parents=True, exist_ok=True)
-    with (out / "captions.csv").open("w", newline="") as first, (out / "qa.csv").open("w", newline="") as second:
+    with (
+        (out / "captions.csv").open("w", newline="") as first,
+        (out / "qa.csv").open("w", newline="") as second,
+    ):
         captions, rows = csv.writer(first), csv.writer(second)
         captions.writerow(("image", "caption"))
         rows.writerow(("image", "question", "answer", "official_split"))
@@ -187,6 +272,9 @@ def make(stamps: Path, backgrounds: Sequence[Path], out: Path, count: int, seed:
             with Image.open(chance.choice(backgrounds)) as background:
                 compose(placed, background, chance).save(out / "images" / name, quality=92)
             captions.writerows((name, text) for text in caption(placed))
-            rows.writerows((name, question, answer, "train") for question, answer in questions(placed, things, chance))
+            rows.writerows(
+                (name, question, answer, "train")
+                for question, answer in questions(placed, things, chance)
+            )
             if progress:
                 progress(number + 1, count, "scenes")

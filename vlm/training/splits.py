@@ -1,7 +1,7 @@
 """Which photos are held out: decided by a hash of the file name, never by chance and never by hand.
 
-Near-duplicates fall on one side together: photos whose CLS features are almost parallel form a group, and the group's first key
-decides for all of it.
+Near-duplicates fall on one side together: photos whose CLS features are almost parallel form a
+group, and the group's first key decides for all of it.
 """
 
 import hashlib
@@ -26,8 +26,13 @@ def is_held_out(key: str, share: float = HELD_OUT_SHARE) -> bool:
     return key.split("/", 1)[0] in EVALUATION_ONLY or bucket(key) < share
 
 
-def duplicate_groups(features: Float[Tensor, "photos width"], threshold: float = DUPLICATE_COSINE) -> list[int]:
-    """For each photo the index of the first photo of its group; a photo like no other is its own group."""
+def duplicate_groups(
+    features: Float[Tensor, "photos width"], threshold: float = DUPLICATE_COSINE
+) -> list[int]:
+    """For each photo the index of the first photo of its group.
+
+    A photo like no other is its own group.
+    """
     centred = torch.nn.functional.normalize(features.float() - features.float().mean(0), dim=-1)
     first = list(range(len(centred)))
 
@@ -37,7 +42,9 @@ def duplicate_groups(features: Float[Tensor, "photos width"], threshold: float =
         return index
 
     for start in range(0, len(centred), 1024):
-        rows, columns = torch.nonzero(centred[start : start + 1024] @ centred.T >= threshold, as_tuple=True)
+        rows, columns = torch.nonzero(
+            centred[start : start + 1024] @ centred.T >= threshold, as_tuple=True
+        )
         for row, column in zip((rows + start).tolist(), columns.tolist()):
             if column < row:
                 a, b = sorted((root(row), root(column)))
@@ -45,8 +52,13 @@ def duplicate_groups(features: Float[Tensor, "photos width"], threshold: float =
     return [root(index) for index in range(len(first))]
 
 
-def held_out(keys: Sequence[str], features: Float[Tensor, "photos width"], share: float = HELD_OUT_SHARE) -> set[str]:
-    """The held-out keys among `keys`. A group with a photo of an evaluation-only data set is held out whole."""
+def held_out(
+    keys: Sequence[str], features: Float[Tensor, "photos width"], share: float = HELD_OUT_SHARE
+) -> set[str]:
+    """The held-out keys among `keys`.
+
+    A group with a photo of an evaluation-only data set is held out whole.
+    """
     order = sorted(range(len(keys)), key=lambda index: keys[index])
     groups = duplicate_groups(features[order])
     members: dict[int, list[str]] = {}
