@@ -12,7 +12,9 @@ Imported before anything that may load torch, because `spaces` has to come first
 import os
 from collections.abc import Callable, Iterator
 
-ACTIVE = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+from app.settings import Settings
+
+ACTIVE = Settings.read().zero_gpu.lower() in ("1", "t", "true")
 if ACTIVE:
     import spaces
 

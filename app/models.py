@@ -11,9 +11,10 @@ from typing import Generic, TypeVar
 
 import vlm
 from app.recent import Budget, Recent
+from app.settings import Settings
 
-MODEL = os.environ.get("VISUAL_TOKEN_EXPLORER_MODEL", "embedded")
-CONTRASTIVE = os.environ.get("VISUAL_TOKEN_EXPLORER_CONTRASTIVE", "embedded")
+MODEL = Settings.read().model
+CONTRASTIVE = Settings.read().contrastive
 
 T = TypeVar("T")
 
