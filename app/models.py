@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import vlm
-from app.recent import Budget, Recent
-from app.settings import Settings
+from .recent import Budget, Recent
+from .settings import Settings
 
 MODEL = Settings.read().model
 CONTRASTIVE = Settings.read().contrastive

@@ -71,7 +71,8 @@ class Settings(FromEnvironment):
     dtype: str = variable(
         "VLM_DTYPE",
         "their number format: `float32`, `bfloat16`, `float16`",
-        without="see [what fits](models.md#opening-other-models)",
+        without="bfloat16 on a GPU that has it, float16 on others; on a CPU float32, from a billion"
+        " parameters bfloat16 if the CPU multiplies in it; float32 for contrastive pairs",
     )
     cache: str = variable(
         "VISUAL_TOKEN_EXPLORER_CACHE",

@@ -5,8 +5,8 @@ from pathlib import Path
 from gradio.context import LocalContext
 
 import vlm
-from app import models
-from app.settings import Settings
+from .. import models
+from ..settings import Settings
 
 FOLDER_VARIABLE, HUB_VARIABLE = Settings.name_of("models"), Settings.name_of("hub")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
