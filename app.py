@@ -1,9 +1,8 @@
 """Serve the page: `python app.py`, or `gradio app.py` to reload on every change."""
 
-# isort: off
 from app import gpu  # noqa: F401  before all else: on ZeroGPU `spaces` has to come before torch
 
-# isort: on
+# isort: split
 from app.page import build
 from app.serving import launch
 

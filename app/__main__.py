@@ -23,6 +23,8 @@ def add_serve(command: argparse.ArgumentParser) -> None:
 def serve(options: argparse.Namespace) -> int:
     """Serve the page until somebody ends it."""
     from . import gpu  # noqa: F401  before all else: on ZeroGPU `spaces` has to come before torch
+
+    # isort: split
     from .page import build
     from .serving import launch
 

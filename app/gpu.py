@@ -22,6 +22,7 @@ if ACTIVE:
     os.environ.setdefault("VLM_DEVICE", "cpu")
 
 import vlm  # noqa: E402
+
 from . import models  # noqa: E402
 
 DEVICE = "cuda"  # in the worker

@@ -42,6 +42,8 @@ class Named:
 def page():
     """One process' page, its models loading behind it, as an ASGI application."""
     from . import gpu  # noqa: F401  before all else, as in app.py
+
+    # isort: split
     import gradio as gr
     from fastapi import FastAPI
 

@@ -1,4 +1,4 @@
-"""Settings of whoever serves the page: environment variables, each with its default and its meaning.
+"""Settings of whoever serves the page: environment variables, each with default and meaning.
 
 With `vlm.settings` this is the one place that reads the environment.
 """

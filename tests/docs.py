@@ -1,5 +1,5 @@
-"""The tables of the documents that repeat what the program itself says: `python -m tests.docs` writes
-them, `--check` only says which are no longer true.
+"""The tables of the documents that repeat what the program itself says: `python -m tests.docs`
+writes them, `--check` only says which are no longer true.
 
 A table stands between `<!-- NAME -->` and `<!-- /NAME -->`; what is around them is written by hand.
 """

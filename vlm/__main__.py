@@ -1,4 +1,4 @@
-"""The library in a terminal: `python -m vlm ask photo.jpg "What is this?"`; `--help` lists the rest."""
+"""The library in a terminal: `python -m vlm ask photo.jpg "What is this?"`, or `--help`."""
 
 import sys
 

@@ -91,9 +91,9 @@ def fingerprint(model: Any) -> str:
     """A hash that tells one language model's weights from another's, whatever number format they
     are loaded in: of the name, the shape and some numbers of each weight.
     """
-    from vlm import architecture
-
     import torch
+
+    from vlm import architecture
 
     digest = hashlib.sha256()
     for name, weight in architecture.language_trunk(model.network).named_parameters():

@@ -1,4 +1,4 @@
-"""Settings of whoever runs the program: environment variables, each with its default and its meaning.
+"""Settings of whoever runs the program: environment variables, each with default and meaning.
 
 This is the one place of the library that reads the environment; the page has the same in
 `settings.py` of its own. A variable is read when it is asked for, so that a test or a notebook may
@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TypeVar
-
 
 T = TypeVar("T", bound="FromEnvironment")
 

@@ -11,6 +11,7 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 import vlm
+
 from .. import examples, models
 from .errors import MAX_PHOTOS
 

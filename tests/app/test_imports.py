@@ -67,15 +67,20 @@ def test_the_page_uses_public_names_of_the_library_only():
 
 
 def test_the_page_finds_its_own_files_under_any_name():
-    """Installed, the folder `app` is the package `visual_token_explorer`: what names `app` breaks."""
+    """Installed, the folder `app` is the package `visual_token_explorer`: names of `app` break."""
     for path in modules("app"):
         absolute = [
             node
             for node in ast.walk(ast.parse(path.read_text()))
-            if (isinstance(node, ast.ImportFrom) and not node.level and node.module)
-            and node.module.split(".")[0] == "app"
-            or isinstance(node, ast.Import)
-            and any(alias.name.split(".")[0] == "app" for alias in node.names)
+            if (
+                isinstance(node, ast.ImportFrom)
+                and not node.level
+                and f"{node.module}.".startswith("app.")
+            )
+            or (
+                isinstance(node, ast.Import)
+                and any(f"{alias.name}.".startswith("app.") for alias in node.names)
+            )
         ]
         assert not absolute, f"{path}:{absolute[0].lineno}: write a relative import"
 
