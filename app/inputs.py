@@ -10,7 +10,7 @@ from gradio.processing_utils import save_base64_to_cache
 from gradio.utils import get_upload_folder
 from gradio_client import handle_file
 
-from app import bounds
+from . import bounds
 
 
 class Photo(gr.Image):

@@ -3,9 +3,9 @@
 import numpy as np
 
 import vlm
-from app import board
-from app.photo import merging, seen, side_by_side, transform
-from app.wire import data_url, packed
+from . import board
+from .photo import merging, seen, side_by_side, transform
+from .wire import data_url, packed
 
 PHOTO_SIDE = 768  # pixels, for the wire only
 NEUTRAL = (128, 128, 128)  # the colour of what has no place

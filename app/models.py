@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import vlm
-from app.recent import Budget, Recent
+from .recent import Budget, Recent
+from .settings import Settings
 
-MODEL = os.environ.get("VISUAL_TOKEN_EXPLORER_MODEL", "embedded")
-CONTRASTIVE = os.environ.get("VISUAL_TOKEN_EXPLORER_CONTRASTIVE", "embedded")
+MODEL = Settings.read().model
+CONTRASTIVE = Settings.read().contrastive
 
 T = TypeVar("T")
 

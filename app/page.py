@@ -4,10 +4,10 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 import vlm
-from app import bounds, examples, handlers, models, statics
-from app.inputs import Page, Photo, Photos
-from app.panels import Feed, Panel, plotly_url, shared_css, shared_head, shipped_head
-from app.turns import in_turn
+from . import bounds, examples, handlers, models, statics
+from .inputs import Page, Photo, Photos
+from .panels import Feed, Panel, plotly_url, shared_css, shared_head, shipped_head
+from .turns import in_turn
 
 TITLE = "Visual Token Explorer"
 INTRODUCTION = (

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 import vlm
-from app.board import is_tile
+from .board import is_tile
 
 SHARE = 0.02  # of the largest side: the gap between two photos
 STRETCHED = 0.02  # below, whole pixels are the reason

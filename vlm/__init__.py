@@ -47,9 +47,12 @@ from vlm.records import (
     Trace,
     ZeroShot,
 )
+from vlm.shipped import assets
 from vlm.storages import storages
 from vlm.store import Progress
 from vlm.text_tokens import TextTokens
+
+__version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from vlm.contrastive import ContrastiveModel
@@ -86,6 +89,7 @@ __all__ = [
     "VLMError",
     "VisualTokens",
     "ZeroShot",
+    "assets",
     "decode_on",
     "experiments",
     "facts",

@@ -1,6 +1,5 @@
 """Where the models run and in which number format: chosen once, here."""
 
-import os
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -10,9 +9,9 @@ import torch
 from torch import Tensor
 
 from vlm.errors import ModelError
+from vlm.settings import Settings
 
-VARIABLE = "VLM_DEVICE"
-FORMAT_VARIABLE = "VLM_DTYPE"
+VARIABLE, FORMAT_VARIABLE = Settings.name_of("device"), Settings.name_of("dtype")
 FORMATS = ("float32", "bfloat16", "float16")
 LARGE = 1_000_000_000  # parameters from which half the memory is worth more than float32's digits
 FAST_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # what a CPU calls it: x86, x86 with tiles, ARM
@@ -38,7 +37,7 @@ def placement() -> Placement:
     Raises:
         ModelError: the variable names a device that this torch does not have.
     """
-    name = os.environ.get(VARIABLE) or (
+    name = Settings.read().device or (
         "cuda"
         if torch.cuda.is_available()
         else "mps"
@@ -98,7 +97,7 @@ def _as_asked(where: Placement) -> Placement:
     """The environment variable `VLM_DTYPE` (`float32`, `bfloat16`, `float16`) overrides the number
     format on every device.
     """
-    name = os.environ.get(FORMAT_VARIABLE)
+    name = Settings.read().dtype
     if name and name not in FORMATS:
         raise ModelError(
             f"{FORMAT_VARIABLE} is {name!r}; set it to {', '.join(FORMATS)}, or unset it."

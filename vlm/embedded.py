@@ -18,6 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from vlm.shipped import assets
 from vlm.store import (
     Progress,
     WheelFile,
@@ -52,7 +53,7 @@ SENTENCE = WheelFile(
     "0872f5d7d0e806c443e588b6dd6b933e9200cf589b0e757e85e3afd57539c592",
     83,
 )
-PARTS = Path(__file__).parents[1] / "assets" / "embedded"
+PARTS = assets() / "embedded"
 # raise it when the code below joins the same parts differently: the checkpoints are then made anew
 RECIPE = 6
 

@@ -121,7 +121,7 @@ def check_kind(name: str, configuration: dict) -> None:
         if followed and not any(layouts.kind_of(each) in layouts.PICTURES for each in followed):
             raise ModelError(
                 f"{name!r} is a {kind} model, whose {followed[0]} this version does not follow; it"
-                " can be opened once it has a row, see 'How to add a family' in the README."
+                " can be opened once it has a row, see 'How to add a family' in assets/docs/models.md."
             )
         return
     if configuration.get("auto_map"):

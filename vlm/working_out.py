@@ -52,7 +52,7 @@ def work_out(model: Any) -> None:
         raise ModelError(
             f"This {network.config.model_type} model has no row in this version's tables, and could"
             f" not be worked out from itself: {reason}. It can be opened once it has a row, see"
-            " 'How to add a family' in the README."
+            " 'How to add a family' in assets/docs/models.md."
         ) from error
     logger.info("%s was worked out: %s, %s", network.config.model_type, *network.worked_out)
 

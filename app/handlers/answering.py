@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 import gradio as gr
 
 import vlm
-from app import examples, gpu, models, payloads
-from app.handlers.errors import MAX_QUESTION, MAX_TOGETHER, plain, shows_errors, text, whole
-from app.handlers.photos import EXAMPLES, digest, example_digests, open_upload
+from .. import examples, gpu, models, payloads
+from .errors import MAX_QUESTION, MAX_TOGETHER, plain, shows_errors, text, whole
+from .photos import EXAMPLES, digest, example_digests, open_upload
 
 sights: models.Recent[vlm.Sight] = models.Recent()
 traces: models.Recent[vlm.Trace] = models.Recent()

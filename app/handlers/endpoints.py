@@ -6,10 +6,10 @@ of them here is what a language model reads.
 
 from collections.abc import Iterator, Sequence
 
-from app import gpu, models, payloads
-from app.handlers.answering import decoding, encode
-from app.handlers.errors import tells_errors
-from app.handlers.lab import matched
+from .. import gpu, models, payloads
+from .answering import decoding, encode
+from .errors import tells_errors
+from .lab import matched
 
 
 @tells_errors

@@ -9,7 +9,7 @@ import inspect
 import gradio as gr
 
 import vlm
-from app.handlers.machine import enough_memory, for_visitors
+from .machine import enough_memory, for_visitors
 
 # characters, characters, lines, photos
 MAX_QUESTION, MAX_TEXT, MAX_TEXTS, MAX_PHOTOS = 2_000, 300, 64, 32

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import gradio as gr
 
 import vlm
-from app import payloads
-from app.handlers.answering import model_of, remembered, remembered_answer
-from app.handlers.errors import MAX_TEXT, said, shows_errors, whole_number
+from .. import payloads
+from .answering import model_of, remembered, remembered_answer
+from .errors import MAX_TEXT, said, shows_errors, whole_number
 
 
 def number(asked: dict, name: str, least: float, most: float, whole: bool = True) -> float:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from PIL import Image
 
 import vlm
-from app import examples, models, payloads
-from app.handlers.errors import (
+from .. import examples, models, payloads
+from .errors import (
     MAX_TEXT,
     MAX_TEXTS,
     asked_by_script,
@@ -16,8 +16,8 @@ from app.handlers.errors import (
     text,
     whole_number,
 )
-from app.handlers.permissions import check_contrastive
-from app.handlers.photos import EXAMPLES, digest, readable
+from .permissions import check_contrastive
+from .photos import EXAMPLES, digest, readable
 
 picture_vectors: models.Recent[vlm.ImageEmbedding] = models.Recent()
 sentence_vectors: models.Recent = models.Recent(2048)

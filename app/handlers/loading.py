@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 import gradio as gr
 
 import vlm
-from app import models
-from app.handlers.errors import shows_errors
-from app.handlers.machine import for_visitors
-from app.handlers.permissions import check_model, hub_is_open_to
+from .. import models
+from .errors import shows_errors
+from .machine import for_visitors
+from .permissions import check_model, hub_is_open_to
 
 
 def follow(jobs: Sequence[models.Background]) -> Iterator[dict]:

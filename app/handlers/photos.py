@@ -11,12 +11,13 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 import vlm
-from app import examples, models
-from app.handlers.errors import MAX_PHOTOS
+
+from .. import examples, models
+from .errors import MAX_PHOTOS
 
 # pixels of the photos of one comparison together; the longest side of those beyond
 MAX_PIXELS, SMALLER = 160_000_000, 1024
-EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
+EXAMPLES = examples.FOLDER
 
 
 def open_upload(path: str | None) -> Image.Image:

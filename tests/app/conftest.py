@@ -1,7 +1,6 @@
 """The page on tiny models, served once, a client and a browser to use it."""
 
 import base64
-import shutil
 from contextlib import contextmanager
 
 import httpx
@@ -11,6 +10,7 @@ from gradio_client import Client
 
 from app import examples, models
 from app.page import build, launch_options
+from tests.browser import chromium_path
 from tests.tiny import photo
 
 CHROMIUM_FLAGS = (
@@ -109,9 +109,7 @@ def uploaded(upload):
 @pytest.fixture(scope="session")
 def chromium():
     """Debian's Chromium."""
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("chromium is not installed")
+    path = chromium_path()
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

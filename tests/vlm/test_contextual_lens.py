@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import vlm
+from vlm.commands import main
 from vlm import contextual_lens
 from vlm.device import to_numpy
 from vlm.phrases import phrases
@@ -111,7 +112,7 @@ def test_the_number_format_makes_no_other_weights(tiny_model):
 
 def test_without_an_index_the_command_is_named(tiny_model, tmp_path, monkeypatch):
     monkeypatch.setenv("VISUAL_TOKEN_EXPLORER_CACHE", str(tmp_path))
-    with pytest.raises(vlm.ModelError, match="python -m vlm.contextual_lens build --model"):
+    with pytest.raises(vlm.ModelError, match="python -m vlm index --model"):
         tiny_model.contextual_lens(np.zeros((1, 48), np.float32))
 
 
@@ -142,17 +143,14 @@ def test_the_command_writes_an_index_that_the_lens_finds(
     monkeypatch.setenv("VISUAL_TOKEN_EXPLORER_CACHE", str(tmp_path / "cache"))
     texts = tmp_path / "texts.txt"
     texts.write_text("\n".join(TEXTS) + "\n\n")
-    assert (
-        contextual_lens.main(["build", "--model", str(checkpoints("clip")), "--texts", str(texts)])
-        == 0
-    )
+    assert main(["index", "--model", str(checkpoints("clip")), "--texts", str(texts)]) == 0
     assert "5 phrases" in capsys.readouterr().out
     assert contextual_lens.load(tiny_model).phrases == TEXTS
 
 
 @pytest.mark.parametrize("options", [["--texts", "/nowhere/texts.txt"], ["--model", "/nowhere"]])
 def test_the_command_says_in_one_sentence_what_is_wrong(checkpoints, options, capsys):
-    assert contextual_lens.main(["build", "--model", str(checkpoints("clip")), *options]) == 2
+    assert main(["index", "--model", str(checkpoints("clip")), *options]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
