@@ -319,13 +319,11 @@ def head(
     if token_ids is None and output.weight.dtype not in HALF:
         return _capped(model, output(hidden).float())
     rows, bias = hidden.to(output.weight.device).float(), getattr(output, "bias", None)
-    logits = [
-        nn.functional.linear(
-            rows, output.weight[part].float(), None if bias is None else bias[part].float()
-        )
-        for part in (word_parts(output.weight) if token_ids is None else [token_ids])
-    ]
-    return _capped(model, torch.cat(logits, -1))
+    parts = word_parts(output.weight) if token_ids is None else [token_ids]
+    logits = torch.cat([rows @ output.weight[part].float().T for part in parts], -1)
+    if bias is not None:
+        logits = logits + (bias if token_ids is None else bias[token_ids]).float()
+    return _capped(model, logits)
 
 
 def own_logits(
