@@ -290,7 +290,7 @@ class Instruments:
         ids = lens.word_ids(self.processor.tokenizer, word)
         with masked(masking):
             logits = self.prefill(trace).logits
-        return float(logits.float().softmax(-1)[list(ids)].sum())
+        return float(logits.softmax(-1)[list(ids)].sum())
 
     def beginnings(self, word: str) -> tuple[str, ...]:
         """What `begins` counts for a word: it, and where the tokenizer cuts it, its first piece,

@@ -20,7 +20,7 @@ from vlm import architecture
 from vlm.attention import at_their_places, recording
 from vlm.compat import ensure_torchvision
 from vlm.connector import VisualTokens, boxes_around
-from vlm.decoding import decode
+from vlm.decoding import NextLogits, decode
 from vlm.device import to_numpy
 from vlm.errors import ModelError, QuestionError
 from vlm.images import to_rgb
@@ -54,11 +54,13 @@ KEPT = 64 * 2**20  # bytes of hidden states in float32 that a prefill keeps at m
 @dataclass(frozen=True)
 class Prefill:
     """What the language model keeps of VT + TT (keys and values of every layer), its logits for the
-    first token of the answer, what it looked at, and if it was asked to, what VT + TT became.
+    first token of the answer (in float32, and as its own forward rounds them), what it looked at,
+    and if it was asked to, what VT + TT became.
     """
 
     cache: DynamicCache
     logits: Float[Tensor, " vocab"]
+    own_logits: Float[Tensor, " vocab"]
     attention: Float[np.ndarray, "layers S"] | None
     beside: Float[np.ndarray, "layers V"] | None
     hidden: Float[np.ndarray, "states S D"] | None
@@ -323,7 +325,7 @@ class VisionLanguageModel(Instruments):
         }
 
     def logits(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... vocab"]:
-        """What g_phi's head makes of its last hidden states."""
+        """What g_phi's head makes of its last hidden states, in float32 whatever its format."""
         return architecture.head(self.network, hidden)
 
     @torch.inference_mode()
@@ -351,7 +353,7 @@ class VisionLanguageModel(Instruments):
         """
         cache, looked, count = None, {}, 0
 
-        def next_logits(token_id: int | None) -> Float[Tensor, " vocab"]:
+        def next_logits(token_id: int | None) -> NextLogits:
             nonlocal cache, looked, count
             with torch.inference_mode():
                 if token_id is None:
@@ -363,13 +365,13 @@ class VisionLanguageModel(Instruments):
                             "beside": read.beside,
                         },
                     )
-                    return read.logits
-                logits, *rows = self._forward(
+                    return NextLogits(read.logits, read.own_logits)
+                exact, own, *rows = self._forward(
                     trace, self._following(trace, [token_id], count), cache
                 )
                 looked = dict(zip(looked, rows))
                 count += 1
-                return logits
+                return NextLogits(exact, own)
 
         room = architecture.context_length(self.network) - len(trace.input_ids)
         steps = decode(
@@ -402,7 +404,7 @@ class VisionLanguageModel(Instruments):
             ).last_hidden_state[0]
             logits = torch.cat([logits, self.logits(hidden)])
         said = torch.tensor(list(token_ids), device=logits.device)
-        return to_numpy(logits.float().log_softmax(-1).gather(1, said[:, None])[:, 0])
+        return to_numpy(logits.log_softmax(-1).gather(1, said[:, None])[:, 0])
 
     def _following(self, trace: Trace, token_ids: list[int], count: int) -> dict[str, Tensor]:
         """What g_phi is called with for tokens that follow the trace and `count` tokens after it."""
@@ -418,13 +420,14 @@ class VisionLanguageModel(Instruments):
         self, trace: Trace, inputs: Mapping[str, Any], cache: DynamicCache, keep: bool = False
     ) -> tuple[
         Float[Tensor, " vocab"],
+        Float[Tensor, " vocab"],
         Float[np.ndarray, "layers positions"] | None,
         Float[np.ndarray, "layers V"] | None,
         Float[np.ndarray, "states positions D"] | None,
     ]:
-        """One pass of the language model over new positions: the logits of the next token, what it
-        is read from in the sequence (if that is recorded) and beside it; and what the positions
-        became, if that is to be kept.
+        """One pass of the language model over new positions: the logits of the next token in
+        float32 and as its own forward rounds them, what it is read from in the sequence (if that
+        is recorded) and beside it; and what the positions became, if that is to be kept.
         """
         rows, beside, more = [], [], {"output_hidden_states": True} if keep else {}
         with recording(
@@ -442,8 +445,11 @@ class VisionLanguageModel(Instruments):
             else None
         )
         looked = to_numpy(at_their_places(rows, cache.get_seq_length())) if rows else None
+        own = architecture.own_logits(self.network, output.last_hidden_state[0, -1])
+        half = own.dtype in architecture.HALF
         return (
-            self.logits(output.last_hidden_state[0, -1]),
+            self.logits(output.last_hidden_state[0, -1]) if half else own,
+            own,
             looked,
             crossed,
             to_numpy(torch.cat(output.hidden_states)) if keep else None,
@@ -484,7 +490,7 @@ class VisionLanguageModel(Instruments):
             **self.language_inputs(trace), use_cache=False
         ).last_hidden_state[0]
         # the product for one row rounds otherwise
-        staged = self.logits(hidden[-1:] if last else hidden)[-1]
+        staged = architecture.own_logits(self.network, hidden[-1:] if last else hidden)[-1]
         return (
             Check(
                 "visual tokens VT",

@@ -101,7 +101,10 @@ def lab(
     """One model's side of the comparison."""
     comparison = contrast(name, images, texts, templates)
     model = models.contrastive_model(name)
-    cut = [text for text in texts if model.is_cut(text)]
+    sentences = {
+        text: [template.replace("{}", text) for template in templates] or [text] for text in texts
+    }
+    cut = [text for text in texts if any(map(model.is_cut, sentences[text]))]
     notes = [
         *notes,
         *(

@@ -138,7 +138,7 @@ def bag_of_tokens(case: Case) -> Outcome:
         return list(case.model.decode(trace, Decoding(max_new_tokens=ANSWER)))[-1].answer
 
     def leaning(trace: Trace) -> float:
-        chances = case.model.prefill(trace).logits.float().softmax(-1)
+        chances = case.model.prefill(trace).logits.softmax(-1)
         left, right = (float(chances[list(ids)].sum()) for ids in sides)
         return float(np.log(max(left, 1e-12) / max(right, 1e-12)))
 

@@ -31,7 +31,7 @@ def the_thing_is_needed(case: Case) -> Outcome:
     )
 
     def sure(trace: Trace) -> float:
-        chances = case.model.prefill(trace).logits.float().softmax(-1)
+        chances = case.model.prefill(trace).logits.softmax(-1)
         yes, no = (float(chances[list(ids)].sum()) for ids in sides)
         return float(np.log(max(yes, 1e-12) / max(no, 1e-12)))
 
