@@ -1,0 +1,5 @@
+"""All records."""
+
+from tests.published import fixed
+
+ROWS = (*fixed.ROWS,)
