@@ -114,11 +114,13 @@ def tiles(processor, inputs: Pixels, photos: Sequence[Size], size: int) -> Patch
         cohere2_vision if kind_of(images).startswith("Cohere2Vision") else got_ocr2
     ).get_optimal_tiled_canvas
     side = inputs["pixel_values"].shape[-1]
+    # by the whole processor: whether it cuts may be its own default and not its image processor's
+    planned = processor._get_num_multimodal_tokens(list(photos))["num_image_patches"]
     for number, (height, width) in enumerate(photos):
         box = (0.0, 0.0, float(height), float(width))
         columns, rows = (
             arrange((height, width), (side, side), images.min_patches, images.max_patches)
-            if images.crop_to_patches
+            if planned[number] > 1
             else (1, 1)
         )
         named += (

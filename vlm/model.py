@@ -60,7 +60,7 @@ class Prefill:
     cache: DynamicCache
     logits: Float[Tensor, " vocab"]
     attention: Float[np.ndarray, "layers S"] | None
-    beside: Float[np.ndarray, "layers V"] | None
+    beside: Float[np.ndarray, "crossing V"] | None
     hidden: Float[np.ndarray, "states S D"] | None
 
 
@@ -419,7 +419,7 @@ class VisionLanguageModel(Instruments):
     ) -> tuple[
         Float[Tensor, " vocab"],
         Float[np.ndarray, "layers positions"] | None,
-        Float[np.ndarray, "layers V"] | None,
+        Float[np.ndarray, "crossing V"] | None,
         Float[np.ndarray, "states positions D"] | None,
     ]:
         """One pass of the language model over new positions: the logits of the next token, what it
