@@ -1,5 +1,5 @@
-"""Tiny checkpoints with published settings: few narrow layers and a small vocabulary, everything else
-as the record says, of transformers' own classes, saved the way real ones are.
+"""Tiny checkpoints with published settings: few narrow layers and a small vocabulary, everything
+else as the record says, of transformers' own classes, saved the way real ones are.
 """
 
 import json

@@ -1,204 +1,9 @@
 """Checkpoints that make every photo one picture of one size."""
 
+from tests.published.parts import CLIP_IMAGES, HF, QWEN_WORDS, SQUARE_384
 from tests.published.records import Chat, Published, Source, Tokenizer
 
-HF = "huggingface/transformers src/transformers/models"
-CLIP_IMAGES = dict(
-    size={"shortest_edge": 336},
-    crop_size={"height": 336, "width": 336},
-    do_center_crop=True,
-    do_convert_rgb=True,
-    image_mean=[0.48145466, 0.4578275, 0.40821073],
-    image_std=[0.26862954, 0.26130258, 0.27577711],
-    resample=3,
-)
-SQUARE_384 = dict(
-    size={"height": 384, "width": 384},
-    image_mean=[0.5, 0.5, 0.5],
-    image_std=[0.5, 0.5, 0.5],
-    resample=3,
-)
-SIGLIP_384 = dict(
-    model_type="siglip_vision_model",
-    image_size=384,  # 27 x 27 patches of 14 x 14: six pixels are in none
-    patch_size=14,
-    hidden_act="gelu_pytorch_tanh",
-    layer_norm_eps=1e-6,
-    vision_use_head=False,
-)
-CLIP_336 = dict(
-    model_type="clip_vision_model",
-    image_size=336,
-    patch_size=14,
-    hidden_act="quick_gelu",
-    layer_norm_eps=1e-5,
-)
-LLAMA_2 = Tokenizer(
-    kind="prefix mark",
-    control=("<unk>", "<s>", "</s>"),
-    begin="<s>",
-    end="</s>",
-    pad="<pad>",
-    puts_begin=True,
-    added=("<image>", "<pad>"),
-)
-QWEN_WORDS = Tokenizer(
-    kind="byte-level",
-    control=("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
-    end="<|im_end|>",
-    pad="<|endoftext|>",
-    added=("<image>", "<video>"),
-)
-VICUNA = dict(model_type="llama", max_position_embeddings=4096, rms_norm_eps=1e-5)
-LLAVA_FOLDER = "tung2kg1/AI-Stock-Chart-Analysis llava-1.5-7b-hf"
 KOSMOS_FOLDER = "Yutong-Dai/commented_codebase kosmos-2-patch14-224"
-
-LLAVA = Published(
-    checkpoint="llava-hf/llava-1.5-7b-hf",
-    kind="llava",
-    sources=(
-        Source("model, vision, text", f"{LLAVA_FOLDER}/config.json"),
-        Source("activation of the encoder", "class default of transformers' CLIPVisionConfig"),
-        Source("processor", f"{LLAVA_FOLDER}/processor_config.json"),
-        Source("images", f"{LLAVA_FOLDER}/preprocessor_config.json"),
-        Source("tokenizer", f"{LLAVA_FOLDER}/tokenizer.json and tokenizer_config.json"),
-        Source("chat", f"{LLAVA_FOLDER}/chat_template.json"),
-        Source("generation, ends", f"{LLAVA_FOLDER}/generation_config.json"),
-    ),
-    tokenizer=LLAMA_2,
-    chat=Chat(
-        user="USER: ",
-        photo="<image>\n",
-        after_text=" ",
-        close="",
-        answer="ASSISTANT:",
-        photos_first=True,
-    ),
-    vision=CLIP_336,
-    text=VICUNA,
-    model=dict(
-        vision_feature_layer=-2,
-        vision_feature_select_strategy="default",
-        projector_hidden_act="gelu",
-        tie_word_embeddings=False,
-    ),
-    tokens={"image_token_index": "<image>"},
-    processor=(
-        "LlavaProcessor",
-        dict(patch_size=14, vision_feature_select_strategy="default", num_additional_image_tokens=1),
-    ),
-    images=("CLIPImageProcessor", CLIP_IMAGES),
-    ends=("</s>",),
-    photo=(336, 336),
-)
-
-VIP_LLAVA = Published(
-    checkpoint="llava-hf/vip-llava-7b-hf",
-    kind="vipllava",
-    sources=(
-        Source("model, vision", "class defaults of transformers' VipLlavaConfig"),
-        Source("their use, tokenizer", f"{HF}/vipllava/convert_vipllava_weights_to_hf.py"),
-        Source("chat", "huggingface/transformers docs/source/en/model_doc/vipllava.md"),
-        Source("text, images", f"{LLAVA_FOLDER}, of the same language model and encoder", False),
-        Source("processor", "huggingface/transformers docs/source/en/model_doc/vipllava.md", False),
-        Source("ends", "the end token of Llama 2's tokenizer", False),
-    ),
-    tokenizer=LLAMA_2,
-    chat=Chat(
-        user="###Human: ",
-        photo="<image>\n",
-        close="",
-        answer="###Assistant:",
-        photos_first=True,
-    ),
-    vision=CLIP_336 | dict(num_hidden_layers=24),  # all of them: five are read, by number
-    text=VICUNA,
-    model=dict(
-        vision_feature_layer=[-2, -5, -8, -11, 6],
-        projector_hidden_act="gelu",
-        projector_layernorm_eps=1e-5,
-    ),
-    tokens={"image_token_index": "<image>"},
-    processor=LLAVA.processor,
-    images=LLAVA.images,
-    ends=("</s>",),
-    photo=(336, 336),
-)
-
-LLAVA_INTERLEAVE = Published(
-    checkpoint="llava-hf/llava-interleave-qwen-0.5b-hf",
-    kind="llava",
-    sources=(
-        Source("model, vision, text", f"{HF}/llava/convert_llava_weights_to_hf.py"),
-        Source("tokenizer", f"{HF}/llava/convert_llava_weights_to_hf.py"),
-        Source("images", "class defaults of transformers' SiglipImageProcessor at 384 pixels", False),
-        Source("processor", "the model's own strategy; the encoder has no class token", False),
-        Source("chat", f"{HF}/llava_onevision/convert_llava_onevision_weights_to_hf.py", False),
-        Source("ends", "the end token of Qwen1.5's chats", False),
-    ),
-    tokenizer=QWEN_WORDS,
-    chat=Chat(
-        user="<|im_start|>user\n",
-        photo="<image>\n",
-        close="<|im_end|>\n",
-        answer="<|im_start|>assistant\n",
-        photos_first=True,
-    ),
-    vision=SIGLIP_384,
-    text=dict(
-        model_type="qwen2",
-        rms_norm_eps=1e-6,
-        rope_parameters={"rope_type": "default", "rope_theta": 1e6},
-    ),
-    model=dict(
-        vision_feature_layer=-1,
-        vision_feature_select_strategy="full",
-        projector_hidden_act="gelu",
-        image_seq_length=729,
-    ),
-    tokens={"image_token_index": "<image>"},
-    processor=(
-        "LlavaProcessor",
-        dict(patch_size=14, vision_feature_select_strategy="full", num_additional_image_tokens=0),
-    ),
-    images=("SiglipImageProcessor", SQUARE_384),
-    ends=("<|im_end|>",),
-    photo=(384, 384),
-)
-
-LLAVA_PHI = Published(
-    checkpoint="xtuner/llava-phi-3-mini-hf",
-    kind="llava",
-    sources=(
-        Source("text", "class defaults of transformers' Phi3Config", False),
-        Source("model, vision, images", LLAVA_FOLDER, False),
-        Source("tokenizer, chat, ends", "what Phi 3 writes around its turns", False),
-    ),
-    tokenizer=Tokenizer(
-        kind="prefix mark",
-        control=("<unk>", "<s>", "</s>"),
-        begin="<s>",
-        end="<|end|>",
-        pad="<pad>",
-        puts_begin=True,
-        added=("<|endoftext|>", "<|assistant|>", "<|end|>", "<|user|>", "<image>", "<pad>"),
-    ),
-    chat=Chat(
-        user="<|user|>\n",
-        photo="<image>\n",
-        close="<|end|>\n",
-        answer="<|assistant|>\n",
-        photos_first=True,
-    ),
-    vision=CLIP_336,
-    text=dict(model_type="phi3", rms_norm_eps=1e-5, sliding_window=2047, original_max_position_embeddings=4096),
-    model=LLAVA.model,
-    tokens=LLAVA.tokens,
-    processor=LLAVA.processor,
-    images=LLAVA.images,
-    ends=("<|end|>", "<|endoftext|>"),
-    photo=(336, 336),
-)
 
 FAST_VLM = Published(
     checkpoint="KamilaMila/FastVLM-0.5B",
@@ -255,8 +60,12 @@ PALIGEMMA_2 = Published(
     kind="paligemma",
     sources=(
         Source("vision, text, tokens", f"{HF}/paligemma/convert_paligemma2_weights_to_hf.py"),
-        Source("caps and window of the language model", "class defaults of transformers' Gemma2Config"),
-        Source("images", "class defaults of transformers' SiglipImageProcessor at 224 pixels", False),
+        Source(
+            "caps and window of the language model", "class defaults of transformers' Gemma2Config"
+        ),
+        Source(
+            "images", "class defaults of transformers' SiglipImageProcessor at 224 pixels", False
+        ),
         Source("tokenizer", "transformers' GemmaTokenizer; PaliGemmaProcessor adds its own tokens"),
         Source("ends", f"{HF}/paligemma/convert_paligemma2_weights_to_hf.py"),
     ),
@@ -308,7 +117,10 @@ GEMMA_3 = Published(
             "vision, text, processor, images, tokenizer, chat, generation, ends",
             f"{HF}/gemma3/convert_gemma3_weights.py",
         ),
-        Source("one full layer after five with a window", "class defaults of transformers' Gemma3TextConfig"),
+        Source(
+            "one full layer after five with a window",
+            "class defaults of transformers' Gemma3TextConfig",
+        ),
     ),
     tokenizer=Tokenizer(
         kind="mark",
@@ -394,6 +206,7 @@ _BLIP_IMAGES = (
         image_std=CLIP_IMAGES["image_std"],
     ),
 )
+
 _BLIP_VISION = dict(image_size=224, patch_size=14, hidden_act="gelu", layer_norm_eps=1e-6)
 
 BLIP_2 = Published(
@@ -404,7 +217,10 @@ BLIP_2 = Published(
         Source("activation, queries", "class defaults of transformers' Blip2Config"),
         Source("text", "class defaults of transformers' OPTConfig", False),
         Source("tokenizer", "OPT's: GPT-2's, which puts </s> before every text", False),
-        Source("words around a question", "vllm-project/vllm examples/offline_inference/vision_language.py"),
+        Source(
+            "words around a question",
+            "vllm-project/vllm examples/offline_inference/vision_language.py",
+        ),
     ),
     tokenizer=Tokenizer(
         kind="byte-level",
@@ -487,8 +303,7 @@ KOSMOS_2 = Published(
     processor=("Kosmos2Processor", dict(num_patch_index_tokens=1024)),
     images=(
         "CLIPImageProcessor",
-        CLIP_IMAGES
-        | dict(size={"shortest_edge": 224}, crop_size={"height": 224, "width": 224}),
+        CLIP_IMAGES | dict(size={"shortest_edge": 224}, crop_size={"height": 224, "width": 224}),
     ),
     generation=dict(no_repeat_ngram_size=3),
     ends=("</s>",),
@@ -496,10 +311,6 @@ KOSMOS_2 = Published(
 )
 
 ROWS = (
-    LLAVA,
-    VIP_LLAVA,
-    LLAVA_INTERLEAVE,
-    LLAVA_PHI,
     FAST_VLM,
     PALIGEMMA_2,
     GEMMA_3,

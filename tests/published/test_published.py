@@ -102,7 +102,9 @@ def test_a_pixel_changes_the_patches_whose_boxes_hold_it(model, image, trace):
     ]
     painted = image.copy()
     for row, column in pixels:
-        painted.putpixel((column, row), tuple(255 - value for value in image.getpixel((column, row))))
+        painted.putpixel(
+            (column, row), tuple(255 - value for value in image.getpixel((column, row)))
+        )
     seen = model.see(painted, QUESTION)
     made, made_again = (
         each.patches.pixels if each.projections is None else each.projections
@@ -113,7 +115,9 @@ def test_a_pixel_changes_the_patches_whose_boxes_hold_it(model, image, trace):
     for number, picture in enumerate(sight.patches.pictures):
         mine = sight.patches.places[:, 0] == number
         top, left, bottom, right = picture.box
-        scale = max((bottom - top) / picture.received.shape[0], (right - left) / picture.received.shape[1])
+        scale = max(
+            (bottom - top) / picture.received.shape[0], (right - left) / picture.received.shape[1]
+        )
         is_exact = scale == 1.0
         reach = 0 if is_exact else 2 * scale + 1  # bicubic
         near = np.array(

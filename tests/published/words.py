@@ -1,4 +1,4 @@
-"""Tiny tokenizers of every kind, of transformers' own classes, with a checkpoint's control tokens."""
+"""Tiny tokenizers of every kind, of transformers' own classes, with control tokens as published."""
 
 import json
 
@@ -116,3 +116,16 @@ def _begin_with(tokenizer, begin: str | None) -> None:
             pair=[begin, "$A", begin, "$B"],
             special_tokens=[(begin, tokenizer.convert_tokens_to_ids(begin))],
         )
+
+
+def siglip_tokenizer(kind: str):
+    """SigLIP's (T5's, "unigram") or SigLIP 2's (Gemma's, "mark")."""
+    import transformers as tf
+
+    if kind == "unigram":
+        control = ("<pad>", "</s>", "<unk>")
+        return tf.T5Tokenizer(vocab=_unigram(control), extra_ids=0)
+    control = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>")
+    model = _sentencepiece(control)
+    sides = {"padding_side": "right", "add_bos_token": False, "add_eos_token": True}
+    return tf.GemmaTokenizer(vocab=model["vocab"], merges=_pairs(model), **sides)
