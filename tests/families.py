@@ -2,6 +2,8 @@
 real ones are.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -666,6 +668,27 @@ FAMILIES = {
 }
 WITHOUT_ROW = {"exaone4_5": _exaone4_5, "qianfan_ocr": _qianfan_ocr}  # in no table of this program
 CROSSED = {"mllama": _mllama}  # no visual tokens in the sequence
+
+
+@contextmanager
+def with_rest(rest: int) -> Iterator[None]:
+    """Until the end of the block the checkpoints receive pictures whose sides are `rest` pixels
+    longer than a whole number of patches.
+    """
+    side = SIDE + rest
+    changed = {
+        "SIDE": side,
+        "SQUARE": {"height": side, "width": side},
+        "VISION": VISION | {"image_size": side},
+        "SIGLIP": SIGLIP | {"image_size": side},
+        "PINPOINTS": [[edge // SIDE * side for edge in size] for size in PINPOINTS],
+    }
+    before = {name: globals()[name] for name in changed}
+    globals().update(changed)
+    try:
+        yield
+    finally:
+        globals().update(before)
 
 
 def tiny_family(folder: Path, name: str, seed: int = 0) -> Path:
