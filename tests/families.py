@@ -2,6 +2,8 @@
 real ones are.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -689,6 +691,27 @@ def let_the_photo_matter(model: tf.PreTrainedModel) -> None:
         if isinstance(module, torch.nn.Conv2d):
             # or nothing of the photo is left after so many convolutions
             torch.nn.init.kaiming_normal_(module.weight)
+
+
+@contextmanager
+def with_rest(rest: int) -> Iterator[None]:
+    """Until the end of the block the checkpoints receive pictures whose sides are `rest` pixels
+    longer than a whole number of patches.
+    """
+    side = SIDE + rest
+    changed = {
+        "SIDE": side,
+        "SQUARE": {"height": side, "width": side},
+        "VISION": VISION | {"image_size": side},
+        "SIGLIP": SIGLIP | {"image_size": side},
+        "PINPOINTS": [[edge // SIDE * side for edge in size] for size in PINPOINTS],
+    }
+    before = {name: globals()[name] for name in changed}
+    globals().update(changed)
+    try:
+        yield
+    finally:
+        globals().update(before)
 
 
 def tiny_family(folder: Path, name: str, seed: int = 0) -> Path:

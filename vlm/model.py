@@ -510,7 +510,10 @@ class VisionLanguageModel(Instruments):
             if tokenizer.bos_token and prompt.startswith(tokenizer.bos_token)
             else {}
         )
-        given = self.processor(images=list(images), text=prompt, return_tensors="pt", **once)
+        # the photos of one chat belong together, as transformers' own chat call gives them: some
+        # processors treat several photos of one text unlike single ones
+        photos = [list(images)] if self.processor.chat_template else list(images)
+        given = self.processor(images=photos, text=prompt, return_tensors="pt", **once)
         return {name: value for name, value in given.items() if name != "labels"}
 
     def on_device(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
