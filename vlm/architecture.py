@@ -450,7 +450,7 @@ def crossed_tokens(
 
 def weights_beside(
     weights: Float[Tensor, "layers keys"], inputs: Mapping[str, Tensor]
-) -> Float[Tensor, "layers V"]:
+) -> Float[Tensor, "crossing V"]:
     """What cross-attention gave the visual tokens, without the places that hold no tile.
 
     `inputs` as for `crossed_tokens`.

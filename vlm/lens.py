@@ -17,15 +17,13 @@ from torch import Tensor
 from vlm import architecture
 from vlm.compat import ensure_torchvision
 from vlm.device import to_numpy
-from vlm.errors import QuestionError
-from vlm.text_tokens import check_characters, token_string
+from vlm.text_tokens import token_string
 
 ensure_torchvision()
 
 from transformers import PreTrainedModel  # noqa: E402
 
 Reading = tuple[str, float]  # a vocabulary entry, and how strongly it is said
-SHORTEST = 4  # letters of a piece of a word that says something alone
 SHORT = 1e-6  # a length that counts as one where a vector is zero
 
 
@@ -164,45 +162,6 @@ def logit_lens(
     """See `VisionLanguageModel.logit_lens`."""
     rows = normed(model, hidden[:, None])[:, 0]
     return _readings(tokenizer, architecture.head(model, rows).softmax(-1), count)
-
-
-def word_ids(tokenizer, word: str) -> tuple[int, ...]:
-    """The vocabulary entries with which a word (the last of several) can begin: in a sentence, at
-    its start, with a capital. Whole words, or pieces of at least four letters.
-
-    Raises:
-        QuestionError: there is no word, or this tokenizer cuts it into smaller pieces.
-    """
-    word = (check_characters(word, "The word").split() or [""])[-1]
-    first_token(tokenizer, word)  # is there one?
-    spelt = dict.fromkeys(
-        each for form in (word, word.lower(), word.capitalize()) for each in (f" {form}", form)
-    )
-    ids = dict.fromkeys(tokenizer(each, add_special_tokens=False)["input_ids"][0] for each in spelt)
-    pieces = {number: token_string(tokenizer, number).strip() for number in ids}
-    telling = tuple(
-        number
-        for number, piece in pieces.items()
-        if piece.lower() == word.lower() or len(piece) >= SHORTEST
-    )
-    if not telling:
-        raise QuestionError(
-            f"This model's tokenizer begins {word!r} with a piece of fewer than {SHORTEST} letters,"
-            " which says nothing alone; take another word."
-        )
-    return telling
-
-
-def first_token(tokenizer, word: str) -> int:
-    """The token that a word in the middle of a sentence begins with.
-
-    Raises:
-        QuestionError: there is no word.
-    """
-    if not check_characters(word, "The word").strip():
-        raise QuestionError("There is no word to look for; type one, for example: cat")
-    ids: Sequence[int] = tokenizer(" " + word.strip(), add_special_tokens=False)["input_ids"]
-    return ids[0]
 
 
 def _readings(

@@ -62,7 +62,7 @@ class Prefill:
     logits: Float[Tensor, " vocab"]
     own_logits: Float[Tensor, " vocab"]
     attention: Float[np.ndarray, "layers S"] | None
-    beside: Float[np.ndarray, "layers V"] | None
+    beside: Float[np.ndarray, "crossing V"] | None
     hidden: Float[np.ndarray, "states S D"] | None
 
 
@@ -422,7 +422,7 @@ class VisionLanguageModel(Instruments):
         Float[Tensor, " vocab"],
         Float[Tensor, " vocab"],
         Float[np.ndarray, "layers positions"] | None,
-        Float[np.ndarray, "layers V"] | None,
+        Float[np.ndarray, "crossing V"] | None,
         Float[np.ndarray, "states positions D"] | None,
     ]:
         """One pass of the language model over new positions: the logits of the next token in
@@ -516,7 +516,10 @@ class VisionLanguageModel(Instruments):
             if tokenizer.bos_token and prompt.startswith(tokenizer.bos_token)
             else {}
         )
-        given = self.processor(images=list(images), text=prompt, return_tensors="pt", **once)
+        # the photos of one chat belong together, as transformers' own chat call gives them: some
+        # processors treat several photos of one text unlike single ones
+        photos = [list(images)] if self.processor.chat_template else list(images)
+        given = self.processor(images=photos, text=prompt, return_tensors="pt", **once)
         return {name: value for name, value in given.items() if name != "labels"}
 
     def on_device(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:

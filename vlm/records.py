@@ -130,7 +130,7 @@ class Step:
     attention: Float[np.ndarray, "layers positions"] | None = field(
         default=None, compare=False, repr=False
     )
-    beside: Float[np.ndarray, "layers V"] | None = field(default=None, compare=False, repr=False)
+    beside: Float[np.ndarray, "crossing V"] | None = field(default=None, compare=False, repr=False)
 
     @property
     def probability(self) -> float:

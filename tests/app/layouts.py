@@ -49,7 +49,7 @@ def patches(*pictures: Picture) -> vlm.Patches:
     )
     return vlm.Patches(
         pixels.astype(np.float32),
-        place_boxes(pictures, places).astype(np.float32),
+        place_boxes(pictures, places, SIZE).astype(np.float32),
         places,
         tuple(pictures),
         SIZE,

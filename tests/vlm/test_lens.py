@@ -208,21 +208,20 @@ def test_a_table_holds_no_more_logits_than_it_says(tiny_model, wide_photo, monke
 
 
 def test_a_word_that_says_too_little_alone_is_refused(embedded_model):
-    from vlm import lens
+    from vlm.text_tokens import word_ids
 
     tokenizer = embedded_model.processor.tokenizer
     assert {
-        tokenizer.decode([number]).strip().lower()
-        for number in lens.word_ids(tokenizer, "domestic cat")
+        tokenizer.decode([number]).strip().lower() for number in word_ids(tokenizer, "domestic cat")
     } == {"cat"}
     assert (
-        set(lens.word_ids(tokenizer, "Cat"))
-        == set(lens.word_ids(tokenizer, "cat"))
-        < set(lens.word_ids(tokenizer, "CAT"))
+        set(word_ids(tokenizer, "Cat"))
+        == set(word_ids(tokenizer, "cat"))
+        < set(word_ids(tokenizer, "CAT"))
     )
     for word, reason in (("", "no word"), ("xqzzyw", "fewer than 4 letters")):
         with pytest.raises(vlm.QuestionError, match=reason):
-            lens.word_ids(tokenizer, word)
+            word_ids(tokenizer, word)
 
 
 def test_a_trace_reads_its_own_tokens(tiny_model, wide_photo):
