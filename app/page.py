@@ -1,5 +1,7 @@
 """The layout and its wiring: which control calls which handler, and which panel shows the result."""
 
+from typing import Any
+
 import gradio as gr
 from starlette.middleware import Middleware
 
@@ -54,11 +56,11 @@ BUSY, IDLE = (
     "() => window.VTE.store.set({ busy: true, awaited: true })",
     "() => window.VTE.store.set({ busy: false, awaited: false })",
 )
-PRIVATE = {"api_visibility": "private"}
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 # questions in line at once, who comes then is asked to try again; visitors whose choice of a model
 # is remembered
 WAITING, VISITORS = 200, 300
-QUIET = {"show_progress": "hidden"}
+QUIET: dict[str, Any] = {"show_progress": "hidden"}
 
 
 def theme() -> gr.themes.Base:

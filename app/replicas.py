@@ -11,6 +11,8 @@ import os
 import uuid
 from collections.abc import Callable
 
+import vlm
+
 COOKIE = "visitor"
 # what the router goes by; read when Ray is imported
 os.environ.setdefault("RAY_SERVE_SESSION_ID_HEADER_KEY", "cookie")
@@ -60,9 +62,19 @@ def page():
 
 
 def serve_replicas(count: int, cores: float, host: str, port: int) -> None:
-    """Serve the page from several processes, each with some cores, until somebody ends them."""
-    from ray import serve
-    from ray.serve.config import HTTPOptions, RequestRouterConfig
+    """Serve the page from several processes, each with some cores, until somebody ends them.
+
+    Raises:
+        vlm.VLMError: Ray Serve is not installed.
+    """
+    try:
+        from ray import serve
+        from ray.serve.config import HTTPOptions, RequestRouterConfig
+    except ModuleNotFoundError as error:
+        raise vlm.VLMError(
+            f"Several processes need Ray Serve, and {error.name} is not installed here; bring it"
+            ' with: pip install "ray[serve]"'
+        ) from error
 
     @serve.deployment(
         num_replicas=count,

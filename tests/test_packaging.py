@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import vlm
 from tests import docs
@@ -71,6 +72,15 @@ def test_every_package_of_the_program_is_installed():
         if path.startswith(("vlm/", "app/")) and path.endswith(".py")
     }
     assert there <= installed
+
+
+@pytest.mark.parametrize("path", ["requirements.txt", "tests/requirements.txt"])
+def test_the_lock_names_every_requirement_within_its_range(path):
+    locked = dict(line.split("==") for line in requirements("tests/constraints.txt"))
+    for line in requirements(path):
+        wanted = Requirement(line)
+        version = locked.get(canonicalize_name(wanted.name))
+        assert version and wanted.specifier.contains(version), f"{line}: run python -m tests.lock"
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ processor: see `layouts.PICTURES`. Adding a family is adding a row; the tests pr
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 LAYER_1 = "layer 1"
 
@@ -63,7 +64,7 @@ class Family:
 
     name: str
     tokens: str = "merged"
-    merge: Callable[[object], int] = lambda config: 1
+    merge: Callable[[Any], int] = lambda config: 1
     tower: str = "model.vision_tower"
     connector: str = "model.multi_modal_projector"
     language: str = "model.language_model"
@@ -97,7 +98,7 @@ def _idefics(name: str) -> Family:
 
 
 def _blip(name: str, prompt: str, per_question: bool) -> Family:
-    places = dict(
+    places: dict[str, Any] = dict(
         tower="vision_model",
         connector="qformer",
         language="language_model.model.decoder",

@@ -10,6 +10,7 @@ means the same: positions of the sequence that hold a piece of the picture.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 from functools import cache, partial
 
 import numpy as np
@@ -253,13 +254,15 @@ def _crossed(processor, height: int, width: int, tokens: int) -> str:
 
 
 _SQUEEZED = _fixed("always 336 x 336 pixels: 24 x 24 patches, each a token")
-_QWEN = dict(why=_native, prompt="<|image_pad|>", mark="<|image_pad|>")
-_MARKS = dict(prompt="[IMG]", mark="[IMG]", others=_row_breaks)
-_QUERIES = dict(
+_QWEN: dict[str, Any] = dict(why=_native, prompt="<|image_pad|>", mark="<|image_pad|>")
+_MARKS: dict[str, Any] = dict(prompt="[IMG]", mark="[IMG]", others=_row_breaks)
+_QUERIES: dict[str, Any] = dict(
     prompt="What is this?", count=lambda processor, height, width: processor.num_query_tokens
 )
 _QUERIED = _fixed("always 32 queries, which look at the whole photo; none has a place of its own")
-_SEPARATORS = dict(others=lambda processor, height, width, count: count % processor.image_seq_len)
+_SEPARATORS: dict[str, Any] = dict(
+    others=lambda processor, height, width, count: count % processor.image_seq_len
+)
 
 FAMILIES = (
     Family(
