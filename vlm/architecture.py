@@ -4,6 +4,7 @@ It answers questions about a loaded checkpoint (where is the connector, which pa
 the processor keep) and refuses, in one sentence, what it cannot answer truthfully.
 """
 
+import copy
 import inspect
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -589,6 +590,36 @@ def control_ids(processor: ProcessorMixin) -> frozenset[int]:
     return frozenset(tokenizer.convert_tokens_to_ids(list(control_tokens(processor)))) - {
         tokenizer.unk_token_id
     }
+
+
+class _Once:
+    """A processor's picture part that is asked once: later it gives what it gave, in fresh
+    mappings of the same tensors.
+    """
+
+    def __init__(self, part: object, processed: dict[str, object]) -> None:
+        self._part, self._processed = part, processed
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._part, name)
+
+    def __call__(self, *images: object, **settings: object) -> object:
+        if self._processed.get("settings") != settings:
+            self._processed |= {"settings": settings, "made": self._part(*images, **settings)}
+        return copy.copy(self._processed["made"])
+
+
+def looking_once(processor: ProcessorMixin, processed: dict[str, object]) -> ProcessorMixin:
+    """The processor for several prompts about the same photos: its own code throughout, but its
+    picture part, which takes nearly all of the time, works once.
+
+    Args:
+        processed: what it made of these photos, to be handed over with the next prompt; empty at
+            first.
+    """
+    once = copy.copy(processor)
+    once.image_processor = _Once(processor.image_processor, processed)
+    return once
 
 
 def question_room(model: PreTrainedModel) -> int | None:

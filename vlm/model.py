@@ -110,13 +110,18 @@ class VisionLanguageModel(Instruments):
 
     @torch.inference_mode()
     def see(
-        self, image: Image.Image | Sequence[Image.Image], question: str = STAND_INS[0]
+        self,
+        image: Image.Image | Sequence[Image.Image],
+        question: str = STAND_INS[0],
+        processed: dict[str, Any] | None = None,
     ) -> Sight:
         """Every stage that depends on the photo (or photos) alone: X -> x_p -> X' -> VT, with one
         encoder pass.
 
         Args:
             question: matters only to connectors that read the question too (`reads_question`).
+            processed: from an earlier `Sight` of the same photos, which are then not processed
+                again.
 
         Raises:
             ModelError: the checkpoint's processor or connector is of a kind this version does not
@@ -127,7 +132,8 @@ class VisionLanguageModel(Instruments):
         images = tuple(
             to_rgb(each) for each in ([image] if isinstance(image, Image.Image) else image)
         )
-        given = self.inputs(images, question)
+        question, processed = question.strip(), {} if processed is None else processed
+        given = self.inputs(images, question, processed)
         room = architecture.question_room(self.network)
         if room and given["qformer_input_ids"].shape[1] > room:
             raise QuestionError(
@@ -199,7 +205,9 @@ class VisionLanguageModel(Instruments):
             ),
             inputs=inputs,
             kept=encoded.kept,
-            stand_in_ids=tuple(given["input_ids"][0].tolist()),
+            processed=processed,
+            question=question,
+            input_ids=tuple(given["input_ids"][0].tolist()),
         )
 
     @torch.inference_mode()
@@ -223,13 +231,13 @@ class VisionLanguageModel(Instruments):
             and mark.encode()[-1] != question.encode()[-1]
         )
         stand_in_ids = (
-            sight.stand_in_ids
-            if stand_in == STAND_INS[0]
-            else self.inputs(sight.images, stand_in)["input_ids"][0].tolist()
+            sight.input_ids
+            if stand_in == sight.question
+            else self.inputs(sight.images, stand_in, sight.processed)["input_ids"][0].tolist()
         )
-        if self.reads_question:
-            sight = self.see(sight.images, question)
-        given = self.inputs(sight.images, question)
+        if self.reads_question and sight.question != question:
+            sight = self.see(sight.images, question, sight.processed)
+        given = self.inputs(sight.images, question, sight.processed)
         input_ids = given["input_ids"][0]
         if len(input_ids) >= architecture.context_length(self.network):
             raise QuestionError(
@@ -303,8 +311,9 @@ class VisionLanguageModel(Instruments):
         Raises:
             QuestionError, ModelError: as these.
         """
-        self.check_question(question)
-        return self.ask(self.see(image), question)
+        question = self.check_question(question)
+        sight = self.see(image, question) if self.reads_question else self.see(image)
+        return self.ask(sight, question)
 
     def language_inputs(self, trace: Trace) -> dict[str, Any]:
         """What g_phi is called with: VT + TT as they are in the trace, and positions and masks as
@@ -499,8 +508,18 @@ class VisionLanguageModel(Instruments):
             Check("logits of the first answer token", float((whole - staged).abs().max())),
         )
 
-    def inputs(self, images: Sequence[Image.Image], question: str) -> dict[str, Tensor]:
-        """All that the model's own forward takes, by the processor and the chat template."""
+    def inputs(
+        self,
+        images: Sequence[Image.Image],
+        question: str,
+        processed: dict[str, Any] | None = None,
+    ) -> dict[str, Tensor]:
+        """All that the model's own forward takes, by the processor and the chat template.
+
+        Args:
+            processed: `Sight.processed` of these photos, or empty and filled here: then their
+                pixels are not processed again.
+        """
         if len(images) > 1 and not self.processor.chat_template:
             raise ModelError(
                 f"{architecture.family(self.network).name} models answer questions about one photo;"
@@ -510,6 +529,11 @@ class VisionLanguageModel(Instruments):
             architecture.render_prompt(self.network, self.processor, question, len(images)),
             self.processor.tokenizer,
         )
+        processor = (
+            self.processor
+            if processed is None
+            else architecture.looking_once(self.processor, processed)
+        )
         # a template that writes the first token of a text itself must not get a second one
         once = (
             {"add_special_tokens": False}
@@ -518,8 +542,8 @@ class VisionLanguageModel(Instruments):
         )
         # the photos of one chat belong together, as transformers' own chat call gives them: some
         # processors treat several photos of one text unlike single ones
-        photos = [list(images)] if self.processor.chat_template else list(images)
-        given = self.processor(images=photos, text=prompt, return_tensors="pt", **once)
+        photos = [list(images)] if processor.chat_template else list(images)
+        given = processor(images=photos, text=prompt, return_tensors="pt", **once)
         return {name: value for name, value in given.items() if name != "labels"}
 
     def on_device(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -78,6 +78,27 @@ def test_a_greedy_answer_is_that_of_generate(model, trace, inputs):
     assert [step.token_id for step in trace.steps] == expected
 
 
+def test_a_photo_is_processed_and_encoded_once_a_run_as_the_processor_does_it(
+    model, inputs, monkeypatch
+):
+    kind, image = type(model.processor.image_processor), photo(90, 150)
+    work, tower, looks, passes = kind.__call__, architecture.vision_tower(model.network), [], []
+    monkeypatch.setattr(
+        kind, "__call__", lambda self, *given, **more: looks.append(1) or work(self, *given, **more)
+    )
+    handle = tower.register_forward_pre_hook(lambda *given: passes.append(1))
+    own = model.trace(image, QUESTION, vlm.Decoding(max_new_tokens=1))
+    handle.remove()
+    assert len(looks) == 1 and len(passes) == 1
+    assert "question" in own.roles
+    # the page hands such models the question when they see the photo
+    early = model.see(image, f" {QUESTION} ") if model.reads_question else model.see(image)
+    assert model.ask(early, QUESTION).roles == own.roles
+    again = model.on_device(model.inputs([image], QUESTION, own.sight.processed))
+    assert len(looks) == 2 and set(again) == set(inputs)
+    assert all(torch.equal(again[name], inputs[name]) for name in inputs)
+
+
 def test_every_word_is_as_probable_as_the_whole_forward_says(model, trace, inputs):
     said = torch.tensor([[step.token_id for step in trace.steps]], device=model.network.device)
     given = dict(inputs) | {"input_ids": torch.cat([inputs["input_ids"], said[:, :-1]], 1)}
