@@ -16,7 +16,7 @@ import torch  # noqa: E402
 import transformers as tf  # noqa: E402
 
 WIDTH = 48  # of the language model
-_VIT = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=2)
+_VIT = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2)
 _QWEN = dict(depth=3, num_heads=2, hidden_size=32, intermediate_size=64, out_hidden_size=WIDTH)
 VISION = {
     "qwen2_vl": dict(depth=3, num_heads=2, embed_dim=32, hidden_size=WIDTH, mlp_ratio=2),

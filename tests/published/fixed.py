@@ -29,9 +29,7 @@ FAST_VLM = Published(
     vision=dict(
         architecture="fastvit_mci3",
         hidden_size=128,  # twice the last stage, as published
-        model_args=dict(
-            inference_mode=True, layers=(1, 1, 1, 1, 1), embed_dims=(8, 16, 16, 32, 64)
-        ),
+        model_args=dict(inference_mode=True, layers=(1, 1, 1, 1, 1), embed_dims=(4, 8, 8, 32, 64)),
     ),
     text=dict(model_type="qwen2", rope_parameters={"rope_type": "default", "rope_theta": 1e6}),
     model=dict(
@@ -157,9 +155,7 @@ GEMMA_3 = Published(
     ),
     vision=dict(
         model_type="siglip_vision_model",
-        num_hidden_layers=2,
-        num_attention_heads=1,
-        image_size=896,
+        image_size=448,
         patch_size=14,
         hidden_act="gelu_pytorch_tanh",
         layer_norm_eps=1e-6,
@@ -177,17 +173,17 @@ GEMMA_3 = Published(
         tie_word_embeddings=True,
     ),
     spare=64,
-    model=dict(mm_tokens_per_image=256),
+    model=dict(mm_tokens_per_image=64),
     tokens={
         "boi_token_index": "<start_of_image>",
         "eoi_token_index": "<end_of_image>",
         "image_token_index": "<image_soft_token>",
     },
-    processor=("Gemma3Processor", dict(image_seq_length=256)),
+    processor=("Gemma3Processor", dict(image_seq_length=64)),
     images=(
         "Gemma3ImageProcessor",
         dict(
-            size={"height": 896, "width": 896},
+            size={"height": 448, "width": 448},
             image_mean=[0.5, 0.5, 0.5],
             image_std=[0.5, 0.5, 0.5],
             resample=2,
@@ -195,7 +191,8 @@ GEMMA_3 = Published(
     ),
     generation=dict(do_sample=True, temperature=1.0, top_k=64, top_p=0.95),
     ends=("<eos>", "<end_of_turn>"),
-    photo=(896, 896),
+    photo=(448, 448),
+    scaled="896 pixels and 256 tokens are 448 and 64, of 4 x 4 patches each as published",
 )
 
 _BLIP_IMAGES = (

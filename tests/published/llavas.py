@@ -75,7 +75,8 @@ VIP_LLAVA = Published(
         answer="###Assistant:",
         photos_first=True,
     ),
-    vision=CLIP_336 | dict(num_hidden_layers=24),  # all of them: five are read, by number
+    # all layers: five are read, by number
+    vision=CLIP_336 | dict(num_hidden_layers=24, hidden_size=16, num_attention_heads=1),
     text=VICUNA,
     model=dict(
         vision_feature_layer=[-2, -5, -8, -11, 6],
@@ -260,8 +261,7 @@ GRANITE_VISION = Published(
         close="\n",
         answer="<|assistant|>\n",
     ),
-    vision=SIGLIP_384
-    | dict(num_hidden_layers=27, hidden_size=16, intermediate_size=16, num_attention_heads=1),
+    vision=SIGLIP_384 | dict(num_hidden_layers=4),
     text=dict(
         model_type="granite",
         logits_scaling=8.0,
@@ -272,7 +272,7 @@ GRANITE_VISION = Published(
     ),
     model=dict(
         image_grid_pinpoints=_GRANITE_PINPOINTS,
-        vision_feature_layer=[-24, -20, -12, -1],
+        vision_feature_layer=[-4, -3, -2, -1],
         vision_feature_select_strategy="full",
         image_seq_length=729,
         tie_word_embeddings=True,
@@ -289,6 +289,7 @@ GRANITE_VISION = Published(
     ),
     ends=("<|end_of_text|>",),
     photo=(384, 384),
+    scaled="of 27 layers, of which -24, -20, -12 and -1 are read, there are four, all of them read",
 )
 
 _ONEVISION_PINPOINTS = [

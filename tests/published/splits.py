@@ -41,7 +41,10 @@ _SMOL_SOURCES = (
     Source("text, tokenizer, ends", "SmolLM2's, with the marks of SmolVLMProcessor", False),
 )
 
-_LONGEST_HALVED = "the longest edge of 2048 is 1024, so that there are 3 pictures and not 17"
+_QUARTER = (
+    "tiles of 512 pixels and 64 tokens are 256 and 16, of 4 x 4 patches each as published; the longest"
+    " edge of 2048 is 512, so that there are 3 pictures and not up to 17"
+)
 
 
 def _smol_vlm(size: str) -> Published:
@@ -51,24 +54,24 @@ def _smol_vlm(size: str) -> Published:
         sources=_SMOL_SOURCES,
         tokenizer=_SMOL_WORDS,
         chat=_SMOL_CHAT,
-        vision=dict(image_size=512, patch_size=16, hidden_act="gelu_pytorch_tanh"),
+        vision=dict(image_size=256, patch_size=16, hidden_act="gelu_pytorch_tanh"),
         # the smaller one's embeddings are its head, too
         text=_SMOL_TEXT | dict(num_attention_heads=3, num_key_value_heads=1),
         model=dict(scale_factor=4, tie_word_embeddings=size == "256M"),
         tokens={"image_token_id": "<image>", "pad_token_id": "<|im_end|>"},
-        processor=("Idefics3Processor", dict(image_seq_len=64)),
+        processor=("Idefics3Processor", dict(image_seq_len=16)),
         images=(
             "Idefics3ImageProcessor",
             dict(
-                size={"longest_edge": 1024},
-                max_image_size={"longest_edge": 512},
+                size={"longest_edge": 512},
+                max_image_size={"longest_edge": 256},
                 image_mean=[0.5, 0.5, 0.5],
                 image_std=[0.5, 0.5, 0.5],
             ),
         ),
         ends=("<end_of_utterance>",),
-        photo=(512, 1024),
-        scaled=_LONGEST_HALVED,
+        photo=(256, 512),
+        scaled=_QUARTER,
     )
 
 
