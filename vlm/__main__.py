@@ -49,9 +49,13 @@ def parser() -> argparse.ArgumentParser:
     for field in fields(vlm.Decoding):
         result.add_argument(
             f"--{field.name.replace('_', '-')}",
-            type=type(field.default),
+            type=float if field.default is None else type(field.default),
             default=field.default,
-            help="default: %(default)s",
+            help=(
+                "default: what came with the checkpoint"
+                if field.default is None
+                else "default: %(default)s"
+            ),
         )
     return result
 

@@ -521,12 +521,6 @@ def context_length(model: PreTrainedModel) -> int:
     return int(model.config.get_text_config().max_position_embeddings)
 
 
-def end_ids(model: PreTrainedModel) -> frozenset[int]:
-    """Tokens that end an answer."""
-    ids = model.generation_config.eos_token_id
-    return frozenset([ids] if isinstance(ids, int) else ids or [])
-
-
 def control_tokens(processor: ProcessorMixin) -> tuple[str, ...]:
     """Strings that the tokenizer reads as one control token wherever they stand, also inside a
     question: those it calls special, and those its processor works with.

@@ -16,7 +16,7 @@ import vlm
 from tests.attending import attending
 from tests.families import CROSSED, FAMILIES, tiny_family, with_rest
 from tests.tiny import photo
-from vlm import architecture, attention, self_check
+from vlm import architecture, attention, generation, self_check
 from vlm.connector import boxes_around
 from vlm.device import to_numpy
 from vlm.families import FAMILIES as ROWS
@@ -76,6 +76,26 @@ def test_a_greedy_answer_is_that_of_generate(model, trace, inputs):
     # BLIP's gives the answer alone
     expected = generated[len(asked) :] if generated[: len(asked)] == asked else generated
     assert [step.token_id for step in trace.steps] == expected
+
+
+def test_a_greedy_answer_obeys_the_checkpoints_settings_as_that_of_generate_does(
+    model, trace, inputs, monkeypatch
+):
+    settings = generation.generator(model.network).generation_config
+    plain = [step.token_id for step in trace.steps]
+    for name, value in {
+        "repetition_penalty": 1.3,
+        "no_repeat_ngram_size": 2,
+        "suppress_tokens": plain[1:2],
+        "begin_suppress_tokens": plain[:1],
+        "min_new_tokens": 4,
+    }.items():
+        monkeypatch.setattr(settings, name, value)
+    generated = model.network.generate(**inputs, do_sample=False, max_new_tokens=6)[0].tolist()
+    asked = inputs["input_ids"][0].tolist()
+    expected = generated[len(asked) :] if generated[: len(asked)] == asked else generated
+    steps = model.decode(trace, vlm.Decoding(max_new_tokens=6))
+    assert [step.token_id for step in steps] == expected != plain
 
 
 def test_every_word_is_as_probable_as_the_whole_forward_says(model, trace, inputs):
