@@ -1,4 +1,4 @@
-"""The one file that knows the inside of transformers' models and processors.
+"""What knows the inside of transformers' models and processors, with `language_model` for g_phi.
 
 It answers questions about a loaded checkpoint (where is the connector, which part of the photo does
 the processor keep) and refuses, in one sentence, what it cannot answer truthfully.
@@ -22,6 +22,15 @@ from vlm.compat import ensure_torchvision
 from vlm.device import placement
 from vlm.errors import ModelError
 from vlm.families import FAMILIES, LAYER_1, TOWERS, Family, Tower
+from vlm.language_model import (  # noqa: F401  # asked for here like everything about a checkpoint
+    check_attention,
+    final_norm,
+    head,
+    is_plain,
+    language_layers,
+    language_trunk,
+    reading_on,
+)
 from vlm.memory import Plan
 
 ensure_torchvision()
@@ -29,7 +38,6 @@ ensure_torchvision()
 from transformers import (
     AutoModelForImageTextToText,
     AutoProcessor,
-    Cache,
     PreTrainedModel,
     ProcessorMixin,
 )  # noqa: E402
@@ -117,11 +125,6 @@ def load_checkpoint(
             f"{str(folder)!r} cannot be loaded as an image-and-text checkpoint:"
             f" {str(error).splitlines()[0]}"
         ) from error
-    if model.config.get_text_config().is_encoder_decoder:
-        raise ModelError(
-            f"{str(folder)!r} has a language model with an encoder of its own; this version looks"
-            " into decoders (for BLIP-2 the OPT checkpoints)."
-        )
     made_up = sorted([*loading["missing_keys"], *(name for name, *_ in loading["mismatched_keys"])])
     if made_up:
         raise ModelError(
@@ -270,54 +273,6 @@ def vision_inputs(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> dict[
         return dict(inputs)
     accepted = {*inspect.signature(model.get_image_features).parameters, "image_sizes"}
     return {name: value for name, value in inputs.items() if name in accepted}
-
-
-def language_trunk(model: PreTrainedModel) -> nn.Module:
-    """g_phi without its head."""
-    return at(model, family(model).language)
-
-
-def language_layers(model: PreTrainedModel) -> int:
-    """How many layers g_phi has."""
-    return int(model.config.get_text_config().num_hidden_layers)
-
-
-def reading_on(model: PreTrainedModel, cache: Cache) -> dict[str, object]:
-    """How g_phi is told what it has read already: the argument is `cache` from transformers 5.24
-    on, `past_key_values` before.
-    """
-    named = (
-        "cache"
-        if "cache" in inspect.signature(language_trunk(model).forward).parameters
-        else "past_key_values"
-    )
-    return {named: cache, "use_cache": True}
-
-
-def final_norm(model: PreTrainedModel) -> nn.Module:
-    """What stands between the last layer of the language model and its head."""
-    return at(language_trunk(model), family(model).norm)
-
-
-def head(
-    model: PreTrainedModel,
-    hidden: Float[Tensor, "... D"],
-    token_ids: Int[Tensor, " words"] | slice | None = None,
-) -> Float[Tensor, "... vocab"]:
-    """The logits that g_phi's head makes of its last hidden states.
-
-    Of some tokens only, if they are given.
-    """
-    output = model.get_output_embeddings()
-    if token_ids is None:
-        logits = output(hidden)
-    else:
-        bias = getattr(output, "bias", None)
-        logits = nn.functional.linear(
-            hidden, output.weight[token_ids], None if bias is None else bias[token_ids]
-        )
-    cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
-    return torch.tanh(logits / cap) * cap if cap else logits
 
 
 def last_logits(model: PreTrainedModel) -> dict[str, int]:

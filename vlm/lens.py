@@ -85,10 +85,7 @@ def table(
     """
     output = model.get_output_embeddings()
     vocabulary, on_cpu = len(output.weight), output.weight.device.type == "cpu"
-    plain = (
-        getattr(output, "bias", None) is None
-        and getattr(model.config.get_text_config(), "final_logit_softcapping", None) is None
-    )
+    plain = architecture.is_plain(model)
     quick = plain and on_cpu and output.weight.dtype == torch.float32 and has_fast_bfloat16()
     coarse = output.weight.bfloat16() if quick else None
     words = (

@@ -137,6 +137,8 @@ def make_config(row: Published, processor: tf.ProcessorMixin) -> tf.PreTrainedCo
         entries = len(getattr(processor, "qformer_tokenizer", tokenizer))
         parts["qformer_config"] = QFORMER | dict(vocab_size=entries)
     ids = {name: tokenizer.convert_tokens_to_ids(token) for name, token in row.tokens.items()}
+    if "text_end" in ids:
+        parts["text_config"]["eos_token_id"] = ids.pop("text_end")
     if row.kind == "paligemma":
         parts |= dict(vocab_size=vocabulary, projection_dim=WIDTH, hidden_size=WIDTH)
     return tf.CONFIG_MAPPING[row.kind](**parts, **row.model, **ids)

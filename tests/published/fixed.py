@@ -232,7 +232,7 @@ BLIP_2 = Published(
     vision=_BLIP_VISION,
     text=dict(model_type="opt", activation_function="relu", do_layer_norm_before=True),
     model=dict(num_query_tokens=32),
-    tokens={"image_token_index": "<image>"},
+    tokens={"image_token_index": "<image>", "text_end": "Ċ"},
     processor=("Blip2Processor", dict(num_query_tokens=32)),
     images=_BLIP_IMAGES,
     ends=("Ċ",),  # a line break, which is a word of the vocabulary
@@ -294,6 +294,7 @@ KOSMOS_2 = Published(
         activation_function="gelu",
         layer_norm_eps=1e-5,
         scale_embedding=True,
+        no_repeat_ngram_size=3,
         max_position_embeddings=2048,
     ),
     model=dict(latent_query_num=64),

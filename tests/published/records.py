@@ -102,7 +102,8 @@ class Published:
         text: those of the language model, likewise.
         spare: how many more entries the embedding has than the tokenizer; below zero: the ids of so
             many tokens have none.
-        tokens: settings of the configuration that hold the id of a control token.
+        tokens: settings of the configuration that hold the id of a token; "text_end": the end token
+            that the language model's own configuration names, where it is another one.
         processor: the processor's class and settings.
         images: the image processor's class and settings.
         generation: what `generation_config` holds beside end and filling tokens.

@@ -432,7 +432,10 @@ def explicit_attention(model, sight) -> list[np.ndarray]:
         return attention.as_always(module, query, key, value, mask, **named)
 
     with attention.replacing(attend), torch.inference_mode(), entering(layers[0]) as entered:
-        getattr(model.network, "get_image_features", model.network)(**model.on_device(sight.inputs))
+        # KOSMOS-2, whose own forward runs its encoder, is given what is meant for the text as well
+        whole = architecture.family(model.network).given_as
+        run = model.network if whole else model.network.get_image_features
+        run(**model.on_device(sight.inputs))
     read = to_numpy(entered[0][0].flatten(0, -2))
     order: list[int] = []
     for patch in sight.patch_features[0]:  # two of a margin can be the same

@@ -59,7 +59,7 @@ def test_the_backward_pass_is_autograds(tiny_model, trace, monkeypatch):
         torch.autograd, "grad", lambda *arguments: kept.append(grad(*arguments)) or kept[-1]
     )
     tiny_model.relevancy(trace, 2)
-    torch.testing.assert_close(kept[0][0], expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(kept[-1][0], expected, rtol=1e-4, atol=1e-6)
 
 
 def test_nothing_is_left_behind_and_no_weight_has_a_gradient(tiny_model, trace):
