@@ -14,7 +14,7 @@ FAST_VLM = Published(
             f"{HF}/fast_vlm/convert_fastvlm_weights_to_hf.py",
         ),
         Source("text", "class defaults of transformers' Qwen2Config", False),
-        Source("ends", "the end token of Qwen2's chats", False),
+        Source("tokenizer, ends", "Qwen2's", False),
     ),
     tokenizer=QWEN_WORDS,
     chat=Chat(
@@ -57,15 +57,14 @@ PALIGEMMA_2 = Published(
     checkpoint="google/paligemma2-3b-mix-224",
     kind="paligemma",
     sources=(
-        Source("vision, text, tokens", f"{HF}/paligemma/convert_paligemma2_weights_to_hf.py"),
+        Source("vision, text, ends", f"{HF}/paligemma/convert_paligemma2_weights_to_hf.py"),
         Source(
             "caps and window of the language model", "class defaults of transformers' Gemma2Config"
         ),
         Source(
             "images", "class defaults of transformers' SiglipImageProcessor at 224 pixels", False
         ),
-        Source("tokenizer", "transformers' GemmaTokenizer; PaliGemmaProcessor adds its own tokens"),
-        Source("ends", f"{HF}/paligemma/convert_paligemma2_weights_to_hf.py"),
+        Source("tokenizer, processor", "class defaults of GemmaTokenizer and PaliGemmaProcessor"),
     ),
     tokenizer=Tokenizer(
         kind="mark",
@@ -210,8 +209,11 @@ BLIP_2 = Published(
     checkpoint="Salesforce/blip2-opt-2.7b",
     kind="blip-2",
     sources=(
-        Source("vision, images, ends", f"{HF}/blip_2/convert_blip_2_original_to_pytorch.py"),
-        Source("activation, queries", "class defaults of transformers' Blip2Config"),
+        Source(
+            "vision, images, ends: a line break",
+            f"{HF}/blip_2/convert_blip_2_original_to_pytorch.py",
+        ),
+        Source("activation; processor: queries", "class defaults of transformers' Blip2Config"),
         Source("text", "class defaults of transformers' OPTConfig", False),
         Source("tokenizer", "OPT's: GPT-2's, which puts </s> before every text", False),
         Source(
@@ -247,7 +249,9 @@ INSTRUCT_BLIP = Published(
             "vision, text, images, tokenizer",
             f"{HF}/instructblip/convert_instructblip_original_to_pytorch.py",
         ),
-        Source("activation, queries", "class defaults of transformers' InstructBlipConfig"),
+        Source(
+            "activation; processor: queries", "class defaults of transformers' InstructBlipConfig"
+        ),
         Source("ends", "the end token of that tokenizer", False),
     ),
     tokenizer=Tokenizer(
@@ -277,7 +281,7 @@ KOSMOS_2 = Published(
         Source("model, vision, text", f"{KOSMOS_FOLDER}/config.json"),
         Source("images", f"{KOSMOS_FOLDER}/preprocessor_config.json"),
         Source("generation, ends", f"{KOSMOS_FOLDER}/generation_config.json"),
-        Source("tokenizer", "class defaults of transformers' XLMRobertaTokenizer"),
+        Source("tokenizer, processor", "class defaults of XLMRobertaTokenizer, Kosmos2Processor"),
     ),
     tokenizer=Tokenizer(
         kind="unigram",

@@ -138,7 +138,7 @@ LLAVA_PHI = Published(
     kind="llava",
     sources=(
         Source("text", "class defaults of transformers' Phi3Config", False),
-        Source("model, vision, images", LLAVA_FOLDER, False),
+        Source("model, vision, processor, images", LLAVA_FOLDER, False),
         Source("tokenizer, chat, ends", "what Phi 3 writes around its turns", False),
     ),
     tokenizer=Tokenizer(
@@ -176,8 +176,11 @@ LLAVA_NEXT = Published(
     checkpoint="llava-hf/llava-v1.6-mistral-7b-hf",
     kind="llava_next",
     sources=(
-        Source("model, vision, tiles", "class defaults of transformers' LlavaNextConfig"),
-        Source("their use, prompt", f"{HF}/llava_next/convert_llava_next_weights_to_hf.py"),
+        Source("model, vision, images: tiles", "class defaults of transformers' LlavaNextConfig"),
+        Source(
+            "their use; chat: the words of its prompt",
+            f"{HF}/llava_next/convert_llava_next_weights_to_hf.py",
+        ),
         Source("text", "Mistral 7B v0.2: no window, base 1e6", False),
         Source("processor", LEDGER),
         Source("tokenizer, ends", "sentencepiece's, as Llama 2's", False),
@@ -235,12 +238,12 @@ GRANITE_VISION = Published(
     kind="llava_next",
     sources=(
         Source(
-            "vision, tiles, feature layers, system turn",
+            "vision, images: tiles, feature layers, system turn",
             "ylsdamxssjxxdd/eva thirdparty/llama.cpp/examples/llava/README-granitevision.md",
         ),
         Source("chat", "huggingface/transformers docs/source/en/model_doc/granitevision.md"),
-        Source("the four multipliers", "the language model's base, granite-3.1-2b", False),
-        Source("strategy: no class token is left out", "the encoder has none", False),
+        Source("text: the four multipliers", "its base, granite-3.1-2b", False),
+        Source("processor, strategy: all patches", "the encoder has no class token", False),
         Source("tokenizer, ends", "GPT-2's kind, as Granite 3's", False),
     ),
     tokenizer=Tokenizer(

@@ -12,11 +12,13 @@ import vlm
 from tests.published.build import build
 from tests.published.rows import ROWS
 from tests.tiny import photo
-from vlm import architecture, self_check
+from vlm import architecture, generation, self_check, token_ledger
 from vlm.device import to_numpy
 
 QUESTION = "What is in this image?"
 TOKENS = 6  # of an answer
+# of a kind that the ledger shows by another checkpoint's sizes
+ELSEWHERE = {"ibm-granite/granite-vision-3.2-2b", "HuggingFaceTB/SmolVLM2-2.2B-Instruct"}
 
 
 @pytest.fixture(scope="module", params=ROWS, ids=lambda row: row.checkpoint.split("/")[1])
@@ -78,6 +80,31 @@ def test_the_self_check_holds(model, trace, monkeypatch):
         wrong.pop("visual tokens in their boxes", None)
     assert wrong == {}
     assert sum(each.holds is None for each in compared) <= 2  # queries have no boxes
+
+
+def test_the_ledger_counts_as_many_visual_tokens_as_are_made(row, trace):
+    if row.scaled:
+        return  # the ledger knows the published size only
+    kinds = [family for family in token_ledger.FAMILIES if family.kind == row.kind]
+    same = [family for family in kinds if family.checkpoint == row.checkpoint]
+    [family, *others] = same or kinds
+    if others or row.checkpoint in ELSEWHERE:
+        return  # of the same kind, with other settings
+    [counted] = token_ledger._visual_tokens(
+        token_ledger._processor(family.name), family, [row.photo]
+    )
+    assert counted == len(trace.visual_tokens.kinds)
+
+
+def test_what_came_with_the_checkpoint_is_known(row, model):
+    if generation.generator(model.network) is not model.network:
+        return  # these models' own `generate` reads what came with their language model
+    own = generation.own_settings(model.network)
+    assert {**own.obeyed, **own.drawn, **own.suggested, **own.ignored} == {
+        name: value
+        for name, value in row.generation.items()
+        if value != (generation.OBEYED | generation.SUGGESTED).get(name)
+    }
 
 
 def test_a_greedy_answer_is_that_of_generate_with_the_checkpoints_settings(model, trace, inputs):

@@ -11,7 +11,6 @@ import vlm
 from tests.published.build_pairs import offered
 from tests.published.pairs import PAIRS
 from tests.tiny import photo
-from vlm.catalogue import LISTED
 from vlm.contrastive import open_clip  # where torchvision loads, too
 from vlm.device import to_numpy
 
@@ -46,12 +45,6 @@ def prepare(pair):
         interpolation="bilinear" if pair.patch is None else "bicubic",
         resize_mode=pair.resize,
     )
-
-
-def test_every_listed_pair_has_a_record():
-    assert {(each.name, each.pretrained) for each in LISTED} <= {
-        (pair.name, pair.tag) for pair in PAIRS
-    }
 
 
 def test_the_record_is_what_open_clip_says(pair):
