@@ -113,14 +113,14 @@ def final_norm(model: PreTrainedModel) -> nn.Module:
     trunk = language_trunk(model)
     if trunk in _norms:
         return _norms[trunk]
-    layers = trunk_layers(model)
+    layers = set(trunk_layers(model))  # those that read a picture may be passed over
     parts = [part for part in trunk.children() if not isinstance(part, nn.ModuleList)]
     word = torch.zeros(1, 1, dtype=torch.long, device=model.device)
     with ExitStack() as stack:
-        passed = stack.enter_context(passing_in_order([layers[-1], *parts]))
+        passed = stack.enter_context(passing_in_order([*layers, *parts]))
         ended = stack.enter_context(passing(trunk))
         trunk(inputs_embeds=model.get_input_embeddings()(word), use_cache=False)
-    last = max(place for place, (part, _, _) in enumerate(passed) if part is layers[-1])
+    last = max(place for place, (part, _, _) in enumerate(passed) if part in layers)
     state = _tensor(passed[last][2])
     chain = []
     for part, given, gave in passed[last + 1 :]:
@@ -193,13 +193,13 @@ def adjustment_left_out(model: PreTrainedModel) -> str | None:
     does = []
     if abs(factor - 1) > 1e-3:
         named = _named(config, (factor, 1 / factor))
-        does.append(f"multiplies them by {factor:.4g}{named}")
+        does.append(f"multiplies its logits by {factor:.4g}{named}")
     if cap < factor * float(ours[large]) * 0.99:
-        does.append(f"presses them into ±{cap:.4g}{_named(config, (cap,))}")
+        does.append(f"presses its logits into ±{cap:.4g}{_named(config, (cap,))}")
     flatter = factor < 1 or len(does) > 1 or abs(factor - 1) <= 1e-3
     return (
         f"the text model alone would be {'flatter' if flatter else 'sharper'}: transformers'"
-        f" {alone.__name__} {' and '.join(does)}, its {type(here).__name__}, which answers here,"
+        f" {alone.__name__} {' and '.join(does)}, and {type(here).__name__}, which answers here,"
         " does not"
     )
 
