@@ -2,6 +2,7 @@
 the way to the language model.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -82,12 +83,10 @@ def resizing(image: Image.Image, patches: vlm.Patches, photo: int, photos: int) 
         closest.received.shape[0] / (closest.box[2] - closest.box[0]),
         closest.received.shape[1] / (closest.box[3] - closest.box[1]),
     )
-    # of the photo, what is seen
-    height, width = min(bottom, image.height) - max(top, 0), min(right, image.width) - max(left, 0)
-    lost, added = (
-        1 - height * width / (image.height * image.width),
-        1 - height * width / ((bottom - top) * (right - left)),
-    )
+    # of the photo, what is received, and what of that patches see
+    height, width = within((top, left, bottom, right), image)
+    added = 1 - height * width / ((bottom - top) * (right - left))
+    lost = 1 - math.prod(within(seen(patches, photo), image)) / (image.height * image.width)
     stretch = vertical / horizontal
 
     said = [
@@ -125,6 +124,12 @@ def resizing(image: Image.Image, patches: vlm.Patches, photo: int, photos: int) 
     return "; ".join(filter(None, said)) + "."
 
 
+def within(box: Box, image: Image.Image) -> tuple[float, float]:
+    """Height and width of what a box holds of a photo."""
+    top, left, bottom, right = box
+    return min(bottom, image.height) - max(top, 0), min(right, image.width) - max(left, 0)
+
+
 def cutting(pictures: Sequence, size: int) -> str:
     """Pictures into patches."""
     of_pixels, count = (
@@ -159,7 +164,7 @@ def leaving_out(pictures: Sequence, size: int) -> str | None:
         )
     [(below, beside)] = rests
     sides = [
-        f"the last {count} pixel{'s' if count > 1 else ''} {where}"
+        f"the last {f'{count} pixels' if count > 1 else 'pixel'} {where}"
         for count, where in ((below, "at the bottom"), (beside, "on the right"))
         if count
     ]

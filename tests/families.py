@@ -2,7 +2,7 @@
 real ones are.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -631,6 +631,45 @@ def _qianfan_ocr():
     return config, tf.QianfanOCRProcessor(images, tokenizer, image_seq_length=4), "<image>"
 
 
+def _on(kind: str, family: Callable[[], tuple], **others) -> tuple:
+    """A family's checkpoint on a language model of another kind."""
+    config, processor, mark = family()
+    usual = config.text_config
+    text = _text(vocab_size=usual.vocab_size) | others
+    settings = config.to_dict() | {"text_config": {"model_type": kind} | text}
+    return type(config)(**settings), processor, mark
+
+
+GEMMA2 = dict(
+    head_dim=8,
+    query_pre_attn_scalar=8,
+    sliding_window=64,
+    attn_logit_softcapping=0.5,
+    final_logit_softcapping=4.0,
+)
+GPT_OSS = dict(
+    head_dim=12,
+    sliding_window=64,
+    layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+    num_local_experts=4,
+    num_experts_per_tok=2,
+    rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
+)
+GRANITE = dict(logits_scaling=8.0, embedding_multiplier=12.0, residual_multiplier=0.22)
+# attention that transformers' sdpa cannot compute: capped scores, sinks
+EXPLICIT = {
+    "paligemma_2": partial(_on, "gemma2", _paligemma, **GEMMA2),
+    "llava_next_gemma_2": partial(_on, "gemma2", _llava_next, **GEMMA2),
+    "internvl_gpt_oss": partial(_on, "gpt_oss", _internvl, **GPT_OSS),
+}
+# language models that have their parts at other places than their family's first one
+ON_OTHERS = EXPLICIT | {
+    "instructblip_vicuna": lambda: _on("llama", FAMILIES["instructblip"]),
+    "blip_2_granite": lambda: _on("granite", FAMILIES["blip_2"], **GRANITE),
+    "llava_next_phi": partial(_on, "phi", _llava_next),
+    "llava_next_gpt_neox": partial(_on, "gpt_neox", _llava_next),
+    "llava_next_granite": partial(_on, "granite", _llava_next, **GRANITE),
+}
 FAMILIES = {
     "vipllava": _vipllava,
     "llava_next": _llava_next,
@@ -715,10 +754,10 @@ def with_rest(rest: int) -> Iterator[None]:
 
 
 def tiny_family(folder: Path, name: str, seed: int = 0) -> Path:
-    """Save a tiny checkpoint of this family (a name in `FAMILIES`, `CROSSED` or `WITHOUT_ROW`) that
-    `vlm.load(folder)` reads.
+    """Save a tiny checkpoint of this family (a name in `FAMILIES`, `ON_OTHERS`, `CROSSED` or
+    `WITHOUT_ROW`) that `vlm.load(folder)` reads.
     """
-    config, processor, mark = (FAMILIES | CROSSED | WITHOUT_ROW)[name]()
+    config, processor, mark = (FAMILIES | ON_OTHERS | CROSSED | WITHOUT_ROW)[name]()
     if mark:
         # Llama's photos stand side by side
         processor.chat_template = TEMPLATE.replace("MARK\n" if name in CROSSED else "MARK", mark)

@@ -219,6 +219,6 @@ def load_contrastive(
         ModelError: unknown name or weights, or weights that cannot be loaded.
         FetchError: a file of the embedded model is missing and cannot be fetched.
     """
-    from vlm import contrastive
+    from vlm import contrastive_loading
 
-    return contrastive.load(name, pretrained, progress)
+    return contrastive_loading.load(name, pretrained, progress)

@@ -1,4 +1,4 @@
-"""The one file that knows the inside of transformers' models and processors.
+"""What knows the inside of transformers' models and processors, with `language_model` for g_phi.
 
 It answers questions about a loaded checkpoint (where is the connector, which part of the photo does
 the processor keep) and refuses, in one sentence, what it cannot answer truthfully.
@@ -23,6 +23,19 @@ from vlm.compat import ensure_torchvision
 from vlm.device import placement
 from vlm.errors import ModelError
 from vlm.families import FAMILIES, LAYER_1, TOWERS, Family, Tower
+from vlm.language_model import (  # noqa: F401  # asked for here like everything about a checkpoint
+    AT_ONCE,
+    CACHED,
+    HALF,
+    check_attention,
+    final_norm,
+    head,
+    language_layers,
+    language_trunk,
+    own_logits,
+    reading_on,
+    word_parts,
+)
 from vlm.memory import Plan
 
 ensure_torchvision()
@@ -30,7 +43,6 @@ ensure_torchvision()
 from transformers import (
     AutoModelForImageTextToText,
     AutoProcessor,
-    Cache,
     PreTrainedModel,
     ProcessorMixin,
 )  # noqa: E402
@@ -51,11 +63,6 @@ NOT_KEPT = frozenset(
         "image_sizes",
     }
 )
-HALF = (torch.bfloat16, torch.float16)  # number formats of 16 bits
-AT_ONCE = 64 * 2**20  # bytes of numbers in float32 that are held at a time
-# states and words at a time on a CPU: 4 MiB of logits, which stay in its cache while they are read
-# three times
-CACHED = 1024
 # What transformers raises on a checkpoint that is damaged or of an unknown kind.
 UNREADABLE = (
     AttributeError,
@@ -123,11 +130,6 @@ def load_checkpoint(
             f"{str(folder)!r} cannot be loaded as an image-and-text checkpoint:"
             f" {str(error).splitlines()[0]}"
         ) from error
-    if model.config.get_text_config().is_encoder_decoder:
-        raise ModelError(
-            f"{str(folder)!r} has a language model with an encoder of its own; this version looks"
-            " into decoders (for BLIP-2 the OPT checkpoints)."
-        )
     made_up = sorted([*loading["missing_keys"], *(name for name, *_ in loading["mismatched_keys"])])
     if made_up:
         raise ModelError(
@@ -276,80 +278,6 @@ def vision_inputs(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> dict[
         return dict(inputs)
     accepted = {*inspect.signature(model.get_image_features).parameters, "image_sizes"}
     return {name: value for name, value in inputs.items() if name in accepted}
-
-
-def language_trunk(model: PreTrainedModel) -> nn.Module:
-    """g_phi without its head."""
-    return at(model, family(model).language)
-
-
-def language_layers(model: PreTrainedModel) -> int:
-    """How many layers g_phi has."""
-    return int(model.config.get_text_config().num_hidden_layers)
-
-
-def reading_on(model: PreTrainedModel, cache: Cache) -> dict[str, object]:
-    """How g_phi is told what it has read already: the argument is `cache` from transformers 5.24
-    on, `past_key_values` before.
-    """
-    named = (
-        "cache"
-        if "cache" in inspect.signature(language_trunk(model).forward).parameters
-        else "past_key_values"
-    )
-    return {named: cache, "use_cache": True}
-
-
-def final_norm(model: PreTrainedModel) -> nn.Module:
-    """What stands between the last layer of the language model and its head."""
-    return at(language_trunk(model), family(model).norm)
-
-
-def head(
-    model: PreTrainedModel,
-    hidden: Float[Tensor, "... D"],
-    token_ids: Int[Tensor, " words"] | slice | None = None,
-) -> Float[Tensor, "... vocab"]:
-    """The logits that g_phi's head makes of its last hidden states, in float32.
-
-    Of some tokens only, if they are given. In a model of 16 bits the same products are summed
-    without being rounded to its format: what is rounded hangs on how many rows and words are
-    computed together, and one word would have two probabilities on one page.
-    """
-    output = model.get_output_embeddings()
-    if token_ids is None and output.weight.dtype not in HALF:
-        return _capped(model, output(hidden).float())
-    rows, bias = hidden.to(output.weight.device).float(), getattr(output, "bias", None)
-    parts = word_parts(output.weight) if token_ids is None else [token_ids]
-    logits = torch.cat([rows @ output.weight[part].float().T for part in parts], -1)
-    if bias is not None:
-        logits = logits + (bias if token_ids is None else bias[token_ids]).float()
-    return _capped(model, logits)
-
-
-def own_logits(
-    model: PreTrainedModel, hidden: Float[Tensor, "... D"]
-) -> Float[Tensor, "... vocab"]:
-    """The same as the model's own forward makes them, rounded to its number format: what
-    transformers' `generate` decides by.
-    """
-    return _capped(model, model.get_output_embeddings()(hidden))
-
-
-def _capped(
-    model: PreTrainedModel, logits: Float[Tensor, "... vocab"]
-) -> Float[Tensor, "... vocab"]:
-    cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
-    return torch.tanh(logits / cap) * cap if cap else logits
-
-
-def word_parts(weight: Float[Tensor, "vocab D"]) -> list[slice]:
-    """Parts of a vocabulary to go through: on a CPU what its cache holds, on a GPU all at once, or
-    what takes 64 MiB in float32 if the weights must be widened.
-    """
-    size = len(weight) if weight.dtype not in HALF else max(1, AT_ONCE // (4 * weight.shape[1]))
-    size = CACHED if weight.device.type == "cpu" else size
-    return [slice(start, start + size) for start in range(0, len(weight), size)]
 
 
 def last_logits(model: PreTrainedModel) -> dict[str, int]:
@@ -551,12 +479,6 @@ def output_layers(model: PreTrainedModel) -> tuple[int, ...]:
 def context_length(model: PreTrainedModel) -> int:
     """The longest sequence the language model was made for, in positions."""
     return int(model.config.get_text_config().max_position_embeddings)
-
-
-def end_ids(model: PreTrainedModel) -> frozenset[int]:
-    """Tokens that end an answer."""
-    ids = model.generation_config.eos_token_id
-    return frozenset([ids] if isinstance(ids, int) else ids or [])
 
 
 def control_tokens(processor: ProcessorMixin) -> tuple[str, ...]:

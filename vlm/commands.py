@@ -44,9 +44,13 @@ def add_ask(command: argparse.ArgumentParser) -> None:
     for field in fields(vlm.Decoding):
         command.add_argument(
             f"--{field.name.replace('_', '-')}",
-            type=type(field.default),
+            type=float if field.default is None else type(field.default),
             default=field.default,
-            help="default: %(default)s",
+            help=(
+                "default: what came with the checkpoint"
+                if field.default is None
+                else "default: %(default)s"
+            ),
         )
 
 

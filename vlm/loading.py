@@ -113,6 +113,7 @@ def check_kind(name: str, configuration: dict) -> None:
     )
 
     kind = configuration.get("model_type")
+    _check_decoder(name, configuration)
     if kind in architecture.FAMILIES:
         return
     allowed = f"this version looks into {', '.join(architecture.FAMILIES)} models"
@@ -133,3 +134,23 @@ def check_kind(name: str, configuration: dict) -> None:
         f"{name!r} is a {kind!r} model, which does not read images and text in transformers;"
         f" {allowed}."
     )
+
+
+def _check_decoder(name: str, configuration: dict) -> None:
+    """
+    Raises:
+        ModelError: the language model has an encoder of its own.
+    """
+    from transformers import CONFIG_MAPPING
+
+    text = configuration.get("text_config")
+    kind = text.get("model_type") if isinstance(text, dict) else None
+    if kind in CONFIG_MAPPING and text.get(
+        "is_encoder_decoder", CONFIG_MAPPING[kind]().is_encoder_decoder
+    ):
+        raise ModelError(
+            f"{name!r} has a language model of the kind {kind}, an encoder and a decoder: the"
+            " picture is read by the one and the answer written by the other, and this version"
+            " looks into decoders alone. Of BLIP-2 take a checkpoint with OPT, of InstructBLIP one"
+            " with Vicuna, or another family."
+        )

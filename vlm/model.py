@@ -16,13 +16,14 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from vlm import architecture
+from vlm import architecture, generation
 from vlm.attention import at_their_places, recording
 from vlm.compat import ensure_torchvision
 from vlm.connector import VisualTokens, boxes_around
 from vlm.decoding import NextLogits, decode
 from vlm.device import to_numpy
 from vlm.errors import ModelError, QuestionError
+from vlm.generation import OwnSettings
 from vlm.images import to_rgb
 from vlm.instruments import Instruments
 from vlm.layouts import lay_out, lay_tokens
@@ -91,6 +92,11 @@ class VisionLanguageModel(Instruments):
     def language_layers(self) -> int:
         """How many layers g_phi has."""
         return architecture.language_layers(self.network)
+
+    @property
+    def own_settings(self) -> OwnSettings:
+        """What came with the checkpoint in its generation_config.json."""
+        return generation.own_settings(self.network)
 
     def check_question(self, question: str) -> str:
         """The question without surrounding space.
@@ -356,9 +362,15 @@ class VisionLanguageModel(Instruments):
         """Stream the answer to an encoded trace: one prefill of `trace.inputs_embeds`, then one
         short forward a token.
 
+        Tokens are chosen by `decoding` and by the settings that came with the checkpoint, as
+        transformers' own `generate` obeys them (see `vlm.generation`).
+
         Args:
             prefill: from an earlier `prefill` of the same trace; it can be used any number of
                 times.
+
+        Raises:
+            ModelError: a setting of the checkpoint cannot be obeyed as it is written.
         """
         cache, looked, count = None, {}, 0
 
@@ -383,13 +395,9 @@ class VisionLanguageModel(Instruments):
                 return NextLogits(exact, own)
 
         room = architecture.context_length(self.network) - len(trace.input_ids)
-        steps = decode(
-            next_logits,
-            torch.from_numpy(trace.input_ids),
-            self.processor.tokenizer,
-            architecture.end_ids(self.network),
-            decoding,
-        )
+        prompt, tokenizer = torch.from_numpy(trace.input_ids), self.processor.tokenizer
+        rules = generation.rules(self.network, tokenizer, decoding, prompt)
+        steps = decode(next_logits, tokenizer, rules, decoding)
         return (replace(step, **looked) for step in islice(steps, room))
 
     @torch.inference_mode()
@@ -397,7 +405,7 @@ class VisionLanguageModel(Instruments):
         self, trace: Trace, token_ids: Sequence[int], prefill: Prefill | None = None
     ) -> Float[np.ndarray, " tokens"]:
         """The log-probability that each of these tokens has as the next one after `trace` and those
-        before it, in two passes.
+        before it, in two passes: the model's own, which no setting changes.
 
         Args:
             prefill: from an earlier `prefill` of the same trace.

@@ -123,6 +123,29 @@ def raster_places(pictures: Sequence[Picture]) -> Int[np.ndarray, "N 3"]:
     )
 
 
+def window_box(
+    photo: tuple[int, int],
+    resized: tuple[int, int],
+    corner: tuple[float, float],
+    received: tuple[int, int],
+) -> Box:
+    """The part of a photo that a window on a resized copy of it shows.
+
+    Args:
+        photo, resized: height and width, before and after.
+        corner: the top and left edge of the window in pixels of the copy; below zero where a margin
+            is added.
+        received: height and width of the window.
+    """
+    vertical, horizontal = photo[0] / resized[0], photo[1] / resized[1]
+    return (
+        corner[0] * vertical,
+        corner[1] * horizontal,
+        (corner[0] + received[0]) * vertical,
+        (corner[1] + received[1]) * horizontal,
+    )
+
+
 def cover_box(box: Box, received: tuple[int, int], covered: tuple[int, int]) -> Box:
     """The part of `box` that the patches cover.
 

@@ -19,8 +19,9 @@ from PIL import Image
 from torch import Tensor
 
 from vlm import architecture, lens
-from vlm.attention import as_always, replacing
+from vlm.attention import Scoring, added_mask, as_always, own_attention, replacing
 from vlm.device import to_numpy
+from vlm.language_model import adjustment_left_out
 from vlm.patches import Patches
 from vlm.records import Trace
 
@@ -66,13 +67,15 @@ def compare(model: Any, trace: Trace) -> Iterator[Comparison]:
         "logits": np.abs(logits).max(),
         "tokens": np.abs(trace.visual_tokens.embeddings).max(),
     }
+    left_out = adjustment_left_out(model.network)
     for each in model.check(trace):
         scale = scales["logits" if "logits" in each.name else "tokens"]
+        words = "stage by stage, against the model's own forward pass in one go"
         yield Comparison(
             each.name,
             each.difference,
             float(share * scale),
-            "stage by stage, against the model's own forward pass in one go",
+            f"{words}; {left_out}" if left_out and "logits" in each.name else words,
         )
     yield last_row(model, trace, logits, share)
     yield eager(model, trace, read.attention, share)
@@ -119,16 +122,10 @@ def eager(
         nonlocal called
         if module in beside:
             return as_always(module, query, key, value, mask, **named)
-        own = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
-        if called == layer and own is not None:
-            settings = {
-                setting: value
-                for setting, value in named.items()
-                if setting in ("scaling", "softcap", "sliding_window")
-            }
-            found.append(
-                own(module, query, key, value, added(mask, query), dropout=0.0, **settings)[1]
-            )
+        explicit = own_attention(module)
+        if called == layer and explicit is not None:
+            added = added_mask(mask, query, key, Scoring.of(module, named))
+            found.append(explicit(module, query, key, value, added, **named)[1])
         called += 1
         return as_always(module, query, key, value, mask, **named)
 
@@ -150,24 +147,6 @@ def eager(
         float(share * shown.sum()),
         f"layer {layer + 1}, what the last position read of {what}, mean of the heads: as shown,"
         " against transformers' eager attention; differences of all positions together",
-    )
-
-
-def added(mask: Tensor | None, query: Float[Tensor, "1 heads S size"]) -> Tensor:
-    """A mask as eager attention takes it: numbers that are added.
-
-    None is the fast attention's way to say that each position reads those before it.
-    """
-    if mask is None:
-        mask = torch.ones(
-            1, 1, query.shape[2], query.shape[2], dtype=torch.bool, device=query.device
-        ).tril()
-    return (
-        mask
-        if mask.dtype != torch.bool
-        else torch.zeros(mask.shape, dtype=query.dtype, device=query.device).masked_fill(
-            ~mask, -torch.inf
-        )
     )
 
 

@@ -14,12 +14,12 @@ WIDTH = 6  # of a visual token
 
 
 def shown(
-    image: Image.Image, name: str, number: int, box: tuple, rows: int, columns: int
+    image: Image.Image, name: str, number: int, box: tuple, rows: int, columns: int, rest=(0, 0)
 ) -> Picture:
-    """The part `box` of a photo, as rows x columns patches."""
+    """The part `box` of a photo, as rows x columns patches, `rest` pixels beyond them."""
     top, left, bottom, right = box
     part = image.crop((left, top, right, bottom)).resize(
-        (columns * SIZE, rows * SIZE), Image.Resampling.BOX
+        (columns * SIZE + rest[1], rows * SIZE + rest[0]), Image.Resampling.BOX
     )
     return Picture(name, number, np.array(part), tuple(map(float, box)), rows, columns)
 

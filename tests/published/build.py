@@ -16,7 +16,7 @@ import torch  # noqa: E402
 import transformers as tf  # noqa: E402
 
 WIDTH = 48  # of the language model
-_VIT = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=2)
+_VIT = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2)
 _QWEN = dict(depth=3, num_heads=2, hidden_size=32, intermediate_size=64, out_hidden_size=WIDTH)
 VISION = {
     "qwen2_vl": dict(depth=3, num_heads=2, embed_dim=32, hidden_size=WIDTH, mlp_ratio=2),
@@ -137,6 +137,8 @@ def make_config(row: Published, processor: tf.ProcessorMixin) -> tf.PreTrainedCo
         entries = len(getattr(processor, "qformer_tokenizer", tokenizer))
         parts["qformer_config"] = QFORMER | dict(vocab_size=entries)
     ids = {name: tokenizer.convert_tokens_to_ids(token) for name, token in row.tokens.items()}
+    if "text_end" in ids:
+        parts["text_config"]["eos_token_id"] = ids.pop("text_end")
     if row.kind == "paligemma":
         parts |= dict(vocab_size=vocabulary, projection_dim=WIDTH, hidden_size=WIDTH)
     return tf.CONFIG_MAPPING[row.kind](**parts, **row.model, **ids)

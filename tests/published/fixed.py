@@ -14,7 +14,7 @@ FAST_VLM = Published(
             f"{HF}/fast_vlm/convert_fastvlm_weights_to_hf.py",
         ),
         Source("text", "class defaults of transformers' Qwen2Config", False),
-        Source("ends", "the end token of Qwen2's chats", False),
+        Source("tokenizer, ends", "Qwen2's", False),
     ),
     tokenizer=QWEN_WORDS,
     chat=Chat(
@@ -29,9 +29,7 @@ FAST_VLM = Published(
     vision=dict(
         architecture="fastvit_mci3",
         hidden_size=128,  # twice the last stage, as published
-        model_args=dict(
-            inference_mode=True, layers=(1, 1, 1, 1, 1), embed_dims=(8, 16, 16, 32, 64)
-        ),
+        model_args=dict(inference_mode=True, layers=(1, 1, 1, 1, 1), embed_dims=(4, 8, 8, 32, 64)),
     ),
     text=dict(model_type="qwen2", rope_parameters={"rope_type": "default", "rope_theta": 1e6}),
     model=dict(
@@ -59,15 +57,14 @@ PALIGEMMA_2 = Published(
     checkpoint="google/paligemma2-3b-mix-224",
     kind="paligemma",
     sources=(
-        Source("vision, text, tokens", f"{HF}/paligemma/convert_paligemma2_weights_to_hf.py"),
+        Source("vision, text, ends", f"{HF}/paligemma/convert_paligemma2_weights_to_hf.py"),
         Source(
             "caps and window of the language model", "class defaults of transformers' Gemma2Config"
         ),
         Source(
             "images", "class defaults of transformers' SiglipImageProcessor at 224 pixels", False
         ),
-        Source("tokenizer", "transformers' GemmaTokenizer; PaliGemmaProcessor adds its own tokens"),
-        Source("ends", f"{HF}/paligemma/convert_paligemma2_weights_to_hf.py"),
+        Source("tokenizer, processor", "class defaults of GemmaTokenizer and PaliGemmaProcessor"),
     ),
     tokenizer=Tokenizer(
         kind="mark",
@@ -157,9 +154,7 @@ GEMMA_3 = Published(
     ),
     vision=dict(
         model_type="siglip_vision_model",
-        num_hidden_layers=2,
-        num_attention_heads=1,
-        image_size=896,
+        image_size=448,
         patch_size=14,
         hidden_act="gelu_pytorch_tanh",
         layer_norm_eps=1e-6,
@@ -177,17 +172,17 @@ GEMMA_3 = Published(
         tie_word_embeddings=True,
     ),
     spare=64,
-    model=dict(mm_tokens_per_image=256),
+    model=dict(mm_tokens_per_image=64),
     tokens={
         "boi_token_index": "<start_of_image>",
         "eoi_token_index": "<end_of_image>",
         "image_token_index": "<image_soft_token>",
     },
-    processor=("Gemma3Processor", dict(image_seq_length=256)),
+    processor=("Gemma3Processor", dict(image_seq_length=64)),
     images=(
         "Gemma3ImageProcessor",
         dict(
-            size={"height": 896, "width": 896},
+            size={"height": 448, "width": 448},
             image_mean=[0.5, 0.5, 0.5],
             image_std=[0.5, 0.5, 0.5],
             resample=2,
@@ -195,7 +190,8 @@ GEMMA_3 = Published(
     ),
     generation=dict(do_sample=True, temperature=1.0, top_k=64, top_p=0.95),
     ends=("<eos>", "<end_of_turn>"),
-    photo=(896, 896),
+    photo=(448, 448),
+    scaled="896 pixels and 256 tokens are 448 and 64, of 4 x 4 patches each as published",
 )
 
 _BLIP_IMAGES = (
@@ -213,8 +209,11 @@ BLIP_2 = Published(
     checkpoint="Salesforce/blip2-opt-2.7b",
     kind="blip-2",
     sources=(
-        Source("vision, images, ends", f"{HF}/blip_2/convert_blip_2_original_to_pytorch.py"),
-        Source("activation, queries", "class defaults of transformers' Blip2Config"),
+        Source(
+            "vision, images, ends: a line break",
+            f"{HF}/blip_2/convert_blip_2_original_to_pytorch.py",
+        ),
+        Source("activation; processor: queries", "class defaults of transformers' Blip2Config"),
         Source("text", "class defaults of transformers' OPTConfig", False),
         Source("tokenizer", "OPT's: GPT-2's, which puts </s> before every text", False),
         Source(
@@ -235,7 +234,7 @@ BLIP_2 = Published(
     vision=_BLIP_VISION,
     text=dict(model_type="opt", activation_function="relu", do_layer_norm_before=True),
     model=dict(num_query_tokens=32),
-    tokens={"image_token_index": "<image>"},
+    tokens={"image_token_index": "<image>", "text_end": "Ċ"},
     processor=("Blip2Processor", dict(num_query_tokens=32)),
     images=_BLIP_IMAGES,
     ends=("Ċ",),  # a line break, which is a word of the vocabulary
@@ -250,7 +249,9 @@ INSTRUCT_BLIP = Published(
             "vision, text, images, tokenizer",
             f"{HF}/instructblip/convert_instructblip_original_to_pytorch.py",
         ),
-        Source("activation, queries", "class defaults of transformers' InstructBlipConfig"),
+        Source(
+            "activation; processor: queries", "class defaults of transformers' InstructBlipConfig"
+        ),
         Source("ends", "the end token of that tokenizer", False),
     ),
     tokenizer=Tokenizer(
@@ -280,7 +281,7 @@ KOSMOS_2 = Published(
         Source("model, vision, text", f"{KOSMOS_FOLDER}/config.json"),
         Source("images", f"{KOSMOS_FOLDER}/preprocessor_config.json"),
         Source("generation, ends", f"{KOSMOS_FOLDER}/generation_config.json"),
-        Source("tokenizer", "class defaults of transformers' XLMRobertaTokenizer"),
+        Source("tokenizer, processor", "class defaults of XLMRobertaTokenizer, Kosmos2Processor"),
     ),
     tokenizer=Tokenizer(
         kind="unigram",
@@ -297,6 +298,7 @@ KOSMOS_2 = Published(
         activation_function="gelu",
         layer_norm_eps=1e-5,
         scale_embedding=True,
+        no_repeat_ngram_size=3,
         max_position_embeddings=2048,
     ),
     model=dict(latent_query_num=64),

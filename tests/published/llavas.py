@@ -75,7 +75,8 @@ VIP_LLAVA = Published(
         answer="###Assistant:",
         photos_first=True,
     ),
-    vision=CLIP_336 | dict(num_hidden_layers=24),  # all of them: five are read, by number
+    # all layers: five are read, by number
+    vision=CLIP_336 | dict(num_hidden_layers=24, hidden_size=16, num_attention_heads=1),
     text=VICUNA,
     model=dict(
         vision_feature_layer=[-2, -5, -8, -11, 6],
@@ -137,7 +138,7 @@ LLAVA_PHI = Published(
     kind="llava",
     sources=(
         Source("text", "class defaults of transformers' Phi3Config", False),
-        Source("model, vision, images", LLAVA_FOLDER, False),
+        Source("model, vision, processor, images", LLAVA_FOLDER, False),
         Source("tokenizer, chat, ends", "what Phi 3 writes around its turns", False),
     ),
     tokenizer=Tokenizer(
@@ -175,8 +176,11 @@ LLAVA_NEXT = Published(
     checkpoint="llava-hf/llava-v1.6-mistral-7b-hf",
     kind="llava_next",
     sources=(
-        Source("model, vision, tiles", "class defaults of transformers' LlavaNextConfig"),
-        Source("their use, prompt", f"{HF}/llava_next/convert_llava_next_weights_to_hf.py"),
+        Source("model, vision, images: tiles", "class defaults of transformers' LlavaNextConfig"),
+        Source(
+            "their use; chat: the words of its prompt",
+            f"{HF}/llava_next/convert_llava_next_weights_to_hf.py",
+        ),
         Source("text", "Mistral 7B v0.2: no window, base 1e6", False),
         Source("processor", LEDGER),
         Source("tokenizer, ends", "sentencepiece's, as Llama 2's", False),
@@ -234,12 +238,12 @@ GRANITE_VISION = Published(
     kind="llava_next",
     sources=(
         Source(
-            "vision, tiles, feature layers, system turn",
+            "vision, images: tiles, feature layers, system turn",
             "ylsdamxssjxxdd/eva thirdparty/llama.cpp/examples/llava/README-granitevision.md",
         ),
         Source("chat", "huggingface/transformers docs/source/en/model_doc/granitevision.md"),
-        Source("the four multipliers", "the language model's base, granite-3.1-2b", False),
-        Source("strategy: no class token is left out", "the encoder has none", False),
+        Source("text: the four multipliers", "its base, granite-3.1-2b", False),
+        Source("processor, strategy: all patches", "the encoder has no class token", False),
         Source("tokenizer, ends", "GPT-2's kind, as Granite 3's", False),
     ),
     tokenizer=Tokenizer(
@@ -260,8 +264,7 @@ GRANITE_VISION = Published(
         close="\n",
         answer="<|assistant|>\n",
     ),
-    vision=SIGLIP_384
-    | dict(num_hidden_layers=27, hidden_size=16, intermediate_size=16, num_attention_heads=1),
+    vision=SIGLIP_384 | dict(num_hidden_layers=4),
     text=dict(
         model_type="granite",
         logits_scaling=8.0,
@@ -272,7 +275,7 @@ GRANITE_VISION = Published(
     ),
     model=dict(
         image_grid_pinpoints=_GRANITE_PINPOINTS,
-        vision_feature_layer=[-24, -20, -12, -1],
+        vision_feature_layer=[-4, -3, -2, -1],
         vision_feature_select_strategy="full",
         image_seq_length=729,
         tie_word_embeddings=True,
@@ -289,6 +292,7 @@ GRANITE_VISION = Published(
     ),
     ends=("<|end_of_text|>",),
     photo=(384, 384),
+    scaled="of 27 layers, of which -24, -20, -12 and -1 are read, there are four, all of them read",
 )
 
 _ONEVISION_PINPOINTS = [

@@ -89,8 +89,9 @@ QWEN_2_VL = Published(
     kind="qwen2_vl",
     sources=(
         Source("vision, tokens", "class defaults of transformers' Qwen2VLConfig"),
-        Source("images", LEDGER),
+        Source("images, processor", LEDGER),
         Source("chat, its default system turn", VLLM),
+        Source("tokenizer", "Qwen2's, with the marks of its processor", False),
         Source("text: sections of the rotation", f"{QWEN_FOLDER}/config.json", False),
         Source("generation, ends", f"{QWEN_FOLDER}/generation_config.json", False),
     ),
@@ -115,8 +116,9 @@ QWEN_2_5_VL = Published(
     sources=(
         Source("vision, text, model, tokens", f"{QWEN_FOLDER}/config.json"),
         Source("generation, ends", f"{QWEN_FOLDER}/generation_config.json"),
-        Source("images", LEDGER),
+        Source("images, processor", LEDGER),
         Source("chat, its default system turn", VLLM),
+        Source("tokenizer", "Qwen2's, with the marks of its processor", False),
     ),
     tokenizer=_QWEN_WORDS,
     chat=_qwen_chat(_SYSTEM),
@@ -156,7 +158,8 @@ _QWEN_3_GENERATION = dict(
 
 _QWEN_3_SOURCES = (
     Source("vision, tokens", "class defaults of transformers' Qwen3VLConfig"),
-    Source("images", LEDGER),
+    Source("images, processor", LEDGER),
+    Source("tokenizer", "Qwen2's, with the marks of its processor", False),
     Source("generation", "QwenLM/Qwen3-VL, issue 1825"),
     Source("chat: Qwen2.5's without a default system turn", VLLM, False),
     Source("text: base and sections of the rotation; ends", "Qwen2.5-VL's, widened", False),
@@ -218,8 +221,8 @@ QWEN_35 = Published(
     kind="qwen3_5",
     sources=(
         Source("vision, text, model, tokens", f"{TENSTORRENT}/Qwen3.5-27B/config.json"),
-        Source("images", LEDGER),
-        Source("chat: an answer begins with its thoughts; ends", "Qwen3's", False),
+        Source("images, processor", LEDGER),
+        Source("tokenizer, chat: an answer begins with its thoughts; ends", "Qwen3's", False),
     ),
     tokenizer=_QWEN_WORDS,
     chat=_QWEN_35_CHAT,
@@ -241,8 +244,8 @@ QWEN_36_MOE = Published(
             "vision, text, model, tokens",
             "BrendanJamesLynskey/llm-architectures-explained data/hf/Qwen__Qwen3.6-35B-A3B.json",
         ),
-        Source("images", LEDGER),
-        Source("chat: an answer begins with its thoughts; ends", "Qwen3's", False),
+        Source("images, processor", LEDGER),
+        Source("tokenizer, chat: an answer begins with its thoughts; ends", "Qwen3's", False),
     ),
     tokenizer=_QWEN_WORDS,
     chat=_QWEN_35_CHAT,

@@ -35,8 +35,8 @@ class Tokenizer:
         kind: "byte-level": BPE of bytes, a space belongs to the word after it (GPT-2's, Qwen's).
             "prefix mark": sentencepiece's BPE that puts a space mark before every text, so that a
             text with a space before it begins with a lone one (Llama 2's). "mark": the same without
-            that prefix (Gemma's). "cohere": byte-level, every digit alone. "unigram": sentencepiece's
-            unigram model with a prefix mark (XLM-RoBERTa's).
+            that prefix (Gemma's). "cohere": byte-level, every digit alone. "unigram":
+            sentencepiece's unigram model with a prefix mark (XLM-RoBERTa's).
         control: its control tokens in the order of their ids.
         begin: the token that begins a text; None where there is none.
         end: the token that ends one.
@@ -102,7 +102,8 @@ class Published:
         text: those of the language model, likewise.
         spare: how many more entries the embedding has than the tokenizer; below zero: the ids of so
             many tokens have none.
-        tokens: settings of the configuration that hold the id of a control token.
+        tokens: settings of the configuration that hold the id of a token; "text_end": the end token
+            that the language model's own configuration names, where it is another one.
         processor: the processor's class and settings.
         images: the image processor's class and settings.
         generation: what `generation_config` holds beside end and filling tokens.

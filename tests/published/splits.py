@@ -35,13 +35,16 @@ _SMOL_TEXT = dict(
 )
 
 _SMOL_SOURCES = (
-    Source("processor, tiles", LEDGER),
+    Source("processor, images, vision: tiles and patches", LEDGER),
     Source("activation", "class defaults of transformers' Idefics3Config"),
     Source("chat", "class default of transformers' SmolVLMProcessor"),
     Source("text, tokenizer, ends", "SmolLM2's, with the marks of SmolVLMProcessor", False),
 )
 
-_LONGEST_HALVED = "the longest edge of 2048 is 1024, so that there are 3 pictures and not 17"
+_QUARTER = (
+    "tiles of 512 pixels and 64 tokens are 256 and 16, of 4 x 4 patches each as published; the"
+    " longest edge of 2048 is 512, so that there are 3 pictures and not up to 17"
+)
 
 
 def _smol_vlm(size: str) -> Published:
@@ -51,24 +54,24 @@ def _smol_vlm(size: str) -> Published:
         sources=_SMOL_SOURCES,
         tokenizer=_SMOL_WORDS,
         chat=_SMOL_CHAT,
-        vision=dict(image_size=512, patch_size=16, hidden_act="gelu_pytorch_tanh"),
+        vision=dict(image_size=256, patch_size=16, hidden_act="gelu_pytorch_tanh"),
         # the smaller one's embeddings are its head, too
         text=_SMOL_TEXT | dict(num_attention_heads=3, num_key_value_heads=1),
         model=dict(scale_factor=4, tie_word_embeddings=size == "256M"),
         tokens={"image_token_id": "<image>", "pad_token_id": "<|im_end|>"},
-        processor=("Idefics3Processor", dict(image_seq_len=64)),
+        processor=("Idefics3Processor", dict(image_seq_len=16)),
         images=(
             "Idefics3ImageProcessor",
             dict(
-                size={"longest_edge": 1024},
-                max_image_size={"longest_edge": 512},
+                size={"longest_edge": 512},
+                max_image_size={"longest_edge": 256},
                 image_mean=[0.5, 0.5, 0.5],
                 image_std=[0.5, 0.5, 0.5],
             ),
         ),
         ends=("<end_of_utterance>",),
-        photo=(512, 1024),
-        scaled=_LONGEST_HALVED,
+        photo=(256, 512),
+        scaled=_QUARTER,
     )
 
 
@@ -76,8 +79,8 @@ SMOL_VLM_2 = Published(
     checkpoint="HuggingFaceTB/SmolVLM2-2.2B-Instruct",
     kind="smolvlm",
     sources=(
-        Source("chat, tile of 384 pixels", VLLM),
-        Source("patch, 3 x 3 patches a token, 81 tokens a tile", "SigLIP so400m/14 at 384", False),
+        Source("chat, images: tiles of 384 pixels", VLLM),
+        Source("vision, processor: 3 x 3 patches a token", "SigLIP so400m/14 at 384", False),
         Source("activation", "class defaults of transformers' SmolVLMConfig"),
         Source("text, tokenizer, ends", "SmolLM2's, with the marks of SmolVLMProcessor", False),
     ),
@@ -106,9 +109,9 @@ IDEFICS_3 = Published(
     checkpoint="HuggingFaceM4/Idefics3-8B-Llama3",
     kind="idefics3",
     sources=(
-        Source("processor, tiles", LEDGER),
+        Source("processor, images", LEDGER),
         Source("2 x 2 patches a token", f"{HF}/idefics3/convert_idefics3_weights_to_hf.py"),
-        Source("patch", "364 pixels and 169 tokens a tile: 26 x 26 patches", False),
+        Source("vision: patches", "364 pixels and 169 tokens a tile: 26 x 26", False),
         Source("chat", VLLM),
         Source("text, tokenizer, ends", "Llama 3's, with the marks of Idefics3Processor", False),
     ),
@@ -165,7 +168,7 @@ LLAMA_VISION = Published(
         Source(
             "every fifth layer looks at the photo", "class default of transformers' MllamaConfig"
         ),
-        Source("images, tokenizer", f"{HF}/mllama/convert_mllama_weights_to_hf.py"),
+        Source("images, processor, tokenizer", f"{HF}/mllama/convert_mllama_weights_to_hf.py"),
         Source("chat: content may be a list", VLLM),
         Source("generation", "Llama 3's", False),
     ),

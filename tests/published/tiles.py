@@ -57,7 +57,7 @@ INTERN_VL_3 = Published(
     sources=(
         Source("images, tokenizer, chat, ends", f"{HF}/internvl/convert_internvl_weights_to_hf.py"),
         Source("vision, model", "class defaults of transformers' InternVLConfig"),
-        Source("tiles", "class default of transformers' InternVLProcessor"),
+        Source("processor: cuts into tiles", "class default of transformers' InternVLProcessor"),
         Source("biases in the encoder; mark of a photo in the chat", "the same script", False),
         Source("text", "Qwen2.5's base 1e6", False),
     ),
@@ -81,7 +81,9 @@ INTERN_VL_GPT_OSS = Published(
     checkpoint="OpenGVLab/InternVL3_5-GPT-OSS-20B-A4B-Preview-HF",
     kind="internvl",
     sources=(
-        Source("vision, images, chat", f"{HF}/internvl/convert_internvl_weights_to_hf.py", False),
+        Source(
+            "all but text: vision, processor, images, tokenizer, chat, ends", "InternVL3's", False
+        ),
         Source("text", "class defaults of transformers' GptOssConfig"),
     ),
     tokenizer=_INTERN_WORDS,
@@ -184,7 +186,7 @@ AYA_VISION = Published(
     kind="aya_vision",
     sources=(
         Source("model", "class defaults of transformers' AyaVisionConfig"),
-        Source("images, processor, side of a tile", LEDGER),
+        Source("vision: side of a tile, images, processor", LEDGER),
         Source("chat", VLLM),
         Source("text: window, layers", "class defaults of transformers' Cohere2Config"),
         _COHERE_DOUBTS,
@@ -219,7 +221,7 @@ COMMAND_A_VISION = Published(
     kind="cohere2_vision",
     sources=(
         Source("vision, model", "class defaults of transformers' Cohere2VisionConfig"),
-        Source("images", LEDGER),
+        Source("images, processor", LEDGER),
         Source("text: window, layers", "class defaults of transformers' Cohere2Config"),
         _COHERE_DOUBTS,
         Source("chat", VLLM, False),

@@ -16,7 +16,7 @@ import vlm
 from tests.attending import attending
 from tests.families import CROSSED, FAMILIES, tiny_family, with_rest
 from tests.tiny import photo
-from vlm import architecture, attention, self_check
+from vlm import architecture, attention, generation, self_check
 from vlm.connector import boxes_around
 from vlm.device import to_numpy
 from vlm.families import FAMILIES as ROWS
@@ -97,6 +97,26 @@ def test_a_photo_is_processed_and_encoded_once_a_run_as_the_processor_does_it(
     again = model.on_device(model.inputs([image], QUESTION, own.sight.processed))
     assert len(looks) == 2 and set(again) == set(inputs)
     assert all(torch.equal(again[name], inputs[name]) for name in inputs)
+
+
+def test_a_greedy_answer_obeys_the_checkpoints_settings_as_that_of_generate_does(
+    model, trace, inputs, monkeypatch
+):
+    settings = generation.generator(model.network).generation_config
+    plain = [step.token_id for step in trace.steps]
+    for name, value in {
+        "repetition_penalty": 1.3,
+        "no_repeat_ngram_size": 2,
+        "suppress_tokens": plain[1:2],
+        "begin_suppress_tokens": plain[:1],
+        "min_new_tokens": 4,
+    }.items():
+        monkeypatch.setattr(settings, name, value)
+    generated = model.network.generate(**inputs, do_sample=False, max_new_tokens=6)[0].tolist()
+    asked = inputs["input_ids"][0].tolist()
+    expected = generated[len(asked) :] if generated[: len(asked)] == asked else generated
+    steps = model.decode(trace, vlm.Decoding(max_new_tokens=6))
+    assert [step.token_id for step in steps] == expected != plain
 
 
 def test_every_word_is_as_probable_as_the_whole_forward_says(model, trace, inputs):
@@ -433,7 +453,10 @@ def explicit_attention(model, sight) -> list[np.ndarray]:
         return attention.as_always(module, query, key, value, mask, **named)
 
     with attention.replacing(attend), torch.inference_mode(), entering(layers[0]) as entered:
-        getattr(model.network, "get_image_features", model.network)(**model.on_device(sight.inputs))
+        # KOSMOS-2, whose own forward runs its encoder, is given what is meant for the text as well
+        whole = architecture.family(model.network).given_as
+        run = model.network if whole else model.network.get_image_features
+        run(**model.on_device(sight.inputs))
     read = to_numpy(entered[0][0].flatten(0, -2))
     order: list[int] = []
     for patch in sight.patch_features[0]:  # two of a margin can be the same

@@ -9,6 +9,11 @@ import pytest
 import torch
 
 import vlm
+from tests.families import ON_OTHERS, tiny_family
+from tests.tiny import photo
+from vlm import architecture
+from vlm.language_model import trunk_layers
+from vlm.listening import passing
 
 ROOT = Path(__file__).parents[2]
 QUESTION = "What is in this image?"
@@ -279,3 +284,24 @@ def test_the_embedding_lens_holds_no_more_cosines_than_it_says(tiny_model, wide_
     assert max(sizes) == 5 and [[word for word, _ in near] for near in parts] == [
         [word for word, _ in near] for near in whole
     ]
+
+
+@pytest.mark.parametrize("name", [*ON_OTHERS, "kosmos_2", "mllama", "cohere2_vision"])
+def test_norm_and_head_are_those_of_the_language_model_wherever_they_stand(name, tmp_path):
+    """Against the layers' own outputs and the whole forward of the class that answers."""
+    model = vlm.load(tiny_family(tmp_path, name))
+    network = model.network
+    inputs = model.on_device(model.inputs([photo(90, 150)], "What is in this image?"))
+    trunk = architecture.language_trunk(network)
+    with torch.inference_mode(), passing(trunk) as ended:
+        with passing(trunk_layers(network)[-1]) as last:
+            logits = network(**inputs).logits[0]
+        states = last[-1] if torch.is_tensor(last[-1]) else last[-1][0]
+        hidden = ended[-1].last_hidden_state
+        torch.testing.assert_close(architecture.final_norm(network)(states), hidden, rtol=0, atol=0)
+        torch.testing.assert_close(architecture.head(network, hidden)[0], logits, rtol=0, atol=0)
+        chosen = torch.tensor([3, 1, 8])
+        torch.testing.assert_close(
+            architecture.head(network, hidden, chosen)[0], logits[:, chosen], rtol=1e-5, atol=1e-5
+        )
+    assert architecture.language_layers(network) == len(trunk_layers(network))
