@@ -26,8 +26,8 @@ from torch.nn import functional as F
 
 from vlm.compat import ensure_torchvision
 from vlm.device import exact_placement, to_numpy
-from vlm.errors import FetchError, ImageError, ModelError, QuestionError
-from vlm.images import to_rgb
+from vlm.errors import FetchError, ModelError, QuestionError
+from vlm.images import GivenPhotos, check_photos, to_rgb
 from vlm.patches import Box, grid_boxes
 from vlm.records import ImageEmbedding, PatchScores, Similarity, ZeroShot
 from vlm.store import Progress
@@ -81,15 +81,14 @@ class ContrastiveModel:
     resize_mode: str
 
     @torch.inference_mode()
-    def embed_images(self, images: Sequence[Image.Image]) -> tuple[ImageEmbedding, ...]:
+    def embed_images(self, images: GivenPhotos) -> tuple[ImageEmbedding, ...]:
         """f_v of a batch of photos, in one pass: X'_e, one unit vector a photo, and the photo's
         patches in the same space.
 
         Raises:
-            ImageError: no photo was given.
+            ImageError: no photo was given, or something else than photos.
         """
-        if not images:
-            raise ImageError("There is no photo to compare; add at least one.")
+        images = check_photos(images)
         pixels = self._pixels(images)
         looked = look(self.network.visual, pixels)
         vectors, length = (
