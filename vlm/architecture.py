@@ -116,7 +116,7 @@ def load_checkpoint(
     except UNREADABLE as error:
         raise ModelError(
             f"{str(folder)!r} cannot be loaded as an image-and-text checkpoint:"
-            f" {' '.join(str(error).split())[:300]}"
+            f" {' '.join(str(error).split())[:300].rstrip('.')}."
         ) from error
     if has_rows(model):
         check_feature_layers(model)

@@ -127,7 +127,7 @@ class ContrastiveModel:
         )
 
     @torch.inference_mode()
-    def embed_texts(self, texts: Sequence[str]) -> Float[np.ndarray, "T E"]:
+    def embed_texts(self, texts: Sequence[str] | object) -> Float[np.ndarray, "T E"]:
         """f_t: t'_e, one unit vector a text.
 
         A text beyond the tokenizer's length is cut, as open_clip does (`is_cut` tells).
@@ -135,6 +135,10 @@ class ContrastiveModel:
         Raises:
             QuestionError: no text was given, one is empty, or one is not only text.
         """
+        if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+            raise QuestionError(
+                f"{texts!r:.60} is no list of texts to compare; give one, for example ['a cat']."
+            )
         if not texts or not all(text.strip() for text in texts):
             raise QuestionError(
                 "There is an empty text among the texts to compare; give at least one, each with a"
@@ -167,7 +171,7 @@ class ContrastiveModel:
             counts.append(sum(number in special for number in row))
         return counts
 
-    def embed_image(self, image: Image.Image) -> Float[np.ndarray, " E"]:
+    def embed_image(self, image: Image.Image | object) -> Float[np.ndarray, " E"]:
         """The unit vector of one photo."""
         return self.embed_images([image])[0].vector
 
@@ -216,7 +220,7 @@ class ContrastiveModel:
         )
         return Similarity(*arrays, self.logit_scale, self.logit_bias or 0.0, *losses)
 
-    def similarity(self, images: Sequence[Image.Image], texts: Sequence[str]) -> Similarity:
+    def similarity(self, images: GivenPhotos, texts: Sequence[str] | object) -> Similarity:
         """Every photo against every text.
 
         Raises:
@@ -227,7 +231,7 @@ class ContrastiveModel:
         )
 
     def patch_scores(
-        self, image: Image.Image | ImageEmbedding, text: str | Float[np.ndarray, " E"]
+        self, image: GivenPhotos | ImageEmbedding, text: str | Float[np.ndarray, " E"]
     ) -> PatchScores:
         """Which patches speak for a text (or for a vector of the joint space).
 
@@ -268,7 +272,7 @@ class ContrastiveModel:
 
     def zero_shot(
         self,
-        images: Sequence[Image.Image],
+        images: GivenPhotos,
         labels: Sequence[str],
         templates: Sequence[str] = ("a photo of a {}",),
     ) -> ZeroShot:

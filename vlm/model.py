@@ -209,7 +209,7 @@ class VisionLanguageModel(Instruments):
         )
 
     @torch.inference_mode()
-    def ask(self, sight: Sight | object, question: str) -> Trace:
+    def ask(self, sight: Sight | object, question: str | object) -> Trace:
         """A question about a photo that was seen: the prompt's tokens TT, and VT + TT.
 
         The encoder does not run again.
@@ -312,7 +312,7 @@ class VisionLanguageModel(Instruments):
             maker=Maker(self),
         )
 
-    def encode(self, image: GivenPhotos, question: str) -> Trace:
+    def encode(self, image: GivenPhotos, question: str | object) -> Trace:
         """Every stage before the answer: `see`, then `ask`.
 
         Raises:
@@ -469,7 +469,7 @@ class VisionLanguageModel(Instruments):
     def trace(
         self,
         image: GivenPhotos,
-        question: str,
+        question: str | object,
         decoding: Decoding = Decoding(),
     ) -> Trace:
         """The whole pipeline on one photo, or several, and one question.
