@@ -127,7 +127,13 @@ class Background(Generic[T]):
                 Status(
                     "failed",
                     0.0,
-                    str(self._error) if little else f"the {self.name} could not be loaded",
+                    str(self._error)
+                    if little
+                    else (
+                        f"The {self.name} could not be loaded ({type(error).__name__}); try again,"
+                        " or choose another, and tell whoever serves this page, whose log says"
+                        " more."
+                    ),
                 )
             )
             if not little:

@@ -8,7 +8,7 @@ from starlette.middleware import Middleware
 import vlm
 from . import bounds, examples, handlers, models, statics
 from .inputs import Page, Photo, Photos
-from .panels import Feed, Panel, plotly_url, shared_css, shared_head, shipped_head
+from .panels import Failure, Feed, Panel, plotly_url, shared_css, shared_head, shipped_head
 from .turns import in_turn
 
 TITLE = "Visual Token Explorer"
@@ -53,9 +53,10 @@ ASKED = [
     ),
 ]
 BUSY, IDLE = (
-    "() => window.VTE.store.set({ busy: true, awaited: true })",
+    "(...photos) => { window.VTE.begin(...photos); }",
     "() => window.VTE.store.set({ busy: false, awaited: false })",
 )
+SIGHT = "(...photos) => { window.VTE.sight(...photos); }"
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 # questions in line at once, who comes then is asked to try again; visitors whose choice of a model
 # is remembered
@@ -109,6 +110,13 @@ CSS = (
 .panel, .panel-title, .introduction, .panel .html-container, .panel-title .html-container, .introduction .html-container { border: 0 !important; padding: 0 !important; }
 """
 )
+
+
+def says_where_it_failed(event, place: str):
+    """The same event, whose failure is said at the place where the visitor asked (`Failure`)."""
+    event.failure(None, js=f"() => {{ window.VTE.fail('{place}'); }}", **PRIVATE)
+    event.success(None, js=f"() => {{ window.VTE.succeed('{place}'); }}", **PRIVATE)
+    return event
 
 
 def titled(title: str, words: str, elem_id: str | None = None) -> None:
@@ -236,6 +244,7 @@ def build() -> gr.Blocks:
                 with gr.Row():
                     go = gr.Button("Run", variant="primary", elem_id="run", min_width=80)
                     stop = gr.Button("Stop", elem_id="stop", min_width=80)
+                Failure("run")
                 Panel("instant")
                 with gr.Accordion(
                     handlers.in_use(models.MODEL), open=False, elem_id="models"
@@ -258,6 +267,7 @@ def build() -> gr.Blocks:
                         )
                         load = gr.Button("Load", elem_id="load", min_width=80)
                     bringing = Panel("status", elem_id="bringing")
+                    Failure("model")
                 with gr.Accordion(
                     "More photos for the same question", open=False, elem_id="together"
                 ):
@@ -274,6 +284,7 @@ def build() -> gr.Blocks:
                     )
                 settings = decoding_controls()
                 layout = plane_controls()
+                Failure("plane")
                 Panel("history")
             with gr.Column(scale=17, min_width=320):
                 with gr.Row():
@@ -305,6 +316,7 @@ def build() -> gr.Blocks:
             " used for. Select patches above, then choose.",
         )
         trial = Panel("experiments")
+        Failure("experiment")
         titled(
             "Published findings, tested on your photo",
             "What others found out about visual tokens, mostly in larger models: asked of this"
@@ -312,6 +324,7 @@ def build() -> gr.Blocks:
             " stricter since. Nothing is bent to fit.",
         )
         tested = Panel("facts")
+        Failure("findings")
         titled(
             "Two models side by side",
             "Another model on the same photo and question. A part of the photo that is selected"
@@ -329,6 +342,7 @@ def build() -> gr.Blocks:
                 )
                 pair = gr.Button("Run beside", elem_id="run-beside")
                 coming = Panel("status", elem_id="bringing-second")
+                Failure("beside")
             with gr.Column(scale=9, min_width=320):
                 couple = Panel("beside", elem_id="two-models")
         titled(
@@ -399,6 +413,7 @@ def build() -> gr.Blocks:
                         elem_id="beside",
                     )
                 match = gr.Button("Compare", elem_id="compare")
+                Failure("lab")
             with gr.Column(scale=9, min_width=320):
                 with gr.Row(elem_id="labs"):
                     similarity = Panel(
@@ -435,12 +450,14 @@ def build() -> gr.Blocks:
                     elem_id="ledger-height",
                 )
                 count = gr.Button("Count", elem_id="ledger-count")
+                Failure("ledger")
             with gr.Column(scale=9, min_width=320):
                 tokens = Panel("ledger", value=opening.get("ledger"))
         with gr.Accordion(
             "Is this true? Check the page against the model’s own forward pass", open=False
         ):
             check = gr.Button("Check", elem_id="check")
+            Failure("check")
             differences = Panel("checks")
         gr.HTML(FOOTER)
 
@@ -455,7 +472,7 @@ def build() -> gr.Blocks:
             **PRIVATE,
             **QUIET,
         )
-        load.click(
+        choosing = load.click(
             handlers.choose,
             [wanted, four_bit],
             [bringing, choice, in_use],
@@ -463,7 +480,10 @@ def build() -> gr.Blocks:
             **PRIVATE,
             **QUIET,
         )
-        gr.on(asked, None, js=BUSY, **PRIVATE)
+        choosing.success(None, js="() => { window.VTE.bring(); }", **PRIVATE)
+        says_where_it_failed(choosing, "model")
+        gr.on([image.change, also.change], None, [image, also], js=SIGHT, **PRIVATE)
+        gr.on(asked, None, [image, also], js=BUSY, **PRIVATE)
         running = gr.on(
             asked,
             handlers.run,
@@ -474,29 +494,41 @@ def build() -> gr.Blocks:
             **QUIET,
         )
         compared = [image, more, texts, template, ensemble, name, beside]
-        running.success(handlers.compare, compared, [similarity, second], **PRIVATE, **QUIET)
+        says_where_it_failed(
+            running.success(handlers.compare, compared, [similarity, second], **PRIVATE, **QUIET),
+            "lab",
+        )
         counted = handlers.ledger, [width, height], tokens
         running.success(handlers.photo_size, image, [width, height], **PRIVATE, **QUIET).success(
             *counted, **PRIVATE, **QUIET
         )
-        gr.on([count.click, width.submit, height.submit], *counted, **PRIVATE, **QUIET)
-        running.failure(None, js=IDLE, **PRIVATE)
-        gr.on(
-            [
-                control.submit if isinstance(control, gr.Number) else control.input
-                for control in layout
-            ],
-            handlers.reproject,
-            [image, also, question, choice, *layout],
-            plane,
-            **PRIVATE,
-            **QUIET,
+        says_where_it_failed(
+            gr.on([count.click, width.submit, height.submit], *counted, **PRIVATE, **QUIET),
+            "ledger",
+        )
+        says_where_it_failed(running, "run")
+        says_where_it_failed(
+            gr.on(
+                [
+                    control.submit if isinstance(control, gr.Number) else control.input
+                    for control in layout
+                ],
+                handlers.reproject,
+                [image, also, question, choice, *layout],
+                plane,
+                **PRIVATE,
+                **QUIET,
+            ),
+            "plane",
         )
         add.click(handlers.example_photos, None, more, **PRIVATE, **QUIET)
         trying = trial.experiment(
             handlers.experiment, None, trial, concurrency_id="model", **PRIVATE, **QUIET
         )
-        match.click(handlers.compare, compared, [similarity, second], **PRIVATE)
+        says_where_it_failed(trying, "experiment")
+        says_where_it_failed(
+            match.click(handlers.compare, compared, [similarity, second], **PRIVATE), "lab"
+        )
         fetching = pair.click(
             handlers.bring, other, coming, concurrency_id="loading", **PRIVATE, **QUIET
         )
@@ -511,14 +543,19 @@ def build() -> gr.Blocks:
         testing = tested.findings(
             handlers.findings, None, tested, concurrency_id="model", **PRIVATE, **QUIET
         )
+        for event, place in ((fetching, "beside"), (pairing, "beside"), (testing, "findings")):
+            says_where_it_failed(event, place)
         stop.click(None, js=IDLE, cancels=[running, trying, fetching, pairing, testing], **PRIVATE)
-        check.click(
-            handlers.comparisons,
-            [image, also, question, choice],
-            differences,
-            concurrency_id="model",
-            **PRIVATE,
-            **QUIET,
+        says_where_it_failed(
+            check.click(
+                handlers.comparisons,
+                [image, also, question, choice],
+                differences,
+                concurrency_id="model",
+                **PRIVATE,
+                **QUIET,
+            ),
+            "check",
         )
         demo.load(
             handlers.restore,

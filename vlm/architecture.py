@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from vlm import prompts
 from vlm.attention import IMPLEMENTATION
 from vlm.compat import ensure_torchvision
 from vlm.device import placement
@@ -128,13 +129,21 @@ def load_checkpoint(
     except UNREADABLE as error:
         raise ModelError(
             f"{str(folder)!r} cannot be loaded as an image-and-text checkpoint:"
-            f" {str(error).splitlines()[0]}"
+            f" {' '.join(str(error).split())[:300].rstrip('.')}."
         ) from error
+    if has_rows(model):
+        check_feature_layers(model)
     made_up = sorted([*loading["missing_keys"], *(name for name, *_ in loading["mismatched_keys"])])
     if made_up:
+        layers = getattr(model.config, "vision_feature_layer", None)
+        listed = (
+            f" (or correct vision_feature_layer, {layers!r:.60}, by which the connector's are sized)"
+            if isinstance(layers, (list, tuple))
+            else ""
+        )
         raise ModelError(
             f"{str(folder)!r} lacks {len(made_up)} of the weights that its config.json asks for, or"
-            f" has them in another size ({made_up[0]}, ...); copy it again."
+            f" has them in another size ({made_up[0]}, ...); copy it again{listed}."
         )
     model = model if plan.device_map else model.to(plan.where.device)
     return model.eval().requires_grad_(False), processor
@@ -476,6 +485,40 @@ def output_layers(model: PreTrainedModel) -> tuple[int, ...]:
     )
 
 
+def check_feature_layers(model: PreTrainedModel) -> None:
+    """Whether the encoder layers that X' is made of exist.
+
+    Raises:
+        ModelError: one does not.
+    """
+    layers, count = getattr(model.config, "vision_feature_layer", None), len(encoder_layers(model))
+    if layers is None or not count or "vision_feature_layer" not in vars(type(model.config)()):
+        return
+    for layer in [layers] if isinstance(layers, int) else layers:
+        if not -count - 1 <= layer <= count:
+            raise ModelError(
+                f"vision_feature_layer in config.json is {layers!r:.60}, and the vision encoder has"
+                f" {count} layers: give {-count - 1} to {count}, where 0 is what the first layer"
+                " reads."
+            )
+
+
+def class_positions(model: PreTrainedModel) -> int:
+    """How many positions f_v has before the patches of a picture: CLS and registers."""
+    module = embedding_module(model)
+    named = {} if module is None else dict(module.named_parameters(recurse=False))
+    return sum(
+        named[name].numel() // named[name].shape[-1]
+        for name in ("class_embedding", "cls_token", "register_tokens")
+        if name in named
+    )
+
+
+def has_turned_patches(model: PreTrainedModel) -> bool:
+    """Whether f_v tells places by turning queries and keys, so that it takes pictures of any size."""
+    return tower_row(model).rotary is not None
+
+
 def context_length(model: PreTrainedModel) -> int:
     """The longest sequence the language model was made for, in positions."""
     return int(model.config.get_text_config().max_position_embeddings)
@@ -559,23 +602,9 @@ def question_room(model: PreTrainedModel) -> int | None:
 def render_prompt(
     model: PreTrainedModel, processor: ProcessorMixin, question: str, photos: int = 1
 ) -> str:
-    """The question in the model's own chat template, with one placeholder a photo.
-
-    Without a template in the words its family was trained with.
+    """The question as this model's family is asked: see `prompts.render_prompt`.
 
     Raises:
-        ModelError: neither is known.
+        ModelError: no prompt is known, or its chat template does not give one.
     """
-    words = family(model).prompt
-    if not processor.chat_template and words is None:
-        raise ModelError(
-            "This checkpoint has no chat template, so the prompt it was trained with is unknown;"
-            " add chat_template.jinja to its folder."
-        )
-    if not processor.chat_template:
-        return words.format(question=question)
-    message = {
-        "role": "user",
-        "content": [*[{"type": "image"}] * photos, {"type": "text", "text": question}],
-    }
-    return processor.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
+    return prompts.render_prompt(family(model).prompt, processor, question, photos)

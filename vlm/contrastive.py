@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vlm.device import to_numpy
-from vlm.errors import ImageError, ModelError, QuestionError
-from vlm.images import to_rgb
+from vlm.errors import ModelError, QuestionError
+from vlm.images import GivenPhotos, check_photos, to_rgb
 from vlm.patches import Box, cover_box, grid_boxes, window_box
 from vlm.records import ImageEmbedding, PatchScores, Similarity, ZeroShot
 from vlm.text_tokens import check_characters
@@ -39,15 +39,14 @@ class ContrastiveModel:
     resize_mode: str
 
     @torch.inference_mode()
-    def embed_images(self, images: Sequence[Image.Image]) -> tuple[ImageEmbedding, ...]:
+    def embed_images(self, images: GivenPhotos) -> tuple[ImageEmbedding, ...]:
         """f_v of a batch of photos, in one pass: X'_e, one unit vector a photo, and the photo's
         patches in the same space.
 
         Raises:
-            ImageError: no photo was given.
+            ImageError: no photo was given, or something else than photos.
         """
-        if not images:
-            raise ImageError("There is no photo to compare; add at least one.")
+        images = check_photos(images)
         pixels = self._pixels(images)
         looked = look(self.network.visual, pixels)
         vectors, length = (
@@ -91,7 +90,7 @@ class ContrastiveModel:
         )
 
     @torch.inference_mode()
-    def embed_texts(self, texts: Sequence[str]) -> Float[np.ndarray, "T E"]:
+    def embed_texts(self, texts: Sequence[str] | object) -> Float[np.ndarray, "T E"]:
         """f_t: t'_e, one unit vector a text.
 
         A text beyond the tokenizer's length is cut, as open_clip does (`is_cut` tells).
@@ -99,6 +98,10 @@ class ContrastiveModel:
         Raises:
             QuestionError: no text was given, one is empty, or one is not only text.
         """
+        if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+            raise QuestionError(
+                f"{texts!r:.60} is no list of texts to compare; give one, for example ['a cat']."
+            )
         if not texts or not all(text.strip() for text in texts):
             raise QuestionError(
                 "There is an empty text among the texts to compare; give at least one, each with a"
@@ -131,7 +134,7 @@ class ContrastiveModel:
             counts.append(sum(number in special for number in row))
         return counts
 
-    def embed_image(self, image: Image.Image) -> Float[np.ndarray, " E"]:
+    def embed_image(self, image: Image.Image | object) -> Float[np.ndarray, " E"]:
         """The unit vector of one photo."""
         return self.embed_images([image])[0].vector
 
@@ -191,7 +194,7 @@ class ContrastiveModel:
         )
         return Similarity(*arrays, self.logit_scale, self.logit_bias or 0.0, *losses)
 
-    def similarity(self, images: Sequence[Image.Image], texts: Sequence[str]) -> Similarity:
+    def similarity(self, images: GivenPhotos, texts: Sequence[str] | object) -> Similarity:
         """Every photo against every text.
 
         Raises:
@@ -202,7 +205,7 @@ class ContrastiveModel:
         )
 
     def patch_scores(
-        self, image: Image.Image | ImageEmbedding, text: str | Float[np.ndarray, " E"]
+        self, image: GivenPhotos | ImageEmbedding, text: str | Float[np.ndarray, " E"]
     ) -> PatchScores:
         """Which patches speak for a text (or for a vector of the joint space).
 
@@ -243,7 +246,7 @@ class ContrastiveModel:
 
     def zero_shot(
         self,
-        images: Sequence[Image.Image],
+        images: GivenPhotos,
         labels: Sequence[str],
         templates: Sequence[str] = ("a photo of a {}",),
     ) -> ZeroShot:

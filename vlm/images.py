@@ -12,13 +12,16 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from vlm.errors import ImageError
+
+# what is given as photos: of anything else a sentence says what it is and what to give
+GivenPhotos = Image.Image | Sequence[Image.Image] | object
 
 MAX_PIXELS = 40_000_000
 MAX_SIDE = 16_000
@@ -213,6 +216,32 @@ def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
         length = int.from_bytes(content[place : place + 2])
         yield found[1][0], place + 2, length
         place += length
+
+
+def check_photos(given: GivenPhotos) -> tuple[Image.Image, ...]:
+    """The photos, one or several, that a caller gave.
+
+    Raises:
+        ImageError: there is none, or something else than a photo, or one without a pixel.
+    """
+    images = tuple(given) if isinstance(given, (list, tuple)) else (given,)
+    if not images:
+        raise ImageError("There is no photo; give at least one.")
+    for image in images:
+        if not isinstance(image, Image.Image):
+            if isinstance(image, (str, bytes, Path)):
+                instead = "give the photo itself: vlm.open_image(path)"
+            elif hasattr(image, "__array__"):
+                instead = "give PIL.Image.fromarray(array), with height, width and 3 channels"
+            else:
+                instead = "give a PIL image, or a list of some"
+            raise ImageError(f"A {type(image).__name__} was given in place of a photo; {instead}.")
+        if not image.width * image.height:
+            raise ImageError(
+                f"A photo of {image.width} x {image.height} pixels shows nothing; give one with at"
+                " least one pixel."
+            )
+    return images
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

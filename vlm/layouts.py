@@ -347,11 +347,15 @@ def kept_box(images, photo: Size, received: Size) -> Box:
 
 
 def denormalise(images, pixel_values: Float[np.ndarray, "C H W"]) -> UInt8[np.ndarray, "H W C"]:
-    """What the model received as 8-bit RGB: the normalisation undone."""
+    """What the model received as 8-bit RGB: normalisation and rescaling undone, where they were
+    done.
+    """
     values = pixel_values.transpose(1, 2, 0)
     if images.do_normalize:
         values = values * np.asarray(images.image_std) + np.asarray(images.image_mean)
-    return np.clip(np.rint(values / images.rescale_factor), 0, 255).astype(np.uint8)
+    if getattr(images, "do_rescale", True):  # otherwise the model is given 0 to 255 as they are
+        values = values / images.rescale_factor
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
 PICTURES: dict[str, Callable[[object, Pixels, Sequence[Size], int], Patches]] = {

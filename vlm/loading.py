@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from vlm import architecture, embedded, hub, layouts, memory, working_out
+from vlm import architecture, checkpoint_settings, embedded, hub, layouts, memory, working_out
 from vlm.errors import ModelError
 from vlm.model import VisionLanguageModel
 from vlm.store import Progress
@@ -41,6 +41,8 @@ def load(
             " proving it",
         )
         working_out.work_out(model)
+    else:
+        checkpoint_settings.complete_processor(model.network, model.processor, folder)
     return model
 
 

@@ -18,15 +18,23 @@ from torch import Tensor
 
 from vlm import architecture, generation
 from vlm.attention import at_their_places, recording
+from vlm.checkpoint_settings import (
+    explain_encoder,
+    explain_places,
+    explained,
+    naming_settings,
+)
 from vlm.compat import ensure_torchvision
 from vlm.connector import VisualTokens, boxes_around
 from vlm.decoding import NextLogits, decode
 from vlm.device import to_numpy
-from vlm.errors import ModelError, QuestionError
+from vlm.errors import ImageError, ModelError, QuestionError, VLMError
 from vlm.generation import OwnSettings
-from vlm.images import to_rgb
+from vlm.images import GivenPhotos, check_photos, to_rgb
 from vlm.instruments import Instruments
 from vlm.layouts import lay_out, lay_tokens
+from vlm.photo_shapes import explain_refusal
+from vlm.prompts import explain_marks, find_template
 from vlm.records import Decoding, Maker, Sight, Stage, Step, Trace
 from vlm.text_tokens import TextTokens, check_question, token_string
 from vlm.vision_encoder import encode_image
@@ -98,7 +106,7 @@ class VisionLanguageModel(Instruments):
         """What came with the checkpoint in its generation_config.json."""
         return generation.own_settings(self.network)
 
-    def check_question(self, question: str) -> str:
+    def check_question(self, question: str | object) -> str:
         """The question without surrounding space.
 
         Raises:
@@ -117,7 +125,7 @@ class VisionLanguageModel(Instruments):
     @torch.inference_mode()
     def see(
         self,
-        image: Image.Image | Sequence[Image.Image],
+        image: GivenPhotos,
         question: str = STAND_INS[0],
         processed: dict[str, Any] | None = None,
     ) -> Sight:
@@ -130,14 +138,13 @@ class VisionLanguageModel(Instruments):
                 again.
 
         Raises:
+            ImageError: there is no photo, or one of a shape that this model does not take.
             ModelError: the checkpoint's processor or connector is of a kind this version does not
-                follow, or takes fewer photos.
+                follow, takes fewer photos, or does not fit the model.
             QuestionError: the question is longer than such a connector reads.
         """
         start = time.perf_counter()
-        images = tuple(
-            to_rgb(each) for each in ([image] if isinstance(image, Image.Image) else image)
-        )
+        images = tuple(to_rgb(each) for each in check_photos(image))
         question, processed = question.strip(), {} if processed is None else processed
         given = self.inputs(images, question, processed)
         room = architecture.question_room(self.network)
@@ -150,31 +157,34 @@ class VisionLanguageModel(Instruments):
         inputs = architecture.vision_inputs(self.network, given)
         sizes = [(each.height, each.width) for each in images]
         size = architecture.patch_size(self.network)
-        patches = lay_out(
-            self.processor,
-            {
-                name: value.float().numpy() if value.is_floating_point() else value.numpy()
-                for name, value in inputs.items()
-            },
-            sizes,
-            size,
-        )
-        tokens = lay_tokens(
-            architecture.family(self.network).tokens,
-            self.network.config,
-            patches,
-            sizes,
-            architecture.merge_size(self.network),
-        )
+        with naming_settings(self.network, self.processor, given):
+            patches = lay_out(
+                self.processor,
+                {
+                    name: value.float().numpy() if value.is_floating_point() else value.numpy()
+                    for name, value in inputs.items()
+                },
+                sizes,
+                size,
+            )
+            tokens = lay_tokens(
+                architecture.family(self.network).tokens,
+                self.network.config,
+                patches,
+                sizes,
+                architecture.merge_size(self.network),
+            )
         if len(tokens.kinds) < architecture.family(self.network).least * len(images):
             raise ModelError(
                 f"A photo of {sizes[0][1]} x {sizes[0][0]} pixels becomes too few visual tokens for"
-                " this model; give a larger one."
+                " this model; give a larger one, of more than"
+                f" {size * architecture.merge_size(self.network)} pixels on a side."
             )
         cut = time.perf_counter()
-        encoded = encode_image(
-            self.network, self.on_device(inputs), torch.from_numpy(patches.places)
-        )
+        with explained(lambda error: explain_encoder(self.network, self.processor, inputs, error)):
+            encoded = encode_image(
+                self.network, self.on_device(inputs), torch.from_numpy(patches.places)
+            )
         if len(encoded.visual_tokens) != len(tokens.kinds):
             raise ModelError(
                 f"The connector gives {len(encoded.visual_tokens)} visual tokens where"
@@ -217,16 +227,23 @@ class VisionLanguageModel(Instruments):
         )
 
     @torch.inference_mode()
-    def ask(self, sight: Sight, question: str) -> Trace:
+    def ask(self, sight: Sight | object, question: str | object) -> Trace:
         """A question about a photo that was seen: the prompt's tokens TT, and VT + TT.
 
         The encoder does not run again.
 
         Raises:
+            ImageError: it is no photo that was seen.
             QuestionError: the question is empty, too long for the model's context, or holds a
                 control token.
-            ModelError: the checkpoint's processor is of a kind this version does not follow.
+            ModelError: the checkpoint's processor is of a kind this version does not follow, or
+                does not leave one place in the prompt for each visual token.
         """
+        if not isinstance(sight, Sight):
+            raise ImageError(
+                f"A {type(sight).__name__} was given in place of a photo that was seen; give what"
+                " model.see(image) returns, or call model.trace(image, question)."
+            )
         start = time.perf_counter()
         tokenizer = self.processor.tokenizer
         question = self.check_question(question)
@@ -255,10 +272,12 @@ class VisionLanguageModel(Instruments):
             architecture.family(self.network).crossed,
         )
         if int(is_visual.sum()) != len(sight.visual_tokens.embeddings) and not crossed:
-            raise ModelError(
-                f"The prompt has {int(is_visual.sum())} places for"
-                f" {len(sight.visual_tokens.embeddings)} visual tokens; this version does not"
-                " follow it."
+            raise explain_places(
+                self.network,
+                self.processor,
+                given,
+                int(is_visual.sum()),
+                len(sight.visual_tokens.embeddings),
             )
         # pixel_values are in the encoder's outputs already
         language_inputs = architecture.language_inputs(
@@ -311,7 +330,7 @@ class VisionLanguageModel(Instruments):
             maker=Maker(self),
         )
 
-    def encode(self, image: Image.Image | Sequence[Image.Image], question: str) -> Trace:
+    def encode(self, image: GivenPhotos, question: str | object) -> Trace:
         """Every stage before the answer: `see`, then `ask`.
 
         Raises:
@@ -474,8 +493,8 @@ class VisionLanguageModel(Instruments):
 
     def trace(
         self,
-        image: Image.Image | Sequence[Image.Image],
-        question: str,
+        image: GivenPhotos,
+        question: str | object,
         decoding: Decoding = Decoding(),
     ) -> Trace:
         """The whole pipeline on one photo, or several, and one question.
@@ -527,8 +546,14 @@ class VisionLanguageModel(Instruments):
         Args:
             processed: `Sight.processed` of these photos, or empty and filled here: then their
                 pixels are not processed again.
+
+        Raises:
+            ImageError: a photo has a shape that the processor does not take.
+            ModelError: the chat template or the processor's settings do not let it work.
         """
-        if len(images) > 1 and not self.processor.chat_template:
+        words = architecture.family(self.network).prompt
+        template = find_template(self.processor, words)
+        if len(images) > 1 and not template:
             raise ModelError(
                 f"{architecture.family(self.network).name} models answer questions about one photo;"
                 f" {len(images)} were given."
@@ -550,8 +575,19 @@ class VisionLanguageModel(Instruments):
         )
         # the photos of one chat belong together, as transformers' own chat call gives them: some
         # processors treat several photos of one text unlike single ones
-        photos = [list(images)] if processor.chat_template else list(images)
-        given = processor(images=photos, text=prompt, return_tensors="pt", **once)
+
+        def process(processor, images: Sequence[Image.Image], prompt: str) -> Mapping[str, Tensor]:
+            photos = [list(images)] if template else list(images)
+            return processor(images=photos, text=prompt, return_tensors="pt", **once)
+
+        def refusal(error: Exception) -> VLMError:
+            single = architecture.render_prompt(self.network, self.processor, question)
+            return explain_marks(words, self.processor, prompt, len(images)) or explain_refusal(
+                lambda image: process(self.processor, [image], single), images, error
+            )
+
+        with explained(refusal):
+            given = process(processor, images, prompt)
         return {name: value for name, value in given.items() if name != "labels"}
 
     def on_device(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:

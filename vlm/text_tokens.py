@@ -81,13 +81,15 @@ def check_characters(text: str, what: str) -> str:
     return text
 
 
-def check_question(question: str, control_tokens: Sequence[str]) -> str:
+def check_question(question: str | object, control_tokens: Sequence[str]) -> str:
     """The question without surrounding space.
 
     Raises:
         QuestionError: it is empty, holds half a character, or a control token, which the tokenizer
             would not read as text.
     """
+    if not isinstance(question, str):
+        raise QuestionError(f"The question is a {type(question).__name__} and no text; type one.")
     question = check_characters(question, "The question").strip()
     if not question:
         raise QuestionError("The question is empty; type one, for example: What is in this image?")

@@ -93,3 +93,4 @@ tokens.addEventListener('keydown', event => {
 });
 store.subscribe(['record', 'answer', 'busy', 'step'], write);
 store.subscribe(['record', 'answer', 'step', 'word'], looked);
+store.subscribe(['earlier'], ({ earlier }) => { find('.earlier').hidden = !earlier; find('.earlier').textContent = earlier; });

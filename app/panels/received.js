@@ -201,3 +201,4 @@ store.subscribe(['record', 'overlay', 'selected', 'hovered', 'patch', 'under'], 
   describe();
   element.dataset.selected = state.selected.join(',');
 });
+store.subscribe(['earlier'], ({ earlier }) => { find('.earlier').hidden = !earlier; find('.earlier').textContent = earlier; });
