@@ -3,6 +3,7 @@ they run.
 """
 
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -36,8 +37,11 @@ def cpu_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     return any(flag in flags.split() for flag in ("amx_bf16", "avx512_bf16"))
 
 
-def vision():
-    """(Dinov2Model at `working_place`, its image processor)."""
+def vision(parts: Sequence[Path] | None = None):
+    """(Dinov2Model at `working_place`, its image processor).
+
+    With the encoder's deltas in `parts`, or with those that are shipped.
+    """
     ensure_torchvision()
     from transformers import Dinov2Model
 
@@ -46,7 +50,9 @@ def vision():
     # features
     state = {
         name: weight.to(torch.bfloat16).float()
-        for name, weight in embedded.vision_state(fetch(embedded.VISION)).items()
+        for name, weight in embedded.encoder_state(
+            fetch(embedded.VISION), embedded.encoder_parts() if parts is None else parts
+        ).items()
     }
     model.load_state_dict(state)
     place = working_place()

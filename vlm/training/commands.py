@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from vlm.training import base, contrastive, corpus, language, scenes
+from vlm.training import base, contrastive, corpus, encoder_commands, language, scenes
 from vlm.training.datasets import DataError, dataset_folders, read_dataset
 from vlm.training.evaluation import Reader, Tests, measure
 from vlm.training.features import encoder, mean_and_spread, pool
@@ -298,4 +298,5 @@ RUN = {
     "connector": train_language,
     "instruct": train_language,
     "evaluate": evaluate,
+    **encoder_commands.RUN,
 }

@@ -1,0 +1,49 @@
+"""The encoder's deltas on disk: safetensors files that are each small enough for the repository."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from vlm.embedded_parts import encoder_parts, read_encoder_parts
+from vlm.training.datasets import DataError
+from vlm.training.parts import save_parts
+
+SHARD_BYTES = 9_500_000
+
+
+def save_deltas(
+    folder: Path, deltas: Mapping[str, Tensor], metadata: Mapping[str, str], limit=SHARD_BYTES
+) -> None:
+    """Write `encoder-00.safetensors` and on; files of an earlier run that are left over go."""
+    pairs: dict[str, dict[str, Tensor]] = {}  # both halves of a delta go into one shard
+    for name, tensor in deltas.items():
+        pairs.setdefault(name.removesuffix(".lora_A").removesuffix(".lora_B"), {})[name] = tensor
+    shards: list[dict[str, Tensor]] = [{}]
+    used = 0
+    for pair in pairs.values():
+        size = sum(tensor.nbytes for tensor in pair.values())
+        if used + size > limit and shards[-1]:
+            shards.append({})
+            used = 0
+        shards[-1] |= pair
+        used += size
+    metadata = {**metadata, "shards": str(len(shards))}
+    for number, shard in enumerate(shards):
+        save_parts(folder / f"encoder-{number:02d}.safetensors", shard, metadata)
+    for path in encoder_parts(folder)[len(shards) :]:
+        path.unlink()
+
+
+def load_deltas(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The deltas in a folder and what their files say of themselves.
+
+    Raises:
+        DataError: there are none.
+    """
+    paths = encoder_parts(folder)
+    if not paths:
+        raise DataError(
+            f"{folder} holds no encoder-00.safetensors. Give the --out of a run of encoder."
+        )
+    return read_encoder_parts(paths)
