@@ -14,13 +14,13 @@ from vlm.embedded_parts import encoder_parts
 from vlm.training import base, distillation, encoder_run, neighbours, packs, teacher
 from vlm.training.adapters import SCALE, adopt_deltas
 from vlm.training.datasets import DataError, dataset_folders, read_dataset
-from vlm.training.parts import provenance, read_parts, save_parts
-from vlm.training.shards import load_deltas, save_deltas
+from vlm.training.parts import provenance, read_parts
+from vlm.training.shards import load_deltas, save_shards
 from vlm.training.splits import EVALUATION_ONLY
 
 log = logging.getLogger(__name__)
 
-BASE_FILE, TEACHER_FILE = "base.safetensors", "teacher.safetensors"
+BASE, TEACHER = "base", "teacher"  # the files of both networks
 TESTED = (*sorted(EVALUATION_ONLY), packs.CHOICE)
 AT_ONCE = 32  # photos that are measured together
 
@@ -39,9 +39,9 @@ def pack(options, command: str, progress) -> None:
             log.info("%s, %.1f MB", path.name, path.stat().st_size / 1e6)
     vision, _ = base.vision(parts=())
     state = {name: weight.to(torch.bfloat16) for name, weight in vision.state_dict().items()}
-    save_parts(folder / BASE_FILE, state, {})
-    one = teacher.prepare(base.sentence)
-    save_parts(folder / TEACHER_FILE, one.state_dict(), {})
+    save_shards(folder, BASE, state, {}, packs.PART_BYTES)
+    state = teacher.prepare(base.sentence).state_dict()
+    save_shards(folder, TEACHER, state, {}, packs.PART_BYTES)
 
 
 def load_networks(folder: Path) -> tuple[torch.nn.Module, teacher.Teacher]:
@@ -55,16 +55,22 @@ def load_networks(folder: Path) -> tuple[torch.nn.Module, teacher.Teacher]:
     ensure_torchvision()
     from transformers import Dinov2Model
 
-    for name in (BASE_FILE, TEACHER_FILE):
-        if not (folder / name).is_file():
-            raise DataError(f"{folder} holds no {name}. Make it with python -m vlm.training pack.")
     vision = Dinov2Model(embedded.vision_config())
-    state, _ = read_parts(folder / BASE_FILE)
+    state = _read_state(folder, BASE)
     vision.load_state_dict({name: weight.float() for name, weight in state.items()})
-    state, _ = read_parts(folder / TEACHER_FILE)
+    state = _read_state(folder, TEACHER)
     one = teacher.Teacher(teacher.network(), torch.empty_like(state["class_vectors"]))
     one.load_state_dict(state)
     return vision.eval(), one.to(memory_format=torch.channels_last)
+
+
+def _read_state(folder: Path, stem: str) -> dict[str, Tensor]:
+    paths = sorted(folder.glob(f"{stem}-*.safetensors"))
+    if not paths:
+        raise DataError(
+            f"{folder} holds no {stem}-00.safetensors. Make it with python -m vlm.training pack."
+        )
+    return {name: weight for path in paths for name, weight in read_parts(path)[0].items()}
 
 
 def train(options, command: str, progress) -> None:
@@ -120,7 +126,7 @@ def train(options, command: str, progress) -> None:
             metadata = provenance(
                 command, options.seed, names, before + run.samples, lora_scale=str(SCALE)
             )
-            save_deltas(options.out, run.deltas(), metadata)
+            save_shards(options.out, "encoder", run.deltas(), metadata)
         if run.step % options.test_every == 0 or run.done:
             with run.averaged():
                 outputs = summarise(learner.vision, tested, chosen, device)

