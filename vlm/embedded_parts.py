@@ -11,7 +11,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vlm.errors import ModelError
-from vlm.store import sha256
 
 PARTS = Path(__file__).parents[1] / "assets" / "embedded"
 
@@ -52,12 +51,23 @@ def read_parts(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def parts_version(name: str) -> str:
-    """What identifies our parts of a checkpoint ("vlm" or "contrastive"): hexadecimal.
-
-    The SHA-256 of its parts file; where f_v has deltas too, of that and of theirs.
+    """What identifies our parts of a checkpoint ("vlm" or "contrastive"): the SHA-256 of its parts
+    file, with f_v's deltas behind it where there are any.
     """
-    sums = [sha256(path) for path in (PARTS / f"{name}.safetensors", *encoder_parts())]
-    return sums[0] if len(sums) == 1 else hashlib.sha256(" ".join(sums).encode()).hexdigest()
+    return _sha256([PARTS / f"{name}.safetensors", *encoder_parts()])
+
+
+def encoder_version() -> str:
+    """The SHA-256 of f_v's deltas, empty where there are none."""
+    paths = encoder_parts()
+    return _sha256(paths) if paths else ""
+
+
+def _sha256(paths: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def encoder_parts(folder: Path | None = None) -> list[Path]:

@@ -314,7 +314,8 @@ def test_the_embedded_model_takes_the_deltas_that_lie_beside_its_parts(monkeypat
     state = {"layer.weight": torch.randn(6, 4), "layer.bias": torch.randn(6)}
     monkeypatch.setattr(embedded, "vision_state", lambda path: dict(state))
     assert all(
-        torch.equal(value, state[name]) for name, value in embedded.encoder_state(tmp_path, []).items()
+        torch.equal(value, state[name])
+        for name, value in embedded.encoder_state(tmp_path, []).items()
     )
     down, up = torch.randn(2, 4).bfloat16(), torch.randn(6, 2).bfloat16()
     parts = {"layer.lora_A": down, "layer.lora_B": up, "layer.bias": torch.ones(6)}
@@ -330,6 +331,7 @@ def test_deltas_make_another_checkpoint(monkeypatch, tmp_path):
 
     (tmp_path / "vlm.safetensors").write_bytes(b"parts")
     monkeypatch.setattr(embedded_parts, "PARTS", tmp_path)
+    assert embedded_parts.encoder_version() == ""
     before = embedded_parts.parts_version("vlm")
     assert before == sha256(tmp_path / "vlm.safetensors")
     versions = set()
@@ -338,6 +340,10 @@ def test_deltas_make_another_checkpoint(monkeypatch, tmp_path):
         save_shards(tmp_path, "encoder", parts, {"lora_scale": "1"})
         versions.add(embedded_parts.parts_version("vlm"))
     assert len(versions | {before}) == 3
+    # the instant examples are known by the same number
+    from app import examples
+
+    assert examples.sha256_of(tmp_path / "vlm.safetensors") == embedded_parts.parts_version("vlm")
 
 
 def test_the_command_trains_resumes_and_goes_on_from_deltas(
