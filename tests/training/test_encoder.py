@@ -13,7 +13,7 @@ from vlm.training import encoder_commands, packs, teacher
 from vlm.training.__main__ import main
 from vlm.training.adapters import SCALE, adopt_deltas, trained
 from vlm.training.datasets import DataError
-from vlm.training.distillation import Learner, Settings, layer_outputs, mutual_cosines
+from vlm.training.distillation import Learner, Settings, layer_outputs, likeness, mutual_cosines
 from vlm.training.encoder_run import Run, calibrate, rate_factor, save, train
 from vlm.training.shards import load_deltas, save_shards
 from vlm.training.views import Views, draw_views, show, untouched
@@ -218,6 +218,16 @@ def test_the_layers_are_transformers_own(vision, photos):
         all_patches = layer_outputs(vision, images, torch.arange(256).repeat(2, 1))
     for one, other, same in zip(outputs, states, all_patches, strict=True):
         assert torch.allclose(one, other, atol=1e-5) and torch.allclose(same, other, atol=1e-5)
+
+
+def test_likeness_is_every_others_cosine():
+    features = torch.randn(4, 6)
+    found = likeness(features)
+    assert found.shape == (4, 3)
+    for row in range(4):
+        others = features[[other for other in range(4) if other != row]]
+        wanted = functional.cosine_similarity(features[row], others)
+        assert torch.allclose(found[row], wanted, atol=1e-6)
 
 
 def test_mutual_cosines_leave_out_what_all_patches_share():

@@ -3,7 +3,8 @@
 Teacher and student see the same view of a photo. Through small heads that are thrown away the
 student's [CLS; mean of the patches] learns the teacher's pooled features, its softened class
 probabilities and its vector in the sentence tower's space; every patch learns the teacher's last
-feature map at its place. A last term keeps the patches' mutual cosines near those of the encoder as
+feature map at its place. Without heads the summaries of a batch learn which photos are alike, as
+the teacher's pooled features and probabilities say. A last term keeps the patches' mutual cosines near those of the encoder as
 it was, which is what groups things in PCA-RGB.
 """
 
@@ -22,7 +23,15 @@ from vlm.training.adapters import add_adapters, trained
 from vlm.training.teacher import SIDE, Lesson, Teacher, conse
 from vlm.training.views import Views, show
 
-WEIGHTS = {"pooled": 1.0, "classes": 0.5, "text": 1.0, "places": 0.5, "grouping": 2.0}
+WEIGHTS = {
+    "pooled": 1.0,
+    "classes": 0.5,
+    "text": 1.0,
+    "neighbours": 0.5,
+    "places": 0.5,
+    "grouping": 2.0,
+}
+NEAR = 0.1  # cosines are divided by it where photos of a batch are ranked by likeness
 
 
 @dataclass(frozen=True)
@@ -54,8 +63,8 @@ class Settings:
     temperature: float = 2.0
     weights: Mapping[str, float] = field(default_factory=WEIGHTS.copy)
     held: float = 0.25
-    rate: float = 5e-4
-    head_rate: float = 2e-3
+    rate: float = 1e-3
+    head_rate: float = 3e-3
     warmup: int = 20
     heads_first: int = 50
     cooldown: float = 0.25
@@ -89,6 +98,13 @@ def layer_outputs(
         states = layer(states)
         outputs.append(states)
     return outputs
+
+
+def likeness(features: Float[Tensor, "B F"]) -> Float[Tensor, "B others"]:
+    """The cosine of each row with every other row."""
+    directions = functional.normalize(features.float(), dim=-1)
+    others = ~torch.eye(len(features), dtype=torch.bool, device=features.device)
+    return (directions @ directions.T)[others].unflatten(0, (len(features), -1))
 
 
 def mutual_cosines(patches: Float[Tensor, "B P F"]) -> Float[Tensor, "B P P"]:
@@ -191,7 +207,9 @@ class Learner(nn.Module):
         entropy = -(probabilities * probabilities.clamp(min=1e-9).log()).sum(-1).mean()
         text = conse(lesson.logits, self.teacher.class_vectors) - scale.text
         places = self._places(lesson, images, patches)
-        terms = dict.fromkeys(("pooled", "classes", "text", "places"), 0.0)
+        alike = (likeness(lesson.pooled - scale.pooled) + likeness(probabilities.sqrt())) / 2
+        alike = (alike / NEAR).softmax(-1)
+        terms = dict.fromkeys(("pooled", "classes", "text", "neighbours", "places"), 0.0)
         for layer, heads in zip(settings.read, self.heads):
             tokens = normalised(outputs[layer - 1].float(), 1)
             summary = torch.cat([tokens[:, 0], tokens[:, 1:].mean(1)], dim=-1)
@@ -199,6 +217,8 @@ class Learner(nn.Module):
             logits = heads.classes(summary).float().log_softmax(-1)
             terms["classes"] += -(probabilities * logits).sum(-1).mean() - entropy
             terms["text"] += apart(heads.text(summary), text)
+            found = (likeness(summary - summary.mean(0)) / NEAR).log_softmax(-1)
+            terms["neighbours"] += functional.kl_div(found, alike, reduction="batchmean")
             terms["places"] += apart(heads.places(tokens[:, 1:]), places)
         terms = {name: term / len(settings.read) for name, term in terms.items()}
         some = max(1, round(len(photos) * settings.held))
