@@ -201,7 +201,7 @@ def test_every_patch_learns_the_teachers_map_at_its_own_place(vision, tiny_teach
 def test_nothing_is_changed_before_the_first_step(vision, tiny_teacher, photos):
     run = a_run(vision, tiny_teacher, photos)
     terms = run.learner.losses(photos, untouched(8), None)
-    assert float(terms["grouping"]) == 0.0
+    assert terms["grouping"].item() == 0.0
     before = layer_outputs(run.learner.before, photos.float() / 255)
     after = layer_outputs(run.learner.vision, photos.float() / 255)
     assert all(torch.equal(one, other) for one, other in zip(before, after))
@@ -262,6 +262,10 @@ def test_a_resumed_run_is_the_uninterrupted_one(vision, tiny_teacher, photos, tm
     assert again.step == 6 and any(value.any() for value in again.deltas().values())
     for name, value in run.deltas().items():
         assert torch.equal(value, again.deltas()[name]), name
+    quicker = dataclasses.replace(SETTINGS, rate=0.5)
+    other = a_run(copy.deepcopy(again.learner.before), tiny_teacher, photos, quicker)
+    other.restore(run.state())
+    assert [group["rate"] for group in other.optimizer.param_groups] == [0.5, SETTINGS.head_rate]
     changed = dataclasses.replace(SETTINGS, rank=3)
     with pytest.raises(DataError, match="rank"):
         a_run(copy.deepcopy(again.learner.before), tiny_teacher, photos, changed).restore(

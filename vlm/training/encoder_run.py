@@ -48,20 +48,18 @@ class Run:
         heads = [value for name, value in parameters.items() if name.startswith("heads.")]
         deltas = [value for name, value in parameters.items() if not name.startswith("heads.")]
         self.optimizer = torch.optim.AdamW(
-            [
-                {
-                    "params": deltas,
-                    "rate": self.settings.rate,
-                    "first": self.settings.heads_first,
-                },
-                {"params": heads, "rate": self.settings.head_rate, "first": 0},
-            ],
-            betas=(0.9, 0.98),
-            weight_decay=0.01,
+            [{"params": deltas}, {"params": heads}], betas=(0.9, 0.98), weight_decay=0.01
         )
+        self._set_rates()
         self.average = {name: value.detach().clone() for name, value in parameters.items()}
         self.step, self.done = 0, False
         self.terms: dict[str, Tensor] = {}
+
+    def _set_rates(self) -> None:
+        """The full learning rate of deltas and heads, and the step at which they begin."""
+        deltas, heads = self.optimizer.param_groups
+        deltas |= {"rate": self.settings.rate, "first": self.settings.heads_first}
+        heads |= {"rate": self.settings.head_rate, "first": 0}
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -165,6 +163,7 @@ class Run:
         for name, value in self.average.items():
             value.copy_(state["average"][name])
         self.optimizer.load_state_dict(state["optimizer"])
+        self._set_rates()  # a resumed run may be given others
         self.learner.scale = Scale(
             **{name: value.to(self.device) for name, value in state["scale"].items()}
         )
