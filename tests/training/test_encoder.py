@@ -1,15 +1,17 @@
 """The stage `encoder`: teacher, views, losses, runs, and what is handed over."""
 
+import copy
 import dataclasses
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from torch.nn import functional
 
 from vlm import embedded, embedded_parts
 from vlm.errors import ModelError
-from vlm.training import encoder_commands, packs, teacher
+from vlm.training import base, encoder_commands, packs, teacher
 from vlm.training.__main__ import main
 from vlm.training.adapters import SCALE, adopt_deltas, trained
 from vlm.training.datasets import DataError
@@ -249,8 +251,6 @@ def test_the_loss_falls_on_a_few_photos(vision, tiny_teacher, photos):
 
 
 def test_a_resumed_run_is_the_uninterrupted_one(vision, tiny_teacher, photos, tmp_path):
-    import copy
-
     other = copy.deepcopy(vision)
     run = a_run(vision, tiny_teacher, photos)
     advance(run, photos, 3)
@@ -360,28 +360,27 @@ def test_deltas_make_another_checkpoint(monkeypatch, tmp_path):
     assert examples.sha256_of(tmp_path / "vlm.safetensors") == embedded_parts.parts_version("vlm")
 
 
-def test_the_command_trains_resumes_and_goes_on_from_deltas(
+def test_the_commands_pack_train_resume_and_go_on_from_deltas(
     monkeypatch, vision, tiny_teacher, photos, tmp_path
 ):
-    import copy
-
-    from PIL import Image
-
-    folder = tmp_path / "pack"
-    for name, dataset in (("photos", "own"), ("tested", packs.CHOICE)):
-        some = []
+    data = tmp_path / "data"
+    for dataset in ("own", packs.CHOICE):
+        (data / dataset / "images").mkdir(parents=True)
         for number, photo in enumerate(photos):
-            path = tmp_path / f"{number}.png"
-            Image.fromarray(photo.permute(1, 2, 0).numpy()).save(path)
-            some.append(
-                packs.squash(packs.Source(f"{dataset}/{number}.png", path, str(number % 2)))
-            )
-        packs.save_photos(folder, name, some)
-    monkeypatch.setattr(
-        encoder_commands,
-        "load_networks",
-        lambda folder: (copy.deepcopy(vision), copy.deepcopy(tiny_teacher)),
-    )
+            name = data / dataset / "images" / f"{number}.png"
+            Image.fromarray(photo.permute(1, 2, 0).numpy()).rotate(90 * len(dataset)).save(name)
+        rows = [f"{number}.png,{number % 2}" for number in range(len(photos))]
+        (data / dataset / "labels.csv").write_text("\n".join(["image,label", *rows]))
+    monkeypatch.setattr(embedded, "vision_config", lambda: vision.config)
+    monkeypatch.setattr(base, "vision", lambda parts: (vision, None))
+    monkeypatch.setattr(teacher, "prepare", lambda sentence: tiny_teacher)
+    monkeypatch.setattr(teacher, "network", Colours)
+    assert main(["encoder", "--work", str(tmp_path)]) == 2  # nothing is packed
+    assert main(["pack", "--data", str(data), "--work", str(tmp_path)]) == 0
+    read, one = encoder_commands.load_networks(tmp_path / "pack")
+    assert torch.equal(one.network.conv.weight, tiny_teacher.network.conv.weight)
+    for name, weight in vision.state_dict().items():
+        assert torch.equal(read.state_dict()[name], weight.bfloat16().float()), name
     common = ["encoder", "--work", str(tmp_path), "--batch", "4", "--rank", "2"]
     common += ["--teacher-side", "64", "--kept", "0.25", "--log-every", "1"]
     assert main([*common, "--out", str(tmp_path / "one"), "--steps", "2"]) == 0

@@ -101,6 +101,7 @@ def train(options, command: str, progress) -> None:
     run = encoder_run.Run(learner.to(device), len(photos), device)
     pixels = photos.pixels
     if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True  # every batch has one shape
         began = time.monotonic()
         everything = photos.all_pixels().to(device)
         log.info("%d photos decoded in %.0f s", len(photos), time.monotonic() - began)
