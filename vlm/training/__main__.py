@@ -6,6 +6,9 @@ what came out.
     contrastive   L_X and L_t: the two linear maps and tau
     connector     LLaVA stage 1: the connector alone
     instruct      LLaVA stage 2: connector and LoRA adapters together
+    pack          squash the photos and put them, the encoder and its teacher into files that travel
+    encoder       the vision encoder learns from a teacher (what pack made is all it reads)
+    neighbours    nearest neighbours and a linear probe of every layer of the encoder
     evaluate      both parts files on held-out photos, as one table
 """
 
@@ -19,7 +22,7 @@ from pathlib import Path
 
 from vlm.embedded import PARTS as SHIPPED
 from vlm.errors import VLMError
-from vlm.training import commands, contrastive, language
+from vlm.training import commands, contrastive, encoder_options, language
 
 HOME = Path("training-work")  # features and checkpoints; nothing in it belongs into a repository
 
@@ -158,6 +161,7 @@ def parser() -> argparse.ArgumentParser:
         stage.add_argument(
             "--minutes", type=float, default=None, help="stop (resumably) after this long"
         )
+    encoder_options.add_parsers(stages, HOME)
     return whole
 
 

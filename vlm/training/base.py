@@ -3,6 +3,7 @@ they run.
 """
 
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -25,8 +26,11 @@ def working_place() -> Placement:
     return Placement(place.device, torch.float32) if place.dtype == torch.float16 else place
 
 
-def vision():
-    """(Dinov2Model at `working_place`, its image processor)."""
+def vision(parts: Sequence[Path] | None = None):
+    """(Dinov2Model at `working_place`, its image processor).
+
+    With the encoder's deltas in `parts`, or with those that are shipped.
+    """
     ensure_torchvision()
     from transformers import Dinov2Model
 
@@ -35,7 +39,9 @@ def vision():
     # features
     state = {
         name: weight.to(torch.bfloat16).float()
-        for name, weight in embedded.vision_state(fetch(embedded.VISION)).items()
+        for name, weight in embedded.encoder_state(
+            fetch(embedded.VISION), embedded.encoder_parts() if parts is None else parts
+        ).items()
     }
     model.load_state_dict(state)
     place = working_place()

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import torch
 
-from vlm.training import base, contrastive, corpus, language, scenes
+from vlm.embedded_parts import encoder_version
+from vlm.training import base, contrastive, corpus, encoder_commands, language, scenes
 from vlm.training.datasets import DataError, dataset_folders, read_dataset
 from vlm.training.evaluation import Reader, Tests, measure
 from vlm.training.features import encoder, mean_and_spread, pool
@@ -27,7 +28,9 @@ def _encoder():
 
 
 def _gather(options, progress, views=()) -> corpus.Corpus:
-    gathered = corpus.gather(options.data, options.work / "features", _encoder, views, progress)
+    version = encoder_version()  # features belong to one encoder
+    cache = options.work / (f"features-{version[:12]}" if version else "features")
+    gathered = corpus.gather(options.data, cache, _encoder, views, progress)
     for row in gathered.bad[:20]:
         log.warning("skipped %s", row)
     return gathered
@@ -298,4 +301,5 @@ RUN = {
     "connector": train_language,
     "instruct": train_language,
     "evaluate": evaluate,
+    **encoder_commands.RUN,
 }

@@ -5,7 +5,7 @@ group, and the group's first key decides for all of it.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from jaxtyping import Float
@@ -53,20 +53,25 @@ def duplicate_groups(
 
 
 def held_out(
-    keys: Sequence[str], features: Float[Tensor, "photos width"], share: float = HELD_OUT_SHARE
+    keys: Sequence[str],
+    features: Float[Tensor, "photos width"],
+    share: float = HELD_OUT_SHARE,
+    threshold: float = DUPLICATE_COSINE,
+    also: Collection[str] = (),
 ) -> set[str]:
     """The held-out keys among `keys`.
 
-    A group with a photo of an evaluation-only data set is held out whole.
+    A group with a photo of an evaluation-only data set, or with one of `also`, is held out whole.
     """
     order = sorted(range(len(keys)), key=lambda index: keys[index])
-    groups = duplicate_groups(features[order])
+    groups = duplicate_groups(features[order], threshold)
     members: dict[int, list[str]] = {}
     for position, group in enumerate(groups):
         members.setdefault(group, []).append(keys[order[position]])
+    also = frozenset(also)
     out: set[str] = set()
     for names in members.values():
         evaluation_only = any(name.split("/", 1)[0] in EVALUATION_ONLY for name in names)
-        if evaluation_only or is_held_out(names[0], share):
+        if evaluation_only or is_held_out(names[0], share) or not also.isdisjoint(names):
             out.update(names)
     return out
