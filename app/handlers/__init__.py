@@ -3,14 +3,14 @@
 Plain functions, one file a part of the page: tests call them without a server.
 """
 
-from .answering import Plane, decoding, encode, reproject, run
+from .answering import SETTINGS, Plane, decoding, encode, reproject, run
 from .beside import beside, bring
 from .endpoints import answer_endpoint, similarity_endpoint, trace_endpoint
 from .experiments import experiment
 from .facts import comparisons, findings
 from .lab import cell, compare
 from .links import restore
-from .loading import choose, in_use, offered, status
+from .loading import arrive, choose, in_use, offered, own_settings, status
 from .photos import EXAMPLES, at_once, example_photos, open_upload, photo_size
 from .take_home import offline, tensors
 from .token_ledger import ledger
@@ -20,10 +20,12 @@ from .words import ablation, looked, relevancy
 __all__ = [
     "EXAMPLES",
     "Plane",
+    "SETTINGS",
     "ablation",
     "looked",
     "relevancy",
     "answer_endpoint",
+    "arrive",
     "at_once",
     "beside",
     "bring",
@@ -44,6 +46,7 @@ __all__ = [
     "offered",
     "offline",
     "open_upload",
+    "own_settings",
     "photo_size",
     "reproject",
     "restore",
