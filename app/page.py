@@ -1,5 +1,6 @@
 """The layout and its wiring: which control calls which handler, and which panel shows the result."""
 
+import json
 from typing import Any
 
 import gradio as gr
@@ -57,6 +58,10 @@ BUSY, IDLE = (
     "() => window.VTE.store.set({ busy: false, awaited: false })",
 )
 SIGHT = "(...photos) => { window.VTE.sight(...photos); }"
+BROUGHT = (
+    f"(name, four) => {{ window.VTE.bring(name.trim() === {json.dumps(models.MODEL)} && !four ? ''"
+    " : name.trim() + (four ? ' in 4-bit' : '')); }"
+)
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 # questions in line at once, who comes then is asked to try again; visitors whose choice of a model
 # is remembered
@@ -494,7 +499,7 @@ def build() -> gr.Blocks:
             **QUIET,
         )
         choosing.success(handlers.own_settings, choice, own, **PRIVATE, **QUIET)
-        choosing.success(None, js="() => { window.VTE.bring(); }", **PRIVATE)
+        choosing.success(None, [wanted, four_bit], js=BROUGHT, **PRIVATE)
         says_where_it_failed(choosing, "model")
         gr.on([image.change, also.change], None, [image, also], js=SIGHT, **PRIVATE)
         gr.on(asked, None, [image, also], js=BUSY, **PRIVATE)

@@ -98,10 +98,7 @@ class ContrastiveModel:
         Raises:
             QuestionError: no text was given, one is empty, or one is not only text.
         """
-        if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
-            raise QuestionError(
-                f"{texts!r:.60} is no list of texts to compare; give one, for example ['a cat']."
-            )
+        check_texts(texts)
         if not texts or not all(text.strip() for text in texts):
             raise QuestionError(
                 "There is an empty text among the texts to compare; give at least one, each with a"
@@ -247,8 +244,8 @@ class ContrastiveModel:
     def zero_shot(
         self,
         images: GivenPhotos,
-        labels: Sequence[str],
-        templates: Sequence[str] = ("a photo of a {}",),
+        labels: Sequence[str] | object,
+        templates: Sequence[str] | object = ("a photo of a {}",),
     ) -> ZeroShot:
         """Which of the labels each photo is: every label is the mean of its vectors in all
         templates (a prompt ensemble).
@@ -261,9 +258,15 @@ class ContrastiveModel:
         return ZeroShot(tuple(labels), record.cosine, record.image_to_text)
 
     def embed_labels(
-        self, labels: Sequence[str], templates: Sequence[str]
+        self, labels: Sequence[str] | object, templates: Sequence[str] | object
     ) -> Float[np.ndarray, "labels E"]:
-        """One unit vector a label."""
+        """One unit vector a label.
+
+        Raises:
+            QuestionError: no label or template, or what is no list of texts.
+        """
+        for given in (labels, templates):
+            check_texts(given)
         for template in templates:
             if "{}" not in template:
                 raise QuestionError(
@@ -331,3 +334,15 @@ class ContrastiveModel:
 
     def _pixels(self, images: Sequence[Image.Image]) -> Float[Tensor, "I C H W"]:
         return torch.stack([self.preprocess(to_rgb(image)) for image in images]).to(self._weight)
+
+
+def check_texts(texts: object) -> None:
+    """Refuse what is no list of texts; one text alone would be read letter by letter.
+
+    Raises:
+        QuestionError: it is none.
+    """
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+        raise QuestionError(
+            f"{texts!r:.60} is no list of texts to compare; give one, for example ['a cat']."
+        )

@@ -4,20 +4,20 @@
 // broke off; and `earlier`, a sentence if the run that is shown is not one of the photo in sight, or ''.
 Object.assign(window.VTE, (() => {
   const { store } = window.VTE, WITHOUT = 'This did not work, and the server did not say why; try it again.';
-  const photos = new WeakMap();  // of each run: what was chosen when it was asked for, or the example that it is of
-  let chosen = null, asked = '', begun = null, brought = null, sentence = '';
+  const origins = new WeakMap();  // of each run: the photos that were chosen when it was asked for (or the example that it is of), and the model
+  let chosen = null, model = '', asked = { photos: '', model: '' }, begun = null, sentence = '';
 
   // Gradio's inputs as the visitor sees them: the paths of the photos.
   const key = (image, also) => JSON.stringify([image, ...(also || [])].map(file => (file ? file.path || file.url : '')));
   const name = photo => decodeURIComponent(JSON.parse(photo)[0].split('/').pop());
   const isInSight = record => {
-    const mine = photos.get(record);
-    return chosen === null || mine === undefined || (mine.example ? name(chosen) === mine.example && JSON.parse(chosen).length === 1 : mine.key === chosen);
+    const { example, photos } = origins.get(record);
+    return chosen === null || (example ? name(chosen) === example && JSON.parse(chosen).length === 1 : photos === chosen);
   };
   function judge() {
     const { record, failure } = store.state, failed = failure && failure.place === 'run';
     const why = !record ? '' : failed && failure.broken ? 'This run broke off: the rest of it is missing.' : !isInSight(record) ? 'From an earlier run: its photo is not the one that is chosen now.'
-      : failed ? 'From an earlier run: the last one failed.' : record === brought ? 'From an earlier run, by the model that was in use before.' : '';
+      : failed ? 'From an earlier run: the last one failed.' : origins.get(record).model !== model ? 'From an earlier run, by the model that was in use before.' : '';
     store.set({ earlier: why && why + ' “' + record.question + '”' });
     document.documentElement.dataset.earlier = String(Boolean(why) && !(failed && failure.broken));
   }
@@ -31,13 +31,13 @@ Object.assign(window.VTE, (() => {
   }
   function begin(image, also) {
     sight(image, also);
-    if (!store.state.busy) [asked, begun] = [chosen, store.state.record];
-    [brought, sentence] = [null, ''];
+    if (!store.state.busy) { asked = { photos: chosen, model }; begun = store.state.record; }
+    sentence = '';
     store.set({ busy: true, awaited: true, failure: null });
     judge();
   }
-  // Another model is in use than when the run that is shown was made.
-  function bring() { brought = store.state.record; judge(); }
+  // The model in use from now on; '' is the one that the page began with.
+  function bring(name) { model = name; judge(); }
 
   // An error's sentence is escaped for Gradio's notice, which is HTML; what is made of it here is text again.
   const text = html => new DOMParser().parseFromString(html, 'text/html').body.textContent;
@@ -56,7 +56,7 @@ Object.assign(window.VTE, (() => {
   function succeed(place) { if (store.state.failure && store.state.failure.place === place) { store.set({ failure: null }); judge(); } }
 
   store.subscribe(['record'], ({ record, failure }) => {
-    if (record && !photos.has(record)) photos.set(record, record.instant ? { example: record.asked.example } : { key: asked });
+    if (record && !origins.has(record)) origins.set(record, record.instant && record.asked ? { example: record.asked.example, model: '' } : asked);
     if (failure && failure.place === 'run' && !failure.broken) store.set({ failure: null });  // another run has followed, or an earlier one is looked at
     judge();
   });

@@ -6,10 +6,10 @@ import pytest
 
 import vlm
 from app import handlers, models
-from app.handlers import answering
+from app.handlers import answering, permissions
 from tests.app.browsing import ask, expect
 from tests.app.test_faults import Breaking
-from tests.tiny import photo
+from tests.tiny import tiny_llava
 
 EARLIER = "From an earlier run"
 
@@ -32,7 +32,7 @@ def change_photo(page, path) -> None:
 
 
 def failed(page, place: str):
-    return page.locator(f"#failure-{place} .sentence")
+    return page.locator(f"#failure-{place} .went-wrong")
 
 
 def is_earlier(page, answer: bool = True) -> None:
@@ -100,15 +100,17 @@ def test_an_answer_that_breaks_off_is_called_so(url, visit, picture, model):
         expect(page.locator("html")).to_have_attribute("data-earlier", "false")
 
 
-def test_an_example_photo_and_its_instant_run_belong_together(url, visit, picture, model):
+def test_a_run_of_the_model_before_is_called_an_earlier_one(
+    url, visit, picture, model, only_the_start, tmp_path, monkeypatch
+):
+    monkeypatch.setenv(permissions.FOLDER_VARIABLE, str(tmp_path))
     with visit(url) as page:
-        page.wait_for_function("VTE.store.state.record || !VTE.store.state.instant")
-        page.locator("#examples button, #examples img").first.click()
-        page.wait_for_timeout(0)
-        if page.evaluate("Boolean(VTE.store.state.record && VTE.store.state.record.instant)"):
-            is_present(page)
         ask(page, picture, "What is in this image?")
-        is_present(page)
+        page.locator("#models button.label-wrap").click()
+        page.fill("#language-model input", str(tiny_llava(tmp_path / "second", seed=5)))
+        page.click("#load")
+        expect(page.locator("#answer .earlier")).to_contain_text("by the model that was in use")
+        is_earlier(page)
 
 
 def broken(*arguments, **named):
@@ -138,7 +140,7 @@ def test_whatever_fails_elsewhere_is_said_where_it_was_asked_for(
                 patch.setattr(owner, name, broken)
                 page.locator(button).first.click()
                 expect(failed(page, place)).to_contain_text("(ZeroDivisionError): try it again")
-                assert page.locator(".sentence:visible").count() == 1
+                assert page.locator(".went-wrong:visible").count() == 1
         is_present(page)  # the run itself is what it was
 
 

@@ -40,7 +40,7 @@ KINDS = (
     "mllama",
 )
 # width and height
-ODD = [(900, 3), (3, 900), (1, 1), (1, 2000), (600, 3), (601, 3)]
+ODD = [(900, 3), (3, 900), (1, 1), (1, 700), (600, 3), (601, 3)]
 PARTS = "{% for c in messages[0]['content'] %}"
 TEMPLATES = {  # what each does, and what its sentence says
     "{{ 'user: ' + messages[0]['content'] }}": "concatenate str",
@@ -178,7 +178,7 @@ def test_a_photo_that_is_not_rescaled_is_shown_as_the_model_receives_it(model, m
         assert np.abs(inside.astype(int) - (0, 128, 128)).max() <= 1
 
 
-@pytest.mark.parametrize("name", ["clip", "siglip", "dinov2", "vipllava", "llava_next", "fast_vlm"])
+@pytest.mark.parametrize("name", ["clip", "siglip", "dinov2", "vipllava", "llava_next"])
 def test_what_the_processor_leaves_out_the_model_says(name, spoil, folders):
     left_out = ("patch_size", "vision_feature_select_strategy", "num_additional_image_tokens")
     model = vlm.load(spoil(name, "processor_config.json", dict.fromkeys(left_out)))
@@ -339,3 +339,5 @@ def test_texts_that_are_no_list_of_texts_are_told_so(given, tiny_contrast):
         tiny_contrast.embed_texts(given)
     with pytest.raises(vlm.QuestionError):
         tiny_contrast.similarity([photo(60, 90)], given)
+    with pytest.raises(vlm.QuestionError):
+        tiny_contrast.zero_shot([photo(60, 90)], given)
