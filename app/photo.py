@@ -36,11 +36,13 @@ def union(boxes: Sequence[Box]) -> Box:
 
 
 def seen(patches: vlm.Patches, photo: int) -> Box:
-    """The part of one photo that the encoder received in any picture.
+    """The part of one photo that patches of any picture cover.
 
     It reaches beyond the photo where a margin was added.
     """
-    return union([picture.box for picture in patches.pictures if picture.photo == photo])
+    return union(
+        [patches.covered_box(picture) for picture in patches.pictures if picture.photo == photo]
+    )
 
 
 def at_the_edge(patches: vlm.Patches) -> np.ndarray:
@@ -119,7 +121,8 @@ def resizing(image: Image.Image, patches: vlm.Patches, photo: int, photos: int) 
             f"a small copy of the whole stands beside them, {pixels(*whole.received.shape[:2])}"
             for whole in wholes
         ]
-    return "; ".join([*said, cutting(pictures, patches.size)]) + "."
+    said += [cutting(pictures, patches.size), leaving_out(pictures, patches.size)]
+    return "; ".join(filter(None, said)) + "."
 
 
 def cutting(pictures: Sequence, size: int) -> str:
@@ -135,6 +138,34 @@ def cutting(pictures: Sequence, size: int) -> str:
     return (
         f"then {'each picture' if len(pictures) > 1 else 'it'} was cut into {rows} × {columns} ="
         f" {rows * columns:,} {of_pixels}"
+    )
+
+
+def leaving_out(pictures: Sequence, size: int) -> str | None:
+    """Received pixels that fill no patch; None where every pixel lies in one."""
+    rests = {
+        (
+            picture.received.shape[0] - picture.rows * size,
+            picture.received.shape[1] - picture.columns * size,
+        )
+        for picture in pictures
+    }
+    if not any(map(sum, rests)):
+        return None
+    if len(rests) > 1:
+        return (
+            "the last pixels at the bottom and on the right of some fill no patch, so that the"
+            " model does not see them"
+        )
+    [(below, beside)] = rests
+    sides = [
+        f"the last {count} pixel{'s' if count > 1 else ''} {where}"
+        for count, where in ((below, "at the bottom"), (beside, "on the right"))
+        if count
+    ]
+    return (
+        f"{' and '.join(sides)}{' of each' if len(pictures) > 1 else ''} fill no patch, so that the"
+        " model does not see them"
     )
 
 

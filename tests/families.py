@@ -2,6 +2,8 @@
 real ones are.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -668,6 +670,50 @@ WITHOUT_ROW = {"exaone4_5": _exaone4_5, "qianfan_ocr": _qianfan_ocr}  # in no ta
 CROSSED = {"mllama": _mllama}  # no visual tokens in the sequence
 
 
+def let_the_photo_matter(model: tf.PreTrainedModel) -> None:
+    """Draw those weights again that are zeros or almost in a new model, so that another photo gives
+    another answer.
+    """
+    from vlm.families import FAMILIES as ROWS
+
+    kind = model.config.model_type
+    for module in (ROWS[kind].connector if kind in ROWS else "", "language_projection"):
+        for parameter in (
+            model.get_submodule(module).parameters()
+            if module and hasattr(model, module.split(".")[0])
+            else ()
+        ):
+            torch.nn.init.normal_(parameter, std=0.3)  # Gemma 3's is all zeros at first
+    for name, parameter in model.named_parameters():
+        if "gate" in name and parameter.shape == (1,):
+            torch.nn.init.constant_(parameter, 0.7)  # Llama's are shut at first
+    for module in model.modules() if kind == "fast_vlm" else ():
+        if isinstance(module, torch.nn.Conv2d):
+            # or nothing of the photo is left after so many convolutions
+            torch.nn.init.kaiming_normal_(module.weight)
+
+
+@contextmanager
+def with_rest(rest: int) -> Iterator[None]:
+    """Until the end of the block the checkpoints receive pictures whose sides are `rest` pixels
+    longer than a whole number of patches.
+    """
+    side = SIDE + rest
+    changed = {
+        "SIDE": side,
+        "SQUARE": {"height": side, "width": side},
+        "VISION": VISION | {"image_size": side},
+        "SIGLIP": SIGLIP | {"image_size": side},
+        "PINPOINTS": [[edge // SIDE * side for edge in size] for size in PINPOINTS],
+    }
+    before = {name: globals()[name] for name in changed}
+    globals().update(changed)
+    try:
+        yield
+    finally:
+        globals().update(before)
+
+
 def tiny_family(folder: Path, name: str, seed: int = 0) -> Path:
     """Save a tiny checkpoint of this family (a name in `FAMILIES`, `CROSSED` or `WITHOUT_ROW`) that
     `vlm.load(folder)` reads.
@@ -678,26 +724,7 @@ def tiny_family(folder: Path, name: str, seed: int = 0) -> Path:
         processor.chat_template = TEMPLATE.replace("MARK\n" if name in CROSSED else "MARK", mark)
     torch.manual_seed(seed)
     model = tf.AutoModelForImageTextToText.from_config(config).eval()
-    from vlm.families import FAMILIES as ROWS
-
-    for module in (
-        ROWS[config.model_type].connector if config.model_type in ROWS else "",
-        "language_projection",
-    ):
-        for parameter in (
-            model.get_submodule(module).parameters()
-            if module and hasattr(model, module.split(".")[0])
-            else ()
-        ):
-            # so that the photo changes the answer (Gemma 3's is all zeros at first)
-            torch.nn.init.normal_(parameter, std=0.3)
-    for name_of, parameter in model.named_parameters():
-        if "gate" in name_of and parameter.shape == (1,):
-            torch.nn.init.constant_(parameter, 0.7)  # Llama's are shut at first
-    for module in model.modules():
-        if isinstance(module, torch.nn.Conv2d) and name == "fast_vlm":
-            # or nothing of the photo is left after so many convolutions
-            torch.nn.init.kaiming_normal_(module.weight)
+    let_the_photo_matter(model)
     model.generation_config.eos_token_id = model.generation_config.pad_token_id = len(MARKS) - 1
     model.save_pretrained(folder)
     processor.save_pretrained(folder)

@@ -4,6 +4,7 @@ It answers questions about a loaded checkpoint (where is the connector, which pa
 the processor keep) and refuses, in one sentence, what it cannot answer truthfully.
 """
 
+import copy
 import inspect
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,6 +51,11 @@ NOT_KEPT = frozenset(
         "image_sizes",
     }
 )
+HALF = (torch.bfloat16, torch.float16)  # number formats of 16 bits
+AT_ONCE = 64 * 2**20  # bytes of numbers in float32 that are held at a time
+# states and words at a time on a CPU: 4 MiB of logits, which stay in its cache while they are read
+# three times
+CACHED = 1024
 # What transformers raises on a checkpoint that is damaged or of an unknown kind.
 UNREADABLE = (
     AttributeError,
@@ -304,20 +310,46 @@ def head(
     hidden: Float[Tensor, "... D"],
     token_ids: Int[Tensor, " words"] | slice | None = None,
 ) -> Float[Tensor, "... vocab"]:
-    """The logits that g_phi's head makes of its last hidden states.
+    """The logits that g_phi's head makes of its last hidden states, in float32.
 
-    Of some tokens only, if they are given.
+    Of some tokens only, if they are given. In a model of 16 bits the same products are summed
+    without being rounded to its format: what is rounded hangs on how many rows and words are
+    computed together, and one word would have two probabilities on one page.
     """
     output = model.get_output_embeddings()
-    if token_ids is None:
-        logits = output(hidden)
-    else:
-        bias = getattr(output, "bias", None)
-        logits = nn.functional.linear(
-            hidden, output.weight[token_ids], None if bias is None else bias[token_ids]
-        )
+    if token_ids is None and output.weight.dtype not in HALF:
+        return _capped(model, output(hidden).float())
+    rows, bias = hidden.to(output.weight.device).float(), getattr(output, "bias", None)
+    parts = word_parts(output.weight) if token_ids is None else [token_ids]
+    logits = torch.cat([rows @ output.weight[part].float().T for part in parts], -1)
+    if bias is not None:
+        logits = logits + (bias if token_ids is None else bias[token_ids]).float()
+    return _capped(model, logits)
+
+
+def own_logits(
+    model: PreTrainedModel, hidden: Float[Tensor, "... D"]
+) -> Float[Tensor, "... vocab"]:
+    """The same as the model's own forward makes them, rounded to its number format: what
+    transformers' `generate` decides by.
+    """
+    return _capped(model, model.get_output_embeddings()(hidden))
+
+
+def _capped(
+    model: PreTrainedModel, logits: Float[Tensor, "... vocab"]
+) -> Float[Tensor, "... vocab"]:
     cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
     return torch.tanh(logits / cap) * cap if cap else logits
+
+
+def word_parts(weight: Float[Tensor, "vocab D"]) -> list[slice]:
+    """Parts of a vocabulary to go through: on a CPU what its cache holds, on a GPU all at once, or
+    what takes 64 MiB in float32 if the weights must be widened.
+    """
+    size = len(weight) if weight.dtype not in HALF else max(1, AT_ONCE // (4 * weight.shape[1]))
+    size = CACHED if weight.device.type == "cpu" else size
+    return [slice(start, start + size) for start in range(0, len(weight), size)]
 
 
 def last_logits(model: PreTrainedModel) -> dict[str, int]:
@@ -419,7 +451,7 @@ def crossed_tokens(
 
 def weights_beside(
     weights: Float[Tensor, "layers keys"], inputs: Mapping[str, Tensor]
-) -> Float[Tensor, "layers V"]:
+) -> Float[Tensor, "crossing V"]:
     """What cross-attention gave the visual tokens, without the places that hold no tile.
 
     `inputs` as for `crossed_tokens`.
@@ -558,6 +590,36 @@ def control_ids(processor: ProcessorMixin) -> frozenset[int]:
     return frozenset(tokenizer.convert_tokens_to_ids(list(control_tokens(processor)))) - {
         tokenizer.unk_token_id
     }
+
+
+class _Once:
+    """A processor's picture part that is asked once: later it gives what it gave, in fresh
+    mappings of the same tensors.
+    """
+
+    def __init__(self, part: object, processed: dict[str, object]) -> None:
+        self._part, self._processed = part, processed
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._part, name)
+
+    def __call__(self, *images: object, **settings: object) -> object:
+        if self._processed.get("settings") != settings:
+            self._processed |= {"settings": settings, "made": self._part(*images, **settings)}
+        return copy.copy(self._processed["made"])
+
+
+def looking_once(processor: ProcessorMixin, processed: dict[str, object]) -> ProcessorMixin:
+    """The processor for several prompts about the same photos: its own code throughout, but its
+    picture part, which takes nearly all of the time, works once.
+
+    Args:
+        processed: what it made of these photos, to be handed over with the next prompt; empty at
+            first.
+    """
+    once = copy.copy(processor)
+    once.image_processor = _Once(processor.image_processor, processed)
+    return once
 
 
 def question_room(model: PreTrainedModel) -> int | None:

@@ -143,7 +143,7 @@ def build(
     rows = []
     with torch.inference_mode():
         for start in range(0, len(texts), BATCH):
-            ids = [tokenizer(text)["input_ids"] for text in texts[start : start + BATCH]]
+            ids = [words_of(tokenizer, text) for text in texts[start : start + BATCH]]
             longest = max(map(len, ids))
             padded = torch.tensor(
                 [each + [0] * (longest - len(each)) for each in ids], device=model.network.device
@@ -178,6 +178,14 @@ def build(
         np.rint(states / scales[:, None]).astype(np.int8),
         scales.astype(np.float32),
     )
+
+
+def words_of(tokenizer: Any, text: str) -> list[int]:
+    """A phrase as text alone, up to its last word: some tokenizers write an end after it."""
+    ids, special = list(tokenizer(text)["input_ids"]), set(tokenizer.all_special_ids)
+    while len(ids) > 1 and ids[-1] in special:
+        ids.pop()
+    return ids
 
 
 def save(index: ContextualIndex, path: Path, **about: str) -> None:

@@ -8,6 +8,7 @@ cosine * e^tau (+ a bias, for models trained with the sigmoid loss), after Radfo
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,8 +178,19 @@ class ContrastiveModel:
         return self.embed_texts([text])[0]
 
     def is_cut(self, text: str) -> bool:
-        """Whether the text is longer than the text tower reads: its last word then changes nothing."""
-        return bool((self.tokenizer([text]) == self.tokenizer([text + " and"])).all())
+        """Whether the text has more tokens than the text tower reads.
+
+        With more room than any text of so many letters takes, one that was not cut gains nothing
+        but what fills it up.
+        """
+        [read] = self.tokenizer([text]).tolist()
+        room = len(read) + 4 * len(text.encode()) + 16
+        whole, wider = (
+            Counter(self.tokenizer([text], context_length=length)[0].tolist())
+            for length in (room, room + 1)
+        )
+        [filling] = (wider - whole).elements()
+        return whole - Counter(read) != Counter({filling: room - len(read)})
 
     @property
     def logit_scale(self) -> float:

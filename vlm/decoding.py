@@ -6,6 +6,7 @@ Knows logits and tokens, not images.
 import math
 import time
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -26,6 +27,19 @@ from transformers import (  # noqa: E402
 )
 
 
+class NextLogits(NamedTuple):
+    """Of the next token.
+
+    Attributes:
+        exact: in float32: what every probability that is shown comes from.
+        own: as the model's own forward gives them, rounded to its number format. Greedy decoding
+            takes the largest of these, as transformers' `generate` does.
+    """
+
+    exact: Float[Tensor, " vocab"]
+    own: Float[Tensor, " vocab"]
+
+
 def processors(decoding: Decoding) -> LogitsProcessorList:
     """The transformation of the logits that `decoding` asks for, in the order of transformers' own
     `generate`.
@@ -44,7 +58,7 @@ def processors(decoding: Decoding) -> LogitsProcessorList:
 
 
 def decode(
-    next_logits: Callable[[int | None], Float[Tensor, " vocab"]],
+    next_logits: Callable[[int | None], NextLogits],
     input_ids: Int[Tensor, " S"],
     tokenizer,
     end_ids: frozenset[int],
@@ -64,9 +78,10 @@ def decode(
     chosen, token_ids = None, []
     for index in range(decoding.max_new_tokens):
         start = time.perf_counter()
-        logits = next_logits(chosen).float().cpu()
+        logits, own = (each.float().cpu() for each in next_logits(chosen))
+        deciding = own if decoding.temperature == 0 else logits
         # a mark of the photo may have no logit
-        scores = chain(sequence[:, sequence[0] < len(logits)], logits[None].clone())[0]
+        scores = chain(sequence[:, sequence[0] < len(logits)], deciding[None].clone())[0]
         if decoding.temperature == 0:
             chosen = int(scores.argmax())
             kept = torch.zeros_like(scores)

@@ -24,7 +24,7 @@ from vlm.records import Decoding, Sight, Step, Trace
 from vlm.relevancy import relevancy
 from vlm.self_check import Comparison
 from vlm.sinks import Sinks
-from vlm.text_tokens import token_string
+from vlm.text_tokens import first_token, token_string, word_ids
 from vlm.vision_encoder import EncoderAttention, encoder_attention
 from vlm.word_attention import WordAttention, word_attention
 
@@ -130,7 +130,7 @@ class Instruments:
         Raises:
             QuestionError: the word is empty.
         """
-        token_id = lens.first_token(self.processor.tokenizer, word)
+        token_id = first_token(self.processor.tokenizer, word)
         return (
             token_string(self.processor.tokenizer, token_id),
             self.word_probabilities(hidden, positions, table, [token_id])[..., 0],
@@ -287,10 +287,10 @@ class Instruments:
         Raises:
             QuestionError: there is no word, or this tokenizer cuts it too small.
         """
-        ids = lens.word_ids(self.processor.tokenizer, word)
+        ids = word_ids(self.processor.tokenizer, word)
         with masked(masking):
             logits = self.prefill(trace).logits
-        return float(logits.float().softmax(-1)[list(ids)].sum())
+        return float(logits.softmax(-1)[list(ids)].sum())
 
     def beginnings(self, word: str) -> tuple[str, ...]:
         """What `begins` counts for a word: it, and where the tokenizer cuts it, its first piece,
@@ -299,7 +299,7 @@ class Instruments:
         return tuple(
             dict.fromkeys(
                 self.token_string(number).strip()
-                for number in lens.word_ids(self.processor.tokenizer, word)
+                for number in word_ids(self.processor.tokenizer, word)
             )
         )
 

@@ -383,7 +383,7 @@ def sweep(
 
     def last(**arguments) -> float:
         hidden = architecture.language_trunk(network)(**arguments).last_hidden_state[:, -1:]
-        return float(architecture.head(network, hidden)[0, -1].float().log_softmax(-1)[token_id])
+        return float(architecture.head(network, hidden)[0, -1].log_softmax(-1)[token_id])
 
     cache, change, crossing = (
         _prefix_cache(network, inputs),

@@ -71,9 +71,15 @@ def whole(processor, inputs: Pixels, photos: Sequence[Size], size: int) -> Patch
 def anyres(processor, inputs: Pixels, photos: Sequence[Size], size: int) -> Patches:
     """LLaVA-NeXT: the whole photo squeezed into a square, then tiles of the photo in its own shape
     with a black margin.
+
+    LLaVA-OneVision, of several photos: each as a whole, in a square with a margin, without tiles.
     """
     images, values, named = processor.image_processor, [], []
     side = inputs["pixel_values"].shape[-1]
+    together = np.ravel(inputs.get("batch_num_images", 1)).tolist() == [len(photos)]
+    if together and len(photos) > 1:
+        named = [("whole photo", number, squared_box(photo)) for number, photo in enumerate(photos)]
+        return from_grids(images, inputs["pixel_values"][:, 0], size, named)
     for number, photo in enumerate(photos):
         named.append(("whole photo", number, (0.0, 0.0, *map(float, photo))))
         tall, wide = select_best_resolution(photo, images.image_grid_pinpoints)
@@ -114,11 +120,13 @@ def tiles(processor, inputs: Pixels, photos: Sequence[Size], size: int) -> Patch
         cohere2_vision if kind_of(images).startswith("Cohere2Vision") else got_ocr2
     ).get_optimal_tiled_canvas
     side = inputs["pixel_values"].shape[-1]
+    # by the whole processor: whether it cuts may be its own default and not its image processor's
+    planned = processor._get_num_multimodal_tokens(list(photos))["num_image_patches"]
     for number, (height, width) in enumerate(photos):
         box = (0.0, 0.0, float(height), float(width))
         columns, rows = (
             arrange((height, width), (side, side), images.min_patches, images.max_patches)
-            if images.crop_to_patches
+            if planned[number] > 1
             else (1, 1)
         )
         named += (
@@ -204,7 +212,7 @@ def native(processor, inputs: Pixels, photos: Sequence[Size], size: int) -> Patc
         )
         start += rows * columns
     places = np.concatenate(places)
-    return Patches(pixels, place_boxes(pictures, places), places, tuple(pictures), size)
+    return Patches(pixels, place_boxes(pictures, places, size), places, tuple(pictures), size)
 
 
 def from_grids(
@@ -244,7 +252,7 @@ def from_grids(
     places = raster_places(pictures)
     return Patches(
         np.concatenate([patchify(value, size) for value in values]),
-        place_boxes(pictures, places),
+        place_boxes(pictures, places, size),
         places,
         pictures,
         size,
@@ -271,6 +279,14 @@ def padded_box(photo: Size, target: Size) -> Box:
         (target[0] - top) * vertical,
         (target[1] - left) * horizontal,
     )
+
+
+def squared_box(photo: Size) -> Box:
+    """What the smallest square around a photo shows, the photo in its middle."""
+    height, width = photo
+    longest = max(photo)
+    top, left = (longest - height) // 2, (longest - width) // 2
+    return float(-top), float(-left), float(longest - top), float(longest - left)
 
 
 def kept_box(images, photo: Size, received: Size) -> Box:

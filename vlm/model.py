@@ -20,7 +20,7 @@ from vlm import architecture
 from vlm.attention import at_their_places, recording
 from vlm.compat import ensure_torchvision
 from vlm.connector import VisualTokens, boxes_around
-from vlm.decoding import decode
+from vlm.decoding import NextLogits, decode
 from vlm.device import to_numpy
 from vlm.errors import ModelError, QuestionError
 from vlm.images import to_rgb
@@ -54,13 +54,15 @@ KEPT = 64 * 2**20  # bytes of hidden states in float32 that a prefill keeps at m
 @dataclass(frozen=True)
 class Prefill:
     """What the language model keeps of VT + TT (keys and values of every layer), its logits for the
-    first token of the answer, what it looked at, and if it was asked to, what VT + TT became.
+    first token of the answer (in float32, and as its own forward rounds them), what it looked at,
+    and if it was asked to, what VT + TT became.
     """
 
     cache: DynamicCache
     logits: Float[Tensor, " vocab"]
+    own_logits: Float[Tensor, " vocab"]
     attention: Float[np.ndarray, "layers S"] | None
-    beside: Float[np.ndarray, "layers V"] | None
+    beside: Float[np.ndarray, "crossing V"] | None
     hidden: Float[np.ndarray, "states S D"] | None
 
 
@@ -108,13 +110,18 @@ class VisionLanguageModel(Instruments):
 
     @torch.inference_mode()
     def see(
-        self, image: Image.Image | Sequence[Image.Image], question: str = STAND_INS[0]
+        self,
+        image: Image.Image | Sequence[Image.Image],
+        question: str = STAND_INS[0],
+        processed: dict[str, Any] | None = None,
     ) -> Sight:
         """Every stage that depends on the photo (or photos) alone: X -> x_p -> X' -> VT, with one
         encoder pass.
 
         Args:
             question: matters only to connectors that read the question too (`reads_question`).
+            processed: from an earlier `Sight` of the same photos, which are then not processed
+                again.
 
         Raises:
             ModelError: the checkpoint's processor or connector is of a kind this version does not
@@ -125,7 +132,8 @@ class VisionLanguageModel(Instruments):
         images = tuple(
             to_rgb(each) for each in ([image] if isinstance(image, Image.Image) else image)
         )
-        given = self.inputs(images, question)
+        question, processed = question.strip(), {} if processed is None else processed
+        given = self.inputs(images, question, processed)
         room = architecture.question_room(self.network)
         if room and given["qformer_input_ids"].shape[1] > room:
             raise QuestionError(
@@ -197,7 +205,9 @@ class VisionLanguageModel(Instruments):
             ),
             inputs=inputs,
             kept=encoded.kept,
-            stand_in_ids=tuple(given["input_ids"][0].tolist()),
+            processed=processed,
+            question=question,
+            input_ids=tuple(given["input_ids"][0].tolist()),
         )
 
     @torch.inference_mode()
@@ -221,13 +231,13 @@ class VisionLanguageModel(Instruments):
             and mark.encode()[-1] != question.encode()[-1]
         )
         stand_in_ids = (
-            sight.stand_in_ids
-            if stand_in == STAND_INS[0]
-            else self.inputs(sight.images, stand_in)["input_ids"][0].tolist()
+            sight.input_ids
+            if stand_in == sight.question
+            else self.inputs(sight.images, stand_in, sight.processed)["input_ids"][0].tolist()
         )
-        if self.reads_question:
-            sight = self.see(sight.images, question)
-        given = self.inputs(sight.images, question)
+        if self.reads_question and sight.question != question:
+            sight = self.see(sight.images, question, sight.processed)
+        given = self.inputs(sight.images, question, sight.processed)
         input_ids = given["input_ids"][0]
         if len(input_ids) >= architecture.context_length(self.network):
             raise QuestionError(
@@ -301,8 +311,9 @@ class VisionLanguageModel(Instruments):
         Raises:
             QuestionError, ModelError: as these.
         """
-        self.check_question(question)
-        return self.ask(self.see(image), question)
+        question = self.check_question(question)
+        sight = self.see(image, question) if self.reads_question else self.see(image)
+        return self.ask(sight, question)
 
     def language_inputs(self, trace: Trace) -> dict[str, Any]:
         """What g_phi is called with: VT + TT as they are in the trace, and positions and masks as
@@ -323,7 +334,7 @@ class VisionLanguageModel(Instruments):
         }
 
     def logits(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... vocab"]:
-        """What g_phi's head makes of its last hidden states."""
+        """What g_phi's head makes of its last hidden states, in float32 whatever its format."""
         return architecture.head(self.network, hidden)
 
     @torch.inference_mode()
@@ -351,7 +362,7 @@ class VisionLanguageModel(Instruments):
         """
         cache, looked, count = None, {}, 0
 
-        def next_logits(token_id: int | None) -> Float[Tensor, " vocab"]:
+        def next_logits(token_id: int | None) -> NextLogits:
             nonlocal cache, looked, count
             with torch.inference_mode():
                 if token_id is None:
@@ -363,13 +374,13 @@ class VisionLanguageModel(Instruments):
                             "beside": read.beside,
                         },
                     )
-                    return read.logits
-                logits, *rows = self._forward(
+                    return NextLogits(read.logits, read.own_logits)
+                exact, own, *rows = self._forward(
                     trace, self._following(trace, [token_id], count), cache
                 )
                 looked = dict(zip(looked, rows))
                 count += 1
-                return logits
+                return NextLogits(exact, own)
 
         room = architecture.context_length(self.network) - len(trace.input_ids)
         steps = decode(
@@ -402,7 +413,7 @@ class VisionLanguageModel(Instruments):
             ).last_hidden_state[0]
             logits = torch.cat([logits, self.logits(hidden)])
         said = torch.tensor(list(token_ids), device=logits.device)
-        return to_numpy(logits.float().log_softmax(-1).gather(1, said[:, None])[:, 0])
+        return to_numpy(logits.log_softmax(-1).gather(1, said[:, None])[:, 0])
 
     def _following(self, trace: Trace, token_ids: list[int], count: int) -> dict[str, Tensor]:
         """What g_phi is called with for tokens that follow the trace and `count` tokens after it."""
@@ -418,13 +429,14 @@ class VisionLanguageModel(Instruments):
         self, trace: Trace, inputs: Mapping[str, Any], cache: DynamicCache, keep: bool = False
     ) -> tuple[
         Float[Tensor, " vocab"],
+        Float[Tensor, " vocab"],
         Float[np.ndarray, "layers positions"] | None,
-        Float[np.ndarray, "layers V"] | None,
+        Float[np.ndarray, "crossing V"] | None,
         Float[np.ndarray, "states positions D"] | None,
     ]:
-        """One pass of the language model over new positions: the logits of the next token, what it
-        is read from in the sequence (if that is recorded) and beside it; and what the positions
-        became, if that is to be kept.
+        """One pass of the language model over new positions: the logits of the next token in
+        float32 and as its own forward rounds them, what it is read from in the sequence (if that
+        is recorded) and beside it; and what the positions became, if that is to be kept.
         """
         rows, beside, more = [], [], {"output_hidden_states": True} if keep else {}
         with recording(
@@ -442,8 +454,11 @@ class VisionLanguageModel(Instruments):
             else None
         )
         looked = to_numpy(at_their_places(rows, cache.get_seq_length())) if rows else None
+        own = architecture.own_logits(self.network, output.last_hidden_state[0, -1])
+        half = own.dtype in architecture.HALF
         return (
-            self.logits(output.last_hidden_state[0, -1]),
+            self.logits(output.last_hidden_state[0, -1]) if half else own,
+            own,
             looked,
             crossed,
             to_numpy(torch.cat(output.hidden_states)) if keep else None,
@@ -484,7 +499,7 @@ class VisionLanguageModel(Instruments):
             **self.language_inputs(trace), use_cache=False
         ).last_hidden_state[0]
         # the product for one row rounds otherwise
-        staged = self.logits(hidden[-1:] if last else hidden)[-1]
+        staged = architecture.own_logits(self.network, hidden[-1:] if last else hidden)[-1]
         return (
             Check(
                 "visual tokens VT",
@@ -493,8 +508,18 @@ class VisionLanguageModel(Instruments):
             Check("logits of the first answer token", float((whole - staged).abs().max())),
         )
 
-    def inputs(self, images: Sequence[Image.Image], question: str) -> dict[str, Tensor]:
-        """All that the model's own forward takes, by the processor and the chat template."""
+    def inputs(
+        self,
+        images: Sequence[Image.Image],
+        question: str,
+        processed: dict[str, Any] | None = None,
+    ) -> dict[str, Tensor]:
+        """All that the model's own forward takes, by the processor and the chat template.
+
+        Args:
+            processed: `Sight.processed` of these photos, or empty and filled here: then their
+                pixels are not processed again.
+        """
         if len(images) > 1 and not self.processor.chat_template:
             raise ModelError(
                 f"{architecture.family(self.network).name} models answer questions about one photo;"
@@ -504,13 +529,21 @@ class VisionLanguageModel(Instruments):
             architecture.render_prompt(self.network, self.processor, question, len(images)),
             self.processor.tokenizer,
         )
+        processor = (
+            self.processor
+            if processed is None
+            else architecture.looking_once(self.processor, processed)
+        )
         # a template that writes the first token of a text itself must not get a second one
         once = (
             {"add_special_tokens": False}
             if tokenizer.bos_token and prompt.startswith(tokenizer.bos_token)
             else {}
         )
-        given = self.processor(images=list(images), text=prompt, return_tensors="pt", **once)
+        # the photos of one chat belong together, as transformers' own chat call gives them: some
+        # processors treat several photos of one text unlike single ones
+        photos = [list(images)] if processor.chat_template else list(images)
+        given = processor(images=photos, text=prompt, return_tensors="pt", **once)
         return {name: value for name, value in given.items() if name != "labels"}
 
     def on_device(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -130,7 +130,7 @@ class Step:
     attention: Float[np.ndarray, "layers positions"] | None = field(
         default=None, compare=False, repr=False
     )
-    beside: Float[np.ndarray, "layers V"] | None = field(default=None, compare=False, repr=False)
+    beside: Float[np.ndarray, "crossing V"] | None = field(default=None, compare=False, repr=False)
 
     @property
     def probability(self) -> float:
@@ -177,7 +177,9 @@ class Sight:
         stages: symbol, shape and time of X, x_p, X' and VT.
         inputs: what the processor made for the encoder.
         kept: what the model's own forward needs to go on from here.
-        stand_in_ids: the prompt as token ids with a stand-in for the question.
+        processed: what the processor's picture part made of the photos, for the prompts to come.
+        question: what the photos were seen with; a stand-in, unless the connector reads it.
+        input_ids: the prompt with it, as token ids.
     """
 
     images: tuple[Image.Image, ...]
@@ -193,7 +195,9 @@ class Sight:
     stages: tuple[Stage, ...]
     inputs: Mapping[str, Any] = field(compare=False, repr=False)
     kept: Any = field(compare=False, repr=False)
-    stand_in_ids: tuple[int, ...] = field(compare=False, repr=False)
+    processed: dict[str, Any] = field(compare=False, repr=False)
+    question: str = field(compare=False, repr=False)
+    input_ids: tuple[int, ...] = field(compare=False, repr=False)
 
     @property
     def image(self) -> Image.Image:

@@ -116,7 +116,8 @@ def relevancy(
             hidden = architecture.language_trunk(network)(
                 **inputs, use_cache=False
             ).last_hidden_state
-        logit = architecture.head(network, hidden[:, -1:])[0, -1, token_id]
+        word = torch.tensor([token_id], device=hidden.device)
+        logit = architecture.head(network, hidden[0, -1], word)[0]
         last = torch.zeros(embeds.shape[1], device=embeds.device)
         last[-1] = 1
         row.append(last)

@@ -164,12 +164,10 @@ def decoding(
     return vlm.Decoding(**numbers)
 
 
-def asked(trace: vlm.Trace, choice: models.Choice, operator: vlm.Decoding) -> dict:
+def asked(key: str, choice: models.Choice, operator: vlm.Decoding) -> dict:
     """How a run was asked for, as a link tells it; only an example photo can be in one."""
-    images = trace.sight.images
-    example = example_digests().get(digest(images[0])) if len(images) == 1 else None
     return {
-        "example": example,
+        "example": example_digests().get(key.partition(".")[0]),  # no two photos together
         "model": choice.name,
         "settings": {name: getattr(operator, name) for name in SETTINGS},
     }
@@ -200,7 +198,7 @@ def run(
     record = payloads.record(key, trace) | {
         "language_layers": model.language_layers,
         "model": model.name,
-        "asked": asked(trace, choice, operator),
+        "asked": asked(key, choice, operator),
     }
     yield (
         record,

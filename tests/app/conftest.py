@@ -17,6 +17,7 @@ CHROMIUM_FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run"
     " --disable-background-networking --disable-component-update --disable-sync"
 )
+WINDOW = {"width": 1280, "height": 1000}
 
 
 def unpacked(value: dict) -> np.ndarray:
@@ -117,16 +118,28 @@ def chromium():
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def profile(chromium):
+    """A visitor's profile: what one window has fetched and compiled, the next one reuses."""
+    context = chromium.new_context()
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def visit(chromium):
-    """Open an address in a window.
+def visit(chromium, profile):
+    """Open an address in a window; windows with options of their own get their own profile.
 
     At the end no script may have failed and no other machine may have been asked.
     """
 
     @contextmanager
-    def window(address: str, **options):
-        page = chromium.new_page(**{"viewport": {"width": 1280, "height": 1000}, **options})
+    def window(address: str, viewport=WINDOW, **options):
+        if options:
+            page = chromium.new_page(viewport=viewport, **options)
+        else:
+            page = profile.new_page()
+            page.set_viewport_size(viewport)
         page.set_default_timeout(30_000)
         failures, elsewhere = [], []
         page.on("pageerror", lambda error: failures.append(str(error)))

@@ -49,7 +49,7 @@ def patches(*pictures: Picture) -> vlm.Patches:
     )
     return vlm.Patches(
         pixels.astype(np.float32),
-        place_boxes(pictures, places).astype(np.float32),
+        place_boxes(pictures, places, SIZE).astype(np.float32),
         places,
         tuple(pictures),
         SIZE,
@@ -129,7 +129,7 @@ def run(
         prefix_features=features[:, : len(of.pictures)],
         output_layers=(LAYERS,),
     )
-    kept = dict(inputs={}, kept=None, stand_in_ids=())
+    kept = dict(inputs={}, kept=None, processed={}, question="", input_ids=())
     sight = vlm.Sight(
         **encoder | kept | others,
         images=tuple(images),

@@ -52,6 +52,20 @@ def test_nearest_to_the_state_of_a_phrase_is_that_phrase(tiny_model, index):
             assert (phrase, at) == (text, layer) and cosine == pytest.approx(1, abs=1e-3)
 
 
+def test_the_last_word_is_a_word_where_the_tokenizer_writes_an_end_after_it(tiny_model, index):
+    from tokenizers.processors import TemplateProcessing
+
+    processor = copy.copy(tiny_model.processor)
+    processor.tokenizer = copy.deepcopy(processor.tokenizer)
+    end = processor.tokenizer.eos_token
+    processor.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"$A {end}", special_tokens=[(end, processor.tokenizer.eos_token_id)]
+    )
+    assert processor.tokenizer("a cat")["input_ids"][-1] == processor.tokenizer.eos_token_id
+    ended = contextual_lens.build(dataclasses.replace(tiny_model, processor=processor), TEXTS)
+    np.testing.assert_array_equal(ended.states, index.states)
+
+
 def test_the_nearest_come_in_order_and_none_twice(tiny_model, index, wide_photo):
     trace = tiny_model.encode(wide_photo, "What is in this image?")
     near = tiny_model.contextual_lens(

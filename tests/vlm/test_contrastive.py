@@ -1,5 +1,7 @@
 """Photos against texts: the article's formulas computed a second time, in numpy."""
 
+import copy
+import dataclasses
 import json
 import math
 
@@ -331,8 +333,29 @@ def test_a_word_left_out_changes_the_score_by_the_difference(embedded_contrast):
     assert embedded_contrast.leave_one_out(image, "cat") == (("cat", 0.0),)
 
 
-def test_a_sentence_that_is_cut_is_known(contrast):
+def cut_by_hand(contrast, text: str) -> bool:
+    """Whether another last word (of one token) makes no difference to what is read."""
+    return (contrast.tokenizer([text + " dog"]) == contrast.tokenizer([text + " bird"])).all()
+
+
+@pytest.mark.parametrize("mode", [None, "clips"])
+def test_a_sentence_that_is_cut_is_known_and_one_that_just_fits(contrast, mode):
+    if mode and not hasattr(contrast.tokenizer, "tokenizer_mode"):
+        pytest.skip("a tokenizer of open_clip's own has no modes")
+    if mode:
+        tokenizer = copy.copy(contrast.tokenizer)
+        tokenizer.tokenizer_mode = mode
+        tokenizer.tokenizer = copy.deepcopy(tokenizer.tokenizer)
+        tokenizer.tokenizer.bos_token = tokenizer.tokenizer.cls_token
+        tokenizer.tokenizer.eos_token = tokenizer.tokenizer.sep_token
+        contrast = dataclasses.replace(contrast, tokenizer=tokenizer)
     assert contrast.is_cut("word " * 2000) and not contrast.is_cut("a cat")
+    length = contrast.tokenizer(["a"]).shape[1]
+    for start in ("", "! !!?! "):  # CLIP's filling is the token of an exclamation mark
+        texts = [start + "cat " * count for count in range(length - 9, length + 2)]
+        by_hand = [cut_by_hand(contrast, text.strip()) for text in texts]
+        assert [contrast.is_cut(text.strip() + " dog") for text in texts] == by_hand
+        assert True in by_hand and False in by_hand
 
 
 def test_without_a_network_the_sentence_says_so(monkeypatch):

@@ -9,7 +9,7 @@ import torch
 
 import vlm
 from tests.tiny import tiny_tokenizer
-from vlm.decoding import decode
+from vlm.decoding import NextLogits, decode
 
 VOCABULARY = 50
 TOKENIZER = tiny_tokenizer()
@@ -26,7 +26,7 @@ def steps(decoding: vlm.Decoding, logits=LOGITS, ends=frozenset()) -> list[vlm.S
     """
     return list(
         decode(
-            lambda token: logits,
+            lambda token: NextLogits(logits, logits),
             PROMPT,
             TOKENIZER,
             ends,
@@ -89,7 +89,7 @@ def test_the_alternatives_come_best_first_and_as_many_as_asked():
     for count in (1, 8, VOCABULARY):
         step = next(
             decode(
-                lambda token: LOGITS,
+                lambda token: NextLogits(LOGITS, LOGITS),
                 PROMPT,
                 TOKENIZER,
                 frozenset(),
@@ -198,7 +198,8 @@ def test_the_next_logits_are_asked_for_once_a_token_with_the_token_chosen():
 
     def next_logits(token):
         asked.append(token)
-        return LOGITS if token is None else torch.roll(LOGITS, token)
+        logits = LOGITS if token is None else torch.roll(LOGITS, token)
+        return NextLogits(logits, logits)
 
     answer = list(
         decode(next_logits, PROMPT, TOKENIZER, frozenset(), vlm.Decoding(max_new_tokens=4))
@@ -212,7 +213,8 @@ def test_a_character_of_several_tokens_appears_when_it_is_whole():
     queue = iter(ids)
 
     def next_logits(token):
-        return torch.nn.functional.one_hot(torch.tensor(next(queue)), len(TOKENIZER)).float()
+        logits = torch.nn.functional.one_hot(torch.tensor(next(queue)), len(TOKENIZER)).float()
+        return NextLogits(logits, logits)
 
     answer = list(
         decode(next_logits, PROMPT, TOKENIZER, frozenset(), vlm.Decoding(max_new_tokens=len(ids)))

@@ -9,10 +9,11 @@ import torch
 
 import vlm
 from tests.attending import attending
-from vlm import architecture, attention, knockout, lens
+from vlm import architecture, attention, knockout
 from vlm.attention import replacing
 from vlm.device import to_numpy
 from vlm.knockout import Cut, FastV, Knockout, under
+from vlm.text_tokens import word_ids
 
 QUESTION = "What is in this image?"
 SHORT = vlm.Decoding(max_new_tokens=5)
@@ -214,7 +215,7 @@ def test_the_models_own_cuts_are_these(tiny_model, trace):
 
 
 def test_how_probable_a_word_is_as_the_first(tiny_model, trace):
-    ids = lens.word_ids(tiny_model.processor.tokenizer, "cat")
+    ids = word_ids(tiny_model.processor.tokenizer, "cat")
     assert tiny_model.begins(trace, "cat") == pytest.approx(
         sum(np.exp(tiny_model.score(trace, [each])[0]) for each in ids), abs=1e-6
     )
