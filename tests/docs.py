@@ -169,7 +169,7 @@ def pictures() -> str:
     taken = {path.stem for path in (ROOT / "assets" / "docs" / "views").glob("*.png")}
     order = [*(name for name in VIEWS if name in taken), *sorted(taken - set(VIEWS))]
     return "\n\n".join(
-        f"### {name.replace('-', ' ')}\n\n![the view of this name](views/{name}.png)"
+        f"### {name.replace('-', ' ')}\n\n![The view {name.replace('-', ' ')}](views/{name}.png)"
         for name in order
     )
 
