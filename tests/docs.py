@@ -162,12 +162,25 @@ def tree() -> str:
     )
 
 
+def pictures() -> str:
+    """Show the picture of every view that `python -m tests.screenshots` took."""
+    from app.page import VIEWS
+
+    taken = {path.stem for path in (ROOT / "assets" / "docs" / "views").glob("*.png")}
+    order = [*(name for name in VIEWS if name in taken), *sorted(taken - set(VIEWS))]
+    return "\n\n".join(
+        f"### {name.replace('-', ' ')}\n\n![The view {name.replace('-', ' ')}](views/{name}.png)"
+        for name in order
+    )
+
+
 # the document and the name of each table in it
 TABLES: dict[tuple[str, str], Callable[[], str]] = {
     ("assets/docs/serving.md", "settings"): settings,
     ("assets/docs/models.md", "models"): models,
     ("assets/docs/models.md", "pairs"): pairs,
     ("assets/docs/findings.md", "findings"): findings,
+    ("assets/docs/views.md", "pictures"): pictures,
     ("assets/docs/api.md", "endpoints"): endpoints,
     ("assets/docs/architecture.md", "files"): tree,
 }
