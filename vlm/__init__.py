@@ -32,7 +32,6 @@ from vlm.errors import (
     is_out_of_memory,
 )
 from vlm.images import open_image
-from vlm.token_ledger import Spending, ledger, ledgers
 from vlm.patches import Patches, patchify, unpatchify
 from vlm.projection import Colours, Projection, pca_colours, project
 from vlm.records import (
@@ -51,6 +50,7 @@ from vlm.shipped import assets
 from vlm.storages import storages
 from vlm.store import Progress
 from vlm.text_tokens import TextTokens
+from vlm.token_ledger import Spending, ledger, ledgers
 
 __version__ = "0.1.0"
 

@@ -24,31 +24,14 @@ from vlm.compat import ensure_torchvision
 from vlm.device import placement
 from vlm.errors import ModelError
 from vlm.families import FAMILIES, LAYER_1, TOWERS, Family, Tower
-from vlm.language_model import (  # noqa: F401  # asked for here like everything about a checkpoint
-    AT_ONCE,
-    CACHED,
-    HALF,
-    check_attention,
-    final_norm,
-    head,
-    language_layers,
-    language_trunk,
-    own_logits,
-    reading_on,
-    word_parts,
-)
+from vlm.language_model import language_trunk
 from vlm.memory import Plan
 
 ensure_torchvision()
 
-from transformers import (
-    AutoModelForImageTextToText,
-    AutoProcessor,
-    PreTrainedModel,
-    ProcessorMixin,
-)  # noqa: E402
-from transformers.vision_utils import get_vision_window_index  # noqa: E402
+from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin  # noqa: E402
 from transformers.utils import logging as transformers_logging  # noqa: E402
+from transformers.vision_utils import get_vision_window_index  # noqa: E402
 
 # What the model's own forward tells its language model that is decided anew for every run.
 NOT_KEPT = frozenset(

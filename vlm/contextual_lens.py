@@ -91,12 +91,12 @@ def fingerprint(model: Any) -> str:
     """A hash that tells one language model's weights from another's, whatever number format they
     are loaded in: of the name, the shape and some numbers of each weight.
     """
+    from vlm import language_model
+
     import torch
 
-    from vlm import architecture
-
     digest = hashlib.sha256()
-    for name, weight in architecture.language_trunk(model.network).named_parameters():
+    for name, weight in language_model.language_trunk(model.network).named_parameters():
         flat = weight.detach().reshape(-1)
         sample = flat[:: max(1, len(flat) // SAMPLE)].to("cpu", torch.float32)
         sample = torch.where(sample.abs() < TINY, 0.0, sample).to(torch.bfloat16).view(torch.int16)
@@ -118,7 +118,7 @@ def build(
     """
     import torch
 
-    from vlm import architecture
+    from vlm import architecture, language_model
     from vlm.device import to_numpy
 
     texts = tuple(dict.fromkeys(text.strip() for text in texts if text.strip()))
@@ -131,7 +131,7 @@ def build(
             "This model reads its visual tokens by cross-attention; none has a state inside the"
             " language model that phrases could be compared with."
         )
-    trunk, tokenizer = architecture.language_trunk(model.network), model.processor.tokenizer
+    trunk, tokenizer = language_model.language_trunk(model.network), model.processor.tokenizer
     layers = tuple(
         sorted(
             {

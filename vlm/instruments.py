@@ -10,7 +10,16 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from vlm import ablation, architecture, contextual_lens, knockout, lens, self_check, sinks
+from vlm import (
+    ablation,
+    architecture,
+    contextual_lens,
+    knockout,
+    language_model,
+    lens,
+    self_check,
+    sinks,
+)
 from vlm.ablation import AblationCheck
 from vlm.compat import ensure_torchvision
 from vlm.contextual_lens import ContextualIndex, Nearest
@@ -80,7 +89,7 @@ class Instruments:
         """
         if prefill is not None and prefill.hidden is not None:
             return prefill.hidden
-        output = architecture.language_trunk(self.network)(
+        output = language_model.language_trunk(self.network)(
             **self.language_inputs(trace), use_cache=False, output_hidden_states=True
         )
         return to_numpy(torch.cat(output.hidden_states))
@@ -175,7 +184,7 @@ class Instruments:
             ModelError: the language model hands out no queries and keys, here and in `relevancy`,
                 `sweep`, `cut` and `drop`.
         """
-        architecture.check_attention(self.network)
+        language_model.check_attention(self.network)
         said = [step.token_id for step in trace.steps]
         return word_attention(
             self.network,
@@ -191,7 +200,7 @@ class Instruments:
 
         After the positions come the visual tokens that stand beside the sequence, if they do.
         """
-        architecture.check_attention(self.network)
+        language_model.check_attention(self.network)
         said = self._said(trace, step)
         return relevancy(self.network, self._going_on(trace, said[:-1]), said[-1], _beside(trace))
 
@@ -230,7 +239,7 @@ class Instruments:
         Args:
             token_id: another word in the place of the one that was said.
         """
-        architecture.check_attention(self.network)
+        language_model.check_attention(self.network)
         said = self._said(trace, step)
         over = knockout.windows(self.language_layers) if windows is None else windows
         return knockout.sweep(
@@ -255,7 +264,7 @@ class Instruments:
         Raises:
             ModelError: there is no such path or window.
         """
-        architecture.check_attention(self.network)
+        language_model.check_attention(self.network)
         if not 1 <= first <= last <= self.language_layers:
             raise ModelError(
                 f"Layers {first} to {last} are no window; give two of the {self.language_layers}"
@@ -272,7 +281,7 @@ class Instruments:
         Raises:
             ModelError: there is no such layer or share.
         """
-        architecture.check_attention(self.network)
+        language_model.check_attention(self.network)
         if not 1 <= layer <= self.language_layers or not 0 <= share <= 1:
             raise ModelError(
                 f"Nothing can drop a share of {share} after layer {layer}; give a share from 0 to 1"

@@ -26,16 +26,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from vlm import architecture
-from vlm.attention import (
-    Attend,
-    Scoring,
-    as_always,
-    causal_mask,
-    last_row,
-    replacing,
-    weights,
-)
+from vlm import architecture, language_model
+from vlm.attention import Attend, Scoring, as_always, causal_mask, last_row, replacing, weights
 from vlm.compat import ensure_torchvision
 from vlm.errors import ModelError
 from vlm.records import Step, Trace
@@ -383,8 +375,8 @@ def sweep(
     """
 
     def last(**arguments) -> float:
-        hidden = architecture.language_trunk(network)(**arguments).last_hidden_state[:, -1:]
-        return float(architecture.head(network, hidden)[0, -1].log_softmax(-1)[token_id])
+        hidden = language_model.language_trunk(network)(**arguments).last_hidden_state[:, -1:]
+        return float(language_model.head(network, hidden)[0, -1].log_softmax(-1)[token_id])
 
     cache, change, crossing = (
         _prefix_cache(network, inputs),
@@ -393,7 +385,7 @@ def sweep(
     )
     before = last(
         **inputs,
-        **({"use_cache": False} if cache is None else architecture.reading_on(network, cache)),
+        **({"use_cache": False} if cache is None else language_model.reading_on(network, cache)),
     )
     for row, path in enumerate(paths):
         for column, (first, final) in enumerate(over):
@@ -456,4 +448,4 @@ def _rest(
         rest["attention_mask"] = inputs["attention_mask"]
     known = copy.deepcopy(cache)
     known.crop(start - known.get_seq_length())
-    return rest | architecture.reading_on(network, known)
+    return rest | language_model.reading_on(network, known)

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vlm import architecture
+from vlm import language_model
 from vlm.compat import ensure_torchvision
 from vlm.device import to_numpy
 from vlm.text_tokens import token_string
@@ -53,7 +53,7 @@ def embedding_lens(
     table = model.get_input_embeddings().weight
     given = torch.from_numpy(rows).to(table.device)
     parts = torch.nn.functional.normalize(given, dim=1, eps=SHORT).split(
-        max(1, architecture.AT_ONCE // (4 * len(table)))
+        max(1, language_model.AT_ONCE // (4 * len(table)))
     )
     return tuple(
         reading for part in parts for reading in _readings(tokenizer, _cosines(part, table), count)
@@ -67,7 +67,7 @@ def _cosines(
     return torch.cat(
         [
             rows @ torch.nn.functional.normalize(table[words].float(), dim=1, eps=SHORT).T
-            for words in architecture.word_parts(table)
+            for words in language_model.word_parts(table)
         ],
         1,
     )
@@ -78,7 +78,7 @@ def normed(
 ) -> Float[Tensor, "layers rows D"]:
     """What the head would read after each layer; the last layer's states come already normed."""
     states = torch.from_numpy(hidden).to(model.device, model.dtype)
-    return torch.cat([architecture.final_norm(model)(states[:-1]), states[-1:]])
+    return torch.cat([language_model.final_norm(model)(states[:-1]), states[-1:]])
 
 
 def table(
@@ -86,17 +86,17 @@ def table(
 ) -> LensTable:
     """See `VisionLanguageModel.lens_table`.
 
-    Goes through states, and where `architecture.word_parts` says so through the vocabulary, in
+    Goes through states, and where `language_model.word_parts` says so through the vocabulary, in
     parts: at most 64 MiB of logits at a time, on a CPU what its cache holds.
     """
     weight = model.get_output_embeddings().weight
-    words = architecture.word_parts(weight)
+    words = language_model.word_parts(weight)
     # all layers together: the vocabulary's matrix is read as seldom as can be
     states = normed(model, hidden).flatten(0, 1)
     parts = states.split(
-        architecture.CACHED
+        language_model.CACHED
         if weight.device.type == "cpu"
-        else max(1, architecture.AT_ONCE // (4 * (words[0].stop - words[0].start)))
+        else max(1, language_model.AT_ONCE // (4 * (words[0].stop - words[0].start)))
     )
     read = [_best(model, part, words, count) for part in parts]
     ids, values, totals = (torch.cat(columns) for columns in zip(*read))
@@ -122,7 +122,7 @@ def _best(
     """
     ids, values, totals = None, None, None
     for number, words in enumerate(parts):
-        logits = architecture.head(model, rows, words)
+        logits = language_model.head(model, rows, words)
         largest, at = logits.topk(min(count, logits.shape[1]))
         at += words.start
         if values is None:
@@ -151,7 +151,7 @@ def word_probabilities(
     """
     chosen = torch.tensor(list(token_ids), device=model.device)
     return np.exp(
-        to_numpy(architecture.head(model, normed(model, hidden), chosen))
+        to_numpy(language_model.head(model, normed(model, hidden), chosen))
         - table.normaliser[..., None]
     )
 
@@ -161,7 +161,7 @@ def logit_lens(
 ) -> tuple[tuple[Reading, ...], ...]:
     """See `VisionLanguageModel.logit_lens`."""
     rows = normed(model, hidden[:, None])[:, 0]
-    return _readings(tokenizer, architecture.head(model, rows).softmax(-1), count)
+    return _readings(tokenizer, language_model.head(model, rows).softmax(-1), count)
 
 
 def _readings(

@@ -16,14 +16,9 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from vlm import architecture, generation
+from vlm import architecture, generation, language_model
 from vlm.attention import at_their_places, recording
-from vlm.checkpoint_settings import (
-    explain_encoder,
-    explain_places,
-    explained,
-    naming_settings,
-)
+from vlm.checkpoint_settings import explain_encoder, explain_places, explained, naming_settings
 from vlm.compat import ensure_torchvision
 from vlm.connector import VisualTokens, boxes_around
 from vlm.decoding import NextLogits, decode
@@ -99,7 +94,7 @@ class VisionLanguageModel(Instruments):
     @property
     def language_layers(self) -> int:
         """How many layers g_phi has."""
-        return architecture.language_layers(self.network)
+        return language_model.language_layers(self.network)
 
     @property
     def own_settings(self) -> OwnSettings:
@@ -360,7 +355,7 @@ class VisionLanguageModel(Instruments):
 
     def logits(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... vocab"]:
         """What g_phi's head makes of its last hidden states, in float32 whatever its format."""
-        return architecture.head(self.network, hidden)
+        return language_model.head(self.network, hidden)
 
     @torch.inference_mode()
     def prefill(self, trace: Trace, hidden: bool = False) -> Prefill:
@@ -433,10 +428,10 @@ class VisionLanguageModel(Instruments):
         logits = read.logits[None]
         if len(token_ids) > 1:
             cache = copy.deepcopy(read.cache) if prefill else read.cache
-            trunk = architecture.language_trunk(self.network)
+            trunk = language_model.language_trunk(self.network)
             hidden = trunk(
                 **self._following(trace, list(token_ids)[:-1], 0),
-                **architecture.reading_on(self.network, cache),
+                **language_model.reading_on(self.network, cache),
             ).last_hidden_state[0]
             logits = torch.cat([logits, self.logits(hidden)])
         said = torch.tensor(list(token_ids), device=logits.device)
@@ -472,8 +467,8 @@ class VisionLanguageModel(Instruments):
             architecture.crossing(self.network),
             lambda weights: beside.append(weights()[:, -1].mean(0)),
         ):
-            output = architecture.language_trunk(self.network)(
-                **inputs, **architecture.reading_on(self.network, cache), **more
+            output = language_model.language_trunk(self.network)(
+                **inputs, **language_model.reading_on(self.network, cache), **more
             )
         crossed = (
             to_numpy(architecture.weights_beside(torch.stack(beside), trace.sight.inputs))
@@ -481,8 +476,8 @@ class VisionLanguageModel(Instruments):
             else None
         )
         looked = to_numpy(at_their_places(rows, cache.get_seq_length())) if rows else None
-        own = architecture.own_logits(self.network, output.last_hidden_state[0, -1])
-        half = own.dtype in architecture.HALF
+        own = language_model.own_logits(self.network, output.last_hidden_state[0, -1])
+        half = own.dtype in language_model.HALF
         return (
             self.logits(output.last_hidden_state[0, -1]) if half else own,
             own,
@@ -522,11 +517,11 @@ class VisionLanguageModel(Instruments):
         )
         last = architecture.last_logits(self.network)
         whole = self.network(**inputs, **last).logits[0, -1]
-        hidden = architecture.language_trunk(self.network)(
+        hidden = language_model.language_trunk(self.network)(
             **self.language_inputs(trace), use_cache=False
         ).last_hidden_state[0]
         # the product for one row rounds otherwise
-        staged = architecture.own_logits(self.network, hidden[-1:] if last else hidden)[-1]
+        staged = language_model.own_logits(self.network, hidden[-1:] if last else hidden)[-1]
         return (
             Check(
                 "visual tokens VT",

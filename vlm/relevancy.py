@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vlm import architecture
+from vlm import architecture, language_model
 from vlm.attention import Scoring, as_always, replacing, weights
 from vlm.compat import ensure_torchvision
 from vlm.device import to_numpy
@@ -108,11 +108,11 @@ def relevancy(
         inputs = {name: _ordinary(value) for name, value in inputs.items()}
         embeds = inputs["inputs_embeds"].requires_grad_()
         with replacing(attend):
-            hidden = architecture.language_trunk(network)(
+            hidden = language_model.language_trunk(network)(
                 **inputs, use_cache=False
             ).last_hidden_state
         word = torch.tensor([token_id], device=hidden.device)
-        logit = architecture.head(network, hidden[0, -1], word)[0]
+        logit = language_model.head(network, hidden[0, -1], word)[0]
         last = torch.zeros(embeds.shape[1], device=embeds.device)
         last[-1] = 1
         row.append(last)

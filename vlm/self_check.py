@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 
-from vlm import architecture, lens
+from vlm import architecture, language_model, lens
 from vlm.attention import Scoring, added_mask, as_always, own_attention, replacing
 from vlm.device import to_numpy
 from vlm.language_model import adjustment_left_out
@@ -91,7 +91,7 @@ def last_row(
     """
     name = "last row of the logit lens"
     hidden = model.hidden_states(trace)[:, -1:]
-    [said] = to_numpy(architecture.head(model.network, lens.normed(model.network, hidden)[-1]))
+    [said] = to_numpy(language_model.head(model.network, lens.normed(model.network, hidden)[-1]))
     return Comparison(
         name,
         float(np.abs(said - logits).max()),

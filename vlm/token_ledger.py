@@ -11,8 +11,8 @@ means the same: positions of the sequence that hold a piece of the picture.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
 

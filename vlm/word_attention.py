@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from vlm import architecture
+from vlm import architecture, language_model
 from vlm.attention import Scoring, as_always, replacing, weights
 from vlm.compat import ensure_torchvision
 from vlm.device import to_numpy
@@ -183,7 +183,7 @@ def word_attention(
         return as_always(module, query, key, value, attention_mask, **named)
 
     with replacing(keep):
-        architecture.language_trunk(network)(**inputs, use_cache=False)
+        language_model.language_trunk(network)(**inputs, use_cache=False)
     layers = tuple(layer for layer in kept if (layer.module in crossing) == (beside is not None))
     return WordAttention(
         layers,

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from vlm import architecture, self_check
+from vlm import architecture, language_model, self_check
 from vlm.attention import replacing
 from vlm.errors import ModelError, VLMError
 from vlm.families import FAMILIES, LAYER_1, TOWERS, Family, Tower
@@ -74,7 +74,7 @@ def _provisional(network: nn.Module) -> tuple[Family, Tower]:
     tower = network.get_encoder(modality="image")
     if tower is network or tower not in paths:
         raise ModelError("which of its parts is the vision encoder does not show")
-    architecture.language_trunk(network)  # is there one?
+    language_model.language_trunk(network)  # is there one?
     if not hasattr(network, "get_image_features"):
         raise ModelError("transformers cannot run its vision encoder by itself")
     kind = network.config.model_type
@@ -104,7 +104,9 @@ def _found(model: Any) -> tuple[Family, Tower]:
         architecture.vision_tower(network),
     ]
     parts = dict.fromkeys(part for each in around for part in each.children())
-    parts = [part for part in parts if part not in {*around, architecture.language_trunk(network)}]
+    parts = [
+        part for part in parts if part not in {*around, language_model.language_trunk(network)}
+    ]
     vision = architecture.vision_inputs(network, inputs)
     with ExitStack() as stack:
         gave = {part: stack.enter_context(passing(part)) for part in parts}
@@ -269,7 +271,7 @@ def _prove(model: Any, image: Image.Image) -> None:
     Raises:
         ModelError: what does not hold.
     """
-    architecture.final_norm(model.network)  # refuses if something else stands before the head
+    language_model.final_norm(model.network)  # refuses if something else stands before the head
     trace = model.encode(image, QUESTION)  # refuses if the visual tokens are not as many as counted
     read = model.prefill(trace)
     share = self_check.TOLERANCE.get(model.network.dtype, self_check.TOLERANCE[torch.bfloat16])

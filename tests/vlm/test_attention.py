@@ -13,7 +13,7 @@ import vlm
 from tests.attending import attending
 from tests.families import EXPLICIT, tiny_family
 from tests.tiny import photo
-from vlm import architecture, self_check
+from vlm import language_model, self_check
 from vlm.attention import Scoring, recording
 from vlm.device import to_numpy
 
@@ -177,7 +177,7 @@ def test_an_attention_of_more_than_queries_and_keys_is_declined():
 
 def test_a_model_whose_attention_nobody_can_read_says_so(model, answered, monkeypatch):
     """It still answers."""
-    trunk = type(architecture.language_trunk(model.network))
+    trunk = type(language_model.language_trunk(model.network))
     monkeypatch.setattr(trunk, "_can_set_attn_implementation", classmethod(lambda each: False))
     assert [step.token_id for step in model.decode(answered, vlm.Decoding(max_new_tokens=4))] == [
         step.token_id for step in answered.steps

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import vlm
+from vlm import contextual_lens, language_model
 from vlm.commands import main
-from vlm import contextual_lens
 from vlm.device import to_numpy
 from vlm.phrases import phrases
 
@@ -32,11 +32,9 @@ def index(tiny_model):
 
 def states(model, text: str) -> np.ndarray:
     """The last word of a text at every layer, read alone."""
-    from vlm import architecture
-
     ids = torch.tensor([model.processor.tokenizer(text)["input_ids"]], device=model.network.device)
     with torch.inference_mode():
-        hidden = architecture.language_trunk(model.network)(
+        hidden = language_model.language_trunk(model.network)(
             input_ids=ids, output_hidden_states=True
         ).hidden_states
     return to_numpy(torch.stack([each[0, -1] for each in hidden]))

@@ -10,7 +10,7 @@ import torch
 import vlm
 from tests.attending import attending
 from tests.families import tiny_family
-from vlm import architecture, attention, knockout
+from vlm import attention, knockout, language_model
 from vlm.attention import replacing
 from vlm.device import to_numpy
 from vlm.knockout import Cut, FastV, Knockout, under
@@ -78,10 +78,10 @@ def masked_logits(model, trace, hidden):
     if window:
         mask = {"full_attention": mask, "sliding_attention": sliding.to(where)}
     with attending(model), torch.inference_mode():
-        states = architecture.language_trunk(model.network)(
+        states = language_model.language_trunk(model.network)(
             inputs_embeds=embeds, attention_mask=mask
         ).last_hidden_state
-        logits = architecture.head(model.network, states[:, -1:])[0, -1]
+        logits = language_model.head(model.network, states[:, -1:])[0, -1]
     return to_numpy(logits.log_softmax(-1))
 
 

@@ -11,7 +11,7 @@ import torch
 import vlm
 from tests.families import tiny_family
 from tests.tiny import photo
-from vlm import architecture, self_check
+from vlm import language_model, self_check
 from vlm.compat import ensure_torchvision
 from vlm.device import to_numpy
 
@@ -63,11 +63,10 @@ def test_other_visual_tokens_are_noticed(tiny_model, trace):
 
 
 def test_a_norm_that_is_applied_twice_is_noticed(tiny_model, trace):
-    from vlm import architecture
 
     network = copy.deepcopy(tiny_model.network)
     # uneven, so that twice is not once
-    architecture.final_norm(network).weight.data.mul_(
+    language_model.final_norm(network).weight.data.mul_(
         torch.linspace(0.5, 3, 48, device=network.device)
     )
     twice = dataclasses.replace(tiny_model, network=network)
@@ -81,7 +80,7 @@ def test_a_norm_that_is_applied_twice_is_noticed(tiny_model, trace):
         def hidden_states(self, trace):
             with torch.inference_mode():
                 return to_numpy(
-                    architecture.final_norm(network)(
+                    language_model.final_norm(network)(
                         torch.from_numpy(hidden(trace)).to(network.device)
                     )
                 )
@@ -91,10 +90,10 @@ def test_a_norm_that_is_applied_twice_is_noticed(tiny_model, trace):
 
 
 def test_a_lens_that_norms_its_last_row_once_more_is_noticed(tiny_model, trace, monkeypatch):
-    from vlm import architecture, lens
+    from vlm import lens
 
     network = copy.deepcopy(tiny_model.network)
-    architecture.final_norm(network).weight.data.mul_(
+    language_model.final_norm(network).weight.data.mul_(
         torch.linspace(0.5, 3, 48, device=network.device)
     )
     model = dataclasses.replace(tiny_model, network=network)
@@ -103,7 +102,7 @@ def test_a_lens_that_norms_its_last_row_once_more_is_noticed(tiny_model, trace, 
     monkeypatch.setattr(
         lens,
         "normed",
-        lambda model, hidden: architecture.final_norm(model)(
+        lambda model, hidden: language_model.final_norm(model)(
             torch.from_numpy(hidden).to(model.device)
         ),
     )
@@ -159,7 +158,7 @@ def test_what_the_text_model_alone_would_do_to_the_logits_is_said(name, words, c
     assert re.search(f"the text model alone would be {words}in its configuration", said.words)
     config = model.network.config.get_text_config()
     alone = transformers.AutoModelForCausalLM.from_config(config).eval()
-    alone.model = architecture.language_trunk(model.network)
+    alone.model = language_model.language_trunk(model.network)
     alone.lm_head = model.network.get_output_embeddings()
     with torch.inference_mode():
         logits = alone(**model.language_inputs(trace), use_cache=False).logits[0, -1]
