@@ -91,9 +91,9 @@ def fingerprint(model: Any) -> str:
     """A hash that tells one language model's weights from another's, whatever number format they
     are loaded in: of the name, the shape and some numbers of each weight.
     """
-    from vlm import language_model
-
     import torch
+
+    from vlm import language_model
 
     digest = hashlib.sha256()
     for name, weight in language_model.language_trunk(model.network).named_parameters():
