@@ -269,7 +269,7 @@ def test_a_setting_by_which_the_processor_counts_wrongly_is_named(
     name, setting, value, said, spoil
 ):
     model = vlm.load(spoil(name, "processor_config.json", {setting: value}))
-    assert said in refusal(lambda: model.encode(photo(60, 90), QUESTION))
+    assert said in refusal(lambda: model.encode(photo(90, 150), QUESTION))
 
 
 def test_an_image_token_that_is_not_the_models_is_named(model):
