@@ -125,6 +125,7 @@ def load_checkpoint(
             f"{str(folder)!r} cannot be loaded as an image-and-text checkpoint:"
             f" {str(error).splitlines()[0]}"
         ) from error
+    check_attention(type(language_trunk(model)))
     made_up = sorted([*loading["missing_keys"], *(name for name, *_ in loading["mismatched_keys"])])
     if made_up:
         raise ModelError(
