@@ -113,13 +113,16 @@ def titled(title: str, words: str, elem_id: str | None = None) -> None:
     gr.HTML(f"<h3>{title}</h3><p>{words}</p>", elem_id=elem_id, elem_classes="panel-title")
 
 
-def decoding_controls() -> list[gr.components.Component]:
-    """The hyper-parameters d of D_d, in the order of `handlers.decoding`."""
+def decoding_controls() -> tuple[list[gr.components.Component], gr.HTML]:
+    """The hyper-parameters d of D_d, in the order of `handlers.decoding`, and a place for what came
+    with the model.
+    """
     with gr.Accordion("Decoding", open=False):
         gr.HTML(
             "How the next token is chosen. At temperature 0 the most probable token is always taken"
             " (greedy). Above 0 a token is drawn by chance, and the other settings say among which."
         )
+        came_with = gr.HTML("", elem_id="came-with")
         with gr.Row():
             temperature = gr.Slider(
                 0,
@@ -145,15 +148,16 @@ def decoding_controls() -> list[gr.components.Component]:
                 1,
                 2,
                 1,
-                step=0.05,
+                step=0.01,
                 label="repetition penalty",
                 info="above 1: what was said becomes less probable",
+                elem_id="repetition-penalty",
             )
             seed = gr.Number(
                 0, precision=0, minimum=0, label="seed", info="the same seed gives the same answer"
             )
             max_new_tokens = gr.Slider(1, 128, 32, step=1, label="longest answer", info="in tokens")
-    return [temperature, top_k, top_p, repetition_penalty, seed, max_new_tokens]
+    return [temperature, top_k, top_p, repetition_penalty, seed, max_new_tokens], came_with
 
 
 def plane_controls() -> list[gr.components.Component]:
@@ -270,7 +274,7 @@ def build() -> gr.Blocks:
                     gr.Examples(
                         list(QUESTIONS), question, label="Click one", api_visibility="private"
                     )
-                settings = decoding_controls()
+                settings, came_with = decoding_controls()
                 layout = plane_controls()
                 Panel("history")
             with gr.Column(scale=17, min_width=320):
@@ -312,8 +316,8 @@ def build() -> gr.Blocks:
         tested = Panel("facts")
         titled(
             "Two models side by side",
-            "Another model on the same photo and question. A part of the photo that is selected"
-            " lights the tokens of both.",
+            "Another model on the same photo and question. Both answer with what is set under"
+            " Decoding. A part of the photo that is selected lights the tokens of both.",
         )
         with gr.Row():
             with gr.Column(scale=2, min_width=240):
@@ -442,7 +446,16 @@ def build() -> gr.Blocks:
             differences = Panel("checks")
         gr.HTML(FOOTER)
 
-        demo.load(handlers.status, None, status, concurrency_limit=None, **PRIVATE, **QUIET)
+        own = [came_with, settings[handlers.SETTINGS.index("repetition_penalty")]]
+        demo.load(
+            handlers.arrive,
+            address,
+            [status, *own],
+            js="() => [window.VTE.link.came]",
+            concurrency_limit=None,
+            **PRIVATE,
+            **QUIET,
+        )
         asked = [go.click, question.submit]
         demo.load(lambda: [handlers.offered()] * 2, None, [wanted, other], **PRIVATE, **QUIET)
         tried.dataset.click(
@@ -460,7 +473,7 @@ def build() -> gr.Blocks:
             concurrency_id="loading",
             **PRIVATE,
             **QUIET,
-        )
+        ).success(handlers.own_settings, choice, own, **PRIVATE, **QUIET)
         gr.on(asked, None, js=BUSY, **PRIVATE)
         running = gr.on(
             asked,
