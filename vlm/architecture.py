@@ -24,7 +24,7 @@ from vlm.compat import ensure_torchvision
 from vlm.device import placement
 from vlm.errors import ModelError
 from vlm.families import FAMILIES, LAYER_1, TOWERS, Family, Tower
-from vlm.language_model import language_trunk
+from vlm.language_model import check_attention, language_trunk
 from vlm.memory import Plan
 
 ensure_torchvision()
@@ -114,6 +114,7 @@ def load_checkpoint(
             f"{str(folder)!r} cannot be loaded as an image-and-text checkpoint:"
             f" {' '.join(str(error).split())[:300].rstrip('.')}."
         ) from error
+    check_attention(type(language_trunk(model)))
     if has_rows(model):
         check_feature_layers(model)
     made_up = sorted([*loading["missing_keys"], *(name for name, *_ in loading["mismatched_keys"])])

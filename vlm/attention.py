@@ -185,7 +185,7 @@ def last_row(mask: Tensor | None) -> Tensor | None:
 
 
 def causal_mask(query: Tensor, key: Tensor) -> Bool[Tensor, "queries keys"]:
-    """True where a position reads itself and those before it; the queries are the last of the keys."""
+    """True where a position reads itself and those before it; the queries are the last keys."""
     queries, keys = query.shape[-2], key.shape[-2]
     return torch.ones(queries, keys, dtype=torch.bool, device=query.device).tril(keys - queries)
 
