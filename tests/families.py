@@ -98,12 +98,14 @@ def _text(**others) -> dict:
 
 def _vipllava():
     images = tf.CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size=SQUARE)
+    # the plural is what older transformers reads
+    several = hasattr(tf.VipLlavaConfig(), "vision_feature_layers")
     config = tf.VipLlavaConfig(
         vision_config=dict(model_type="clip_vision_model", **VISION),
         text_config=dict(model_type="llama", **_text()),
         image_token_index=_id("<image>"),
-        vision_feature_layer=[-2, -1, 1],
         image_seq_length=16,
+        **{"vision_feature_layers" if several else "vision_feature_layer": [-2, -1, 1]},
     )
     return (
         config,
