@@ -99,7 +99,7 @@ def _text(**others) -> dict:
 def _vipllava():
     images = tf.CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size=SQUARE)
     # the plural is what older transformers reads
-    several = hasattr(tf.VipLlavaConfig(), "vision_feature_layers")
+    several = "vision_feature_layers" in vars(tf.VipLlavaConfig())
     config = tf.VipLlavaConfig(
         vision_config=dict(model_type="clip_vision_model", **VISION),
         text_config=dict(model_type="llama", **_text()),
