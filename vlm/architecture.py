@@ -462,7 +462,9 @@ def output_layers(model: PreTrainedModel) -> tuple[int, ...]:
     )
     if between is not None:  # Llama 3.2 Vision: the last one and some before it
         return (count, *(index + 1 for index in between))
-    layers = getattr(model.config, "vision_feature_layer", -1)
+    # ViP-LLaVA's setting was in the plural before
+    several = getattr(model.config, "vision_feature_layers", -1)
+    layers = getattr(model.config, "vision_feature_layer", several)
     return tuple(
         layer if layer >= 0 else count + 1 + layer
         for layer in ([layers] if isinstance(layers, int) else layers)
