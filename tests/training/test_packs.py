@@ -88,14 +88,16 @@ def test_packed_photos_come_back_squashed_in_parts(data, tmp_path, monkeypatch):
 
 
 def test_nearest_neighbours_leave_the_photo_itself_out():
-    angles = torch.tensor([0.0, 0.1, 1.0, 1.1, 2.0, 2.12])
-    features = torch.stack([angles.cos(), angles.sin()], dim=1)
+    third = 2 * torch.pi / 3
+    angles = torch.tensor([0.0, 0.1, third, third + 0.1, 2 * third, 2 * third + 0.1])
+    # what all share says nothing
+    features = torch.stack([angles.cos(), angles.sin()], dim=1) + torch.tensor([30.0, -7.0])
     assert nearest_neighbours(features, list("aabbcc")) == (1.0, 1.0)
     one, five = nearest_neighbours(features, list("abcabc"))
     assert (one, five) == (0.0, 1.0)
     assert nearest_neighbours(features, list("abcdef")) == (0.0, 0.0)
-    one, two = nearest_neighbours(features, list("ababab"), count=2)
-    assert one == 0.0 and 0 < two < 1
+    assert nearest_neighbours(features, list("ababab"), count=2) == (0.0, 0.0)
+    assert nearest_neighbours(features, list("ababab"), count=3) == (0.0, 1.0)
 
 
 def test_a_linear_probe_names_what_is_linear_and_nothing_else():

@@ -26,10 +26,11 @@ def summaries(
 def nearest_neighbours(
     features: Float[Tensor, "photos width"], labels: Sequence[str], count: int = 5
 ) -> tuple[float, float]:
-    """The share of the photos whose nearest other photo (by cosine) has their label, and that have
-    one with their label among the `count` nearest.
+    """The share of the photos whose nearest other photo (by the cosine of centred features) has
+    their label, and that have one with their label among the `count` nearest.
     """
-    directions = functional.normalize(features.float(), dim=-1)
+    centred = features.float() - features.float().mean(0)
+    directions = functional.normalize(centred, dim=-1)
     cosines = directions @ directions.T
     cosines.fill_diagonal_(-2.0)
     nearest = cosines.topk(min(count, len(labels) - 1)).indices
