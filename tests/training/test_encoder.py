@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from vlm import embedded, embedded_parts
 from vlm.errors import ModelError
-from vlm.training import base, encoder_commands, packs, teacher
+from vlm.training import base, distillation, encoder_commands, packs, teacher
 from vlm.training.__main__ import main
 from vlm.training.adapters import SCALE, adopt_deltas, trained
 from vlm.training.datasets import DataError
@@ -204,6 +204,23 @@ def test_every_patch_learns_the_teachers_map_at_its_own_place(vision, tiny_teach
     # a corner's patch gets the corner of the map
     corner = (targets.places[:, :, 0, 0] - learner.scale.places) @ learner.scale.directions
     assert torch.allclose(whole[:, 0], corner, atol=1e-5)
+
+
+def test_networks_in_bfloat16_give_nearly_the_same_losses(
+    monkeypatch, vision, tiny_teacher, photos
+):
+    """As a GPU runs them."""
+    run = a_run(vision, tiny_teacher, photos)
+    exact = run.learner.losses(photos, whole_views(8), None)
+    monkeypatch.setattr(
+        distillation, "choose_precision", lambda device: torch.autocast("cpu", torch.bfloat16)
+    )
+    rounded = run.learner.losses(photos, whole_views(8), None)
+    assert all(term.dtype == torch.float32 for term in rounded.values())
+    for name, term in exact.items():
+        assert rounded[name].item() == pytest.approx(term.item(), abs=0.05), name
+    run.advance(photos[run.indices()], 0.0)
+    assert torch.isfinite(run.terms["loss"])
 
 
 def test_nothing_is_changed_before_the_first_step(vision, tiny_teacher, photos):
