@@ -136,6 +136,7 @@ def test_the_table_of_neighbours_names_its_command(data, monkeypatch, capsys):
     assert sum(line.startswith(("| 1 |", "| 2 |")) for line in printed) == 2
     assert any("imagen_200x5, 2 classes, 4 photos" in line for line in printed)
     assert main(["neighbours", "--data", str(data), "--sets", "other"]) == 2
+    assert main(["neighbours", "--data", str(data), "--from", str(data)]) == 2  # no deltas there
 
 
 def test_the_encoders_commands_have_defaults():

@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from vlm import embedded
-from vlm.embedded_parts import encoder_parts
 from vlm.training import base, distillation, encoder_run, neighbours, packs, teacher
 from vlm.training.adapters import SCALE, adopt_deltas
 from vlm.training.datasets import DataError, dataset_folders, read_dataset
 from vlm.training.parts import provenance, read_parts
-from vlm.training.shards import load_deltas, save_shards
+from vlm.training.shards import find_deltas, load_deltas, save_shards
 from vlm.training.splits import EVALUATION_ONLY
 
 log = logging.getLogger(__name__)
@@ -118,6 +117,12 @@ def train(options, command: str, progress) -> None:
     names = sorted({key.split("/", 1)[0] for key in photos.keys})
     chosen = _some_of(tested, packs.CHOICE, options.test_photos)
 
+    def test() -> None:
+        with run.averaged():
+            features = summarise(learner.vision, tested, chosen, device)
+        line = _line(features, [tested.labels[index] for index in chosen])
+        log.info("%d samples, %s", before + run.samples, line)
+
     def report(run: encoder_run.Run) -> None:
         if run.step % options.log_every == 0:
             terms = ", ".join(f"{name} {float(value):.3f}" for name, value in run.terms.items())
@@ -129,11 +134,9 @@ def train(options, command: str, progress) -> None:
             )
             save_shards(options.out, "encoder", run.deltas(), metadata)
         if run.step % options.test_every == 0 or run.done:
-            with run.averaged():
-                outputs = summarise(learner.vision, tested, chosen, device)
-            labels = [tested.labels[index] for index in chosen]
-            log.info("%d samples, %s", before + run.samples, _line(outputs, labels))
+            test()
 
+    test()
     encoder_run.train(run, pixels, options.minutes, report)
 
 
@@ -172,7 +175,7 @@ def _line(features: Tensor, labels: Sequence[str]) -> str:
 
 def measure_neighbours(options, command: str, progress) -> None:
     """A table of every layer: nearest neighbours and a linear probe, on whole data sets."""
-    parts = encoder_parts(options.parts) if options.parts else ()
+    parts = find_deltas(options.parts) if options.parts else ()
     model, processor = base.vision(parts)
 
     def outputs(images) -> list[Tensor]:

@@ -22,7 +22,7 @@ from vlm.training.distillation import (
 from vlm.training.views import draw_views, whole_views
 
 # what a checkpoint must agree on to be gone on from
-SAVED_WITH = ("seed", "rank", "read", "directions")
+SAVED_WITH = ("seed", "batch", "rank", "read", "directions")
 
 
 def rate_factor(progress: float, step: int, settings: Settings) -> float:
