@@ -172,14 +172,14 @@ def arrange(blocks: Sequence[Block]) -> Block:
 
 
 def picture(patches: vlm.Patches, board: Board) -> Image.Image:
-    """The board as a picture: what the encoder received, every patch the same whole number of
-    pixels wide; gaps and shelf are clear.
+    """The board as a picture: what the encoder received, as far as patches cover it, every patch
+    the same whole number of pixels wide; gaps and shelf are clear.
     """
     side = max(1, min(patches.size, SIDE // max(board.rows, board.columns)))
     full = len(board.cells) == board.rows * board.columns
     shown = Image.new("RGB" if full else "RGBA", (board.columns * side, board.rows * side))
     for each, (row, column) in zip(patches.pictures, board.corners, strict=True):
-        received = Image.fromarray(each.received)
+        received = Image.fromarray(patches.covered_pixels(each))
         shown.paste(
             received.resize((each.columns * side, each.rows * side), Image.Resampling.BOX),
             (column * side, row * side),

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from app import examples, handlers, models
-from app.handlers.views import BLOCK
-from app.wire import packed, unpacked
+from . import examples, handlers, models
+from .handlers.views import BLOCK
+from .wire import packed, unpacked
 
 # many numbers of which nobody reads more than two digits
 TO_EIGHT_BITS = ("word", "looked", "lens_rows")

@@ -14,10 +14,12 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from app import models
+import vlm
 
-FOLDER = Path(__file__).parents[1] / "assets" / "examples"  # where they lie, beside the photos
-PARTS = Path(__file__).parents[1] / "assets" / "embedded" / "vlm.safetensors"
+from . import models
+
+FOLDER = vlm.assets() / "examples"  # where they lie, beside the photos
+PARTS = vlm.assets() / "embedded" / "vlm.safetensors"
 CONTRASTIVE_PARTS = PARTS.with_name("contrastive.safetensors")
 INDEX, OPENING = "instant.json", "opening.gz"
 # what the page's controls begin with

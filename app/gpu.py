@@ -12,7 +12,9 @@ Imported before anything that may load torch, because `spaces` has to come first
 import os
 from collections.abc import Callable, Iterator
 
-ACTIVE = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+from .settings import Settings
+
+ACTIVE = Settings.read().zero_gpu.lower() in ("1", "t", "true")
 if ACTIVE:
     import spaces
 
@@ -20,7 +22,8 @@ if ACTIVE:
     os.environ.setdefault("VLM_DEVICE", "cpu")
 
 import vlm  # noqa: E402
-from app import models  # noqa: E402
+
+from . import models  # noqa: E402
 
 DEVICE = "cuda"  # in the worker
 # seconds: to move the weights there, for a token, and the most that a visitor's share of a day

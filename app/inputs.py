@@ -10,7 +10,11 @@ from gradio.processing_utils import save_base64_to_cache
 from gradio.utils import get_upload_folder
 from gradio_client import handle_file
 
-from app import bounds
+import vlm
+
+from . import bounds
+from .handlers.errors import SentencesOnly, to_notice
+from .handlers.machine import enough_memory
 
 
 class Photo(gr.Image):
@@ -95,10 +99,21 @@ def asks_elsewhere(inputs) -> bool:
 
 
 class Page(gr.Blocks):
-    """Blocks that answer a malformed request with a sentence.
+    """Blocks that answer whatever fails with a sentence.
 
-    Gradio hides the reason of an error that is not a `gr.Error`.
+    Gradio hides the reason of an error that is not a `gr.Error`, and the page then shows nothing.
     """
+
+    async def process_api(self, block_fn, *arguments, **named):
+        """One event, or one part of what it streams, from its inputs to its outputs: every event
+        of the page and of its API comes through here, whatever began it.
+        """
+        what = getattr(block_fn, "api_name", None) or "an event"
+        try:
+            with SentencesOnly(f"{what}"), enough_memory():
+                return await super().process_api(block_fn, *arguments, **named)
+        except vlm.VLMError as error:
+            raise to_notice(error) from error
 
     async def preprocess_data(self, block_fn, inputs, *arguments, **named):
         if asks_elsewhere(inputs):

@@ -3,9 +3,9 @@
 import numpy as np
 
 import vlm
-from app import board
-from app.photo import merging, seen, side_by_side, transform
-from app.wire import data_url, packed
+from . import board
+from .photo import merging, seen, side_by_side, transform
+from .wire import data_url, packed
 
 PHOTO_SIDE = 768  # pixels, for the wire only
 NEUTRAL = (128, 128, 128)  # the colour of what has no place
@@ -16,9 +16,11 @@ def token_colours(patches: vlm.Patches, tokens: vlm.VisualTokens) -> np.ndarray:
     of_patches = np.empty((len(patches.places), 3))
     for number, picture in enumerate(patches.pictures):
         mine = patches.places[:, 0] == number
-        squares = picture.received.reshape(
-            picture.rows, -1, picture.columns, picture.received.shape[1] // picture.columns, 3
-        ).mean((1, 3))
+        squares = (
+            patches.covered_pixels(picture)
+            .reshape(picture.rows, patches.size, picture.columns, patches.size, 3)
+            .mean((1, 3))
+        )
         of_patches[mine] = squares[patches.places[mine, 1], patches.places[mine, 2]]
     used = (tokens.sources >= 0)[..., None]
     means = (of_patches[tokens.sources] * used).sum(1) / np.maximum(used.sum(1), 1)
@@ -59,7 +61,7 @@ def layout(trace: vlm.Trace) -> dict:
                 "photo": picture.photo,
                 "tile": board.is_tile(picture),
                 "rectangle": [*corner, picture.rows, picture.columns],
-                "box": moved(picture.box, picture.photo),
+                "box": moved(patches.covered_box(picture), picture.photo),
             }
             for picture, corner in zip(patches.pictures, laid.corners)
         ],

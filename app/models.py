@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import vlm
-from app.recent import Budget, Recent
+from .recent import Budget, Recent
+from .settings import Settings
 
-MODEL = os.environ.get("VISUAL_TOKEN_EXPLORER_MODEL", "embedded")
-CONTRASTIVE = os.environ.get("VISUAL_TOKEN_EXPLORER_CONTRASTIVE", "embedded")
+MODEL = Settings.read().model
+CONTRASTIVE = Settings.read().contrastive
 
 T = TypeVar("T")
 
@@ -126,7 +127,13 @@ class Background(Generic[T]):
                 Status(
                     "failed",
                     0.0,
-                    str(self._error) if little else f"the {self.name} could not be loaded",
+                    str(self._error)
+                    if little
+                    else (
+                        f"The {self.name} could not be loaded ({type(error).__name__}); try again,"
+                        " or choose another, and tell whoever serves this page, whose log says"
+                        " more."
+                    ),
                 )
             )
             if not little:

@@ -6,7 +6,7 @@ passes through this file. The page it makes may load nothing and talk to nobody,
 security policy holds the browser to.
 """
 
-from app.panels import HERE, SHARED, told
+from .panels import HERE, SHARED, told
 
 MARK = "THE RUN GOES HERE"
 # those that need no server

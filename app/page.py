@@ -1,13 +1,16 @@
 """The layout and its wiring: which control calls which handler, and which panel shows the result."""
 
+import json
+from typing import Any
+
 import gradio as gr
 from starlette.middleware import Middleware
 
 import vlm
-from app import bounds, examples, handlers, models, statics
-from app.inputs import Page, Photo, Photos
-from app.panels import Feed, Panel, plotly_url, shared_css, shared_head, shipped_head
-from app.turns import in_turn
+from . import bounds, examples, handlers, models, statics
+from .inputs import Page, Photo, Photos
+from .panels import Failure, Feed, Panel, plotly_url, shared_css, shared_head, shipped_head
+from .turns import in_turn
 
 TITLE = "Visual Token Explorer"
 INTRODUCTION = (
@@ -51,14 +54,19 @@ ASKED = [
     ),
 ]
 BUSY, IDLE = (
-    "() => window.VTE.store.set({ busy: true, awaited: true })",
+    "(...photos) => { window.VTE.begin(...photos); }",
     "() => window.VTE.store.set({ busy: false, awaited: false })",
 )
-PRIVATE = {"api_visibility": "private"}
+SIGHT = "(...photos) => { window.VTE.sight(...photos); }"
+BROUGHT = (
+    f"(name, four) => {{ window.VTE.bring(name.trim() === {json.dumps(models.MODEL)} && !four ? ''"
+    " : name.trim() + (four ? ' in 4-bit' : '')); }"
+)
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 # questions in line at once, who comes then is asked to try again; visitors whose choice of a model
 # is remembered
 WAITING, VISITORS = 200, 300
-QUIET = {"show_progress": "hidden"}
+QUIET: dict[str, Any] = {"show_progress": "hidden"}
 
 
 def theme() -> gr.themes.Base:
@@ -109,17 +117,27 @@ CSS = (
 )
 
 
+def says_where_it_failed(event, place: str):
+    """The same event, whose failure is said at the place where the visitor asked (`Failure`)."""
+    event.failure(None, js=f"() => {{ window.VTE.fail('{place}'); }}", **PRIVATE)
+    event.success(None, js=f"() => {{ window.VTE.succeed('{place}'); }}", **PRIVATE)
+    return event
+
+
 def titled(title: str, words: str, elem_id: str | None = None) -> None:
     gr.HTML(f"<h3>{title}</h3><p>{words}</p>", elem_id=elem_id, elem_classes="panel-title")
 
 
-def decoding_controls() -> list[gr.components.Component]:
-    """The hyper-parameters d of D_d, in the order of `handlers.decoding`."""
+def decoding_controls() -> tuple[list[gr.components.Component], gr.HTML]:
+    """The hyper-parameters d of D_d, in the order of `handlers.decoding`, and a place for what came
+    with the model.
+    """
     with gr.Accordion("Decoding", open=False):
         gr.HTML(
             "How the next token is chosen. At temperature 0 the most probable token is always taken"
             " (greedy). Above 0 a token is drawn by chance, and the other settings say among which."
         )
+        came_with = gr.HTML("", elem_id="came-with")
         with gr.Row():
             temperature = gr.Slider(
                 0,
@@ -145,15 +163,16 @@ def decoding_controls() -> list[gr.components.Component]:
                 1,
                 2,
                 1,
-                step=0.05,
+                step=0.01,
                 label="repetition penalty",
                 info="above 1: what was said becomes less probable",
+                elem_id="repetition-penalty",
             )
             seed = gr.Number(
                 0, precision=0, minimum=0, label="seed", info="the same seed gives the same answer"
             )
             max_new_tokens = gr.Slider(1, 128, 32, step=1, label="longest answer", info="in tokens")
-    return [temperature, top_k, top_p, repetition_penalty, seed, max_new_tokens]
+    return [temperature, top_k, top_p, repetition_penalty, seed, max_new_tokens], came_with
 
 
 def plane_controls() -> list[gr.components.Component]:
@@ -234,6 +253,7 @@ def build() -> gr.Blocks:
                 with gr.Row():
                     go = gr.Button("Run", variant="primary", elem_id="run", min_width=80)
                     stop = gr.Button("Stop", elem_id="stop", min_width=80)
+                Failure("run")
                 Panel("instant")
                 with gr.Accordion(
                     handlers.in_use(models.MODEL), open=False, elem_id="models"
@@ -256,6 +276,7 @@ def build() -> gr.Blocks:
                         )
                         load = gr.Button("Load", elem_id="load", min_width=80)
                     bringing = Panel("status", elem_id="bringing")
+                    Failure("model")
                 with gr.Accordion(
                     "More photos for the same question", open=False, elem_id="together"
                 ):
@@ -270,8 +291,9 @@ def build() -> gr.Blocks:
                     gr.Examples(
                         list(QUESTIONS), question, label="Click one", api_visibility="private"
                     )
-                settings = decoding_controls()
+                settings, came_with = decoding_controls()
                 layout = plane_controls()
+                Failure("plane")
                 Panel("history")
             with gr.Column(scale=17, min_width=320):
                 with gr.Row():
@@ -303,6 +325,7 @@ def build() -> gr.Blocks:
             " used for. Select patches above, then choose.",
         )
         trial = Panel("experiments")
+        Failure("experiment")
         titled(
             "Published findings, tested on your photo",
             "What others found out about visual tokens, mostly in larger models: asked of this"
@@ -310,10 +333,11 @@ def build() -> gr.Blocks:
             " stricter since. Nothing is bent to fit.",
         )
         tested = Panel("facts")
+        Failure("findings")
         titled(
             "Two models side by side",
-            "Another model on the same photo and question. A part of the photo that is selected"
-            " lights the tokens of both.",
+            "Another model on the same photo and question. Both answer with what is set under"
+            " Decoding. A part of the photo that is selected lights the tokens of both.",
         )
         with gr.Row():
             with gr.Column(scale=2, min_width=240):
@@ -327,6 +351,7 @@ def build() -> gr.Blocks:
                 )
                 pair = gr.Button("Run beside", elem_id="run-beside")
                 coming = Panel("status", elem_id="bringing-second")
+                Failure("beside")
             with gr.Column(scale=9, min_width=320):
                 couple = Panel("beside", elem_id="two-models")
         titled(
@@ -397,6 +422,7 @@ def build() -> gr.Blocks:
                         elem_id="beside",
                     )
                 match = gr.Button("Compare", elem_id="compare")
+                Failure("lab")
             with gr.Column(scale=9, min_width=320):
                 with gr.Row(elem_id="labs"):
                     similarity = Panel(
@@ -433,16 +459,27 @@ def build() -> gr.Blocks:
                     elem_id="ledger-height",
                 )
                 count = gr.Button("Count", elem_id="ledger-count")
+                Failure("ledger")
             with gr.Column(scale=9, min_width=320):
                 tokens = Panel("ledger", value=opening.get("ledger"))
         with gr.Accordion(
             "Is this true? Check the page against the model’s own forward pass", open=False
         ):
             check = gr.Button("Check", elem_id="check")
+            Failure("check")
             differences = Panel("checks")
         gr.HTML(FOOTER)
 
-        demo.load(handlers.status, None, status, concurrency_limit=None, **PRIVATE, **QUIET)
+        own = [came_with, settings[handlers.SETTINGS.index("repetition_penalty")]]
+        demo.load(
+            handlers.arrive,
+            address,
+            [status, *own],
+            js="() => [window.VTE.link.came]",
+            concurrency_limit=None,
+            **PRIVATE,
+            **QUIET,
+        )
         asked = [go.click, question.submit]
         demo.load(lambda: [handlers.offered()] * 2, None, [wanted, other], **PRIVATE, **QUIET)
         tried.dataset.click(
@@ -453,7 +490,7 @@ def build() -> gr.Blocks:
             **PRIVATE,
             **QUIET,
         )
-        load.click(
+        choosing = load.click(
             handlers.choose,
             [wanted, four_bit],
             [bringing, choice, in_use],
@@ -461,7 +498,11 @@ def build() -> gr.Blocks:
             **PRIVATE,
             **QUIET,
         )
-        gr.on(asked, None, js=BUSY, **PRIVATE)
+        choosing.success(handlers.own_settings, choice, own, **PRIVATE, **QUIET)
+        choosing.success(None, [wanted, four_bit], js=BROUGHT, **PRIVATE)
+        says_where_it_failed(choosing, "model")
+        gr.on([image.change, also.change], None, [image, also], js=SIGHT, **PRIVATE)
+        gr.on(asked, None, [image, also], js=BUSY, **PRIVATE)
         running = gr.on(
             asked,
             handlers.run,
@@ -472,29 +513,41 @@ def build() -> gr.Blocks:
             **QUIET,
         )
         compared = [image, more, texts, template, ensemble, name, beside]
-        running.success(handlers.compare, compared, [similarity, second], **PRIVATE, **QUIET)
+        says_where_it_failed(
+            running.success(handlers.compare, compared, [similarity, second], **PRIVATE, **QUIET),
+            "lab",
+        )
         counted = handlers.ledger, [width, height], tokens
         running.success(handlers.photo_size, image, [width, height], **PRIVATE, **QUIET).success(
             *counted, **PRIVATE, **QUIET
         )
-        gr.on([count.click, width.submit, height.submit], *counted, **PRIVATE, **QUIET)
-        running.failure(None, js=IDLE, **PRIVATE)
-        gr.on(
-            [
-                control.submit if isinstance(control, gr.Number) else control.input
-                for control in layout
-            ],
-            handlers.reproject,
-            [image, also, question, choice, *layout],
-            plane,
-            **PRIVATE,
-            **QUIET,
+        says_where_it_failed(
+            gr.on([count.click, width.submit, height.submit], *counted, **PRIVATE, **QUIET),
+            "ledger",
+        )
+        says_where_it_failed(running, "run")
+        says_where_it_failed(
+            gr.on(
+                [
+                    control.submit if isinstance(control, gr.Number) else control.input
+                    for control in layout
+                ],
+                handlers.reproject,
+                [image, also, question, choice, *layout],
+                plane,
+                **PRIVATE,
+                **QUIET,
+            ),
+            "plane",
         )
         add.click(handlers.example_photos, None, more, **PRIVATE, **QUIET)
         trying = trial.experiment(
             handlers.experiment, None, trial, concurrency_id="model", **PRIVATE, **QUIET
         )
-        match.click(handlers.compare, compared, [similarity, second], **PRIVATE)
+        says_where_it_failed(trying, "experiment")
+        says_where_it_failed(
+            match.click(handlers.compare, compared, [similarity, second], **PRIVATE), "lab"
+        )
         fetching = pair.click(
             handlers.bring, other, coming, concurrency_id="loading", **PRIVATE, **QUIET
         )
@@ -509,14 +562,19 @@ def build() -> gr.Blocks:
         testing = tested.findings(
             handlers.findings, None, tested, concurrency_id="model", **PRIVATE, **QUIET
         )
+        for event, place in ((fetching, "beside"), (pairing, "beside"), (testing, "findings")):
+            says_where_it_failed(event, place)
         stop.click(None, js=IDLE, cancels=[running, trying, fetching, pairing, testing], **PRIVATE)
-        check.click(
-            handlers.comparisons,
-            [image, also, question, choice],
-            differences,
-            concurrency_id="model",
-            **PRIVATE,
-            **QUIET,
+        says_where_it_failed(
+            check.click(
+                handlers.comparisons,
+                [image, also, question, choice],
+                differences,
+                concurrency_id="model",
+                **PRIVATE,
+                **QUIET,
+            ),
+            "check",
         )
         demo.load(
             handlers.restore,

@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 import vlm
-from app.layout import layout
-from app.photo import at_the_edge
-from app.wire import data_url, packed, rounded
+from .layout import layout
+from .photo import at_the_edge
+from .wire import data_url, packed, rounded
 
 FIRST = 4  # numbers shown of each vector
 LAB_SIDE = 240  # pixels, for the wire only

@@ -2,13 +2,14 @@
 the way to the language model.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
 import vlm
-from app.board import is_tile
+from .board import is_tile
 
 SHARE = 0.02  # of the largest side: the gap between two photos
 STRETCHED = 0.02  # below, whole pixels are the reason
@@ -36,11 +37,13 @@ def union(boxes: Sequence[Box]) -> Box:
 
 
 def seen(patches: vlm.Patches, photo: int) -> Box:
-    """The part of one photo that the encoder received in any picture.
+    """The part of one photo that patches of any picture cover.
 
     It reaches beyond the photo where a margin was added.
     """
-    return union([picture.box for picture in patches.pictures if picture.photo == photo])
+    return union(
+        [patches.covered_box(picture) for picture in patches.pictures if picture.photo == photo]
+    )
 
 
 def at_the_edge(patches: vlm.Patches) -> np.ndarray:
@@ -80,12 +83,10 @@ def resizing(image: Image.Image, patches: vlm.Patches, photo: int, photos: int) 
         closest.received.shape[0] / (closest.box[2] - closest.box[0]),
         closest.received.shape[1] / (closest.box[3] - closest.box[1]),
     )
-    # of the photo, what is seen
-    height, width = min(bottom, image.height) - max(top, 0), min(right, image.width) - max(left, 0)
-    lost, added = (
-        1 - height * width / (image.height * image.width),
-        1 - height * width / ((bottom - top) * (right - left)),
-    )
+    # of the photo, what is received, and what of that patches see
+    height, width = within((top, left, bottom, right), image)
+    added = 1 - height * width / ((bottom - top) * (right - left))
+    lost = 1 - math.prod(within(seen(patches, photo), image)) / (image.height * image.width)
     stretch = vertical / horizontal
 
     said = [
@@ -119,7 +120,14 @@ def resizing(image: Image.Image, patches: vlm.Patches, photo: int, photos: int) 
             f"a small copy of the whole stands beside them, {pixels(*whole.received.shape[:2])}"
             for whole in wholes
         ]
-    return "; ".join([*said, cutting(pictures, patches.size)]) + "."
+    said += [cutting(pictures, patches.size), leaving_out(pictures, patches.size)]
+    return "; ".join(filter(None, said)) + "."
+
+
+def within(box: Box, image: Image.Image) -> tuple[float, float]:
+    """Height and width of what a box holds of a photo."""
+    top, left, bottom, right = box
+    return min(bottom, image.height) - max(top, 0), min(right, image.width) - max(left, 0)
 
 
 def cutting(pictures: Sequence, size: int) -> str:
@@ -135,6 +143,34 @@ def cutting(pictures: Sequence, size: int) -> str:
     return (
         f"then {'each picture' if len(pictures) > 1 else 'it'} was cut into {rows} × {columns} ="
         f" {rows * columns:,} {of_pixels}"
+    )
+
+
+def leaving_out(pictures: Sequence, size: int) -> str | None:
+    """Received pixels that fill no patch; None where every pixel lies in one."""
+    rests = {
+        (
+            picture.received.shape[0] - picture.rows * size,
+            picture.received.shape[1] - picture.columns * size,
+        )
+        for picture in pictures
+    }
+    if not any(map(sum, rests)):
+        return None
+    if len(rests) > 1:
+        return (
+            "the last pixels at the bottom and on the right of some fill no patch, so that the"
+            " model does not see them"
+        )
+    [(below, beside)] = rests
+    sides = [
+        f"the last {f'{count} pixels' if count > 1 else 'pixel'} {where}"
+        for count, where in ((below, "at the bottom"), (beside, "on the right"))
+        if count
+    ]
+    return (
+        f"{' and '.join(sides)}{' of each' if len(pictures) > 1 else ''} fill no patch, so that the"
+        " model does not see them"
     )
 
 

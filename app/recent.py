@@ -7,7 +7,6 @@ recently, in whichever cache, goes first.
 """
 
 import itertools
-import os
 import threading
 import weakref
 from collections import Counter, OrderedDict
@@ -16,9 +15,9 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import vlm
+from .settings import Settings
 
-VARIABLE = "VISUAL_TOKEN_EXPLORER_KEEP"
-GIGABYTES = 2.0  # of 10^9 bytes, unless the operator says otherwise
+VARIABLE = Settings.name_of("keep")
 
 T = TypeVar("T")
 
@@ -29,7 +28,7 @@ def allowed() -> int:
     Raises:
         vlm.VLMError: the variable is no number of gigabytes.
     """
-    said = os.environ.get(VARIABLE) or str(GIGABYTES)
+    said = Settings.read().keep
     try:
         gigabytes = float(said)
     except ValueError:
@@ -37,7 +36,7 @@ def allowed() -> int:
     if not 0 <= gigabytes < 1e6:
         raise vlm.VLMError(
             f"{VARIABLE} is {said!r}; give the gigabytes that may be kept of earlier runs, for"
-            f" example {GIGABYTES}."
+            f" example {Settings().keep}."
         )
     return int(gigabytes * 1e9)
 

@@ -1,5 +1,5 @@
 """The same page in several processes, behind Ray Serve: `pip install "ray[serve]"`, then `python -m
-app.replicas --count 2`.
+app replicas --count 2`.
 
 A run and what is kept of it, the line for the model, and a visitor's choice of a model live in one
 process. So a visitor has to come back to
@@ -7,10 +7,11 @@ the process they began with: a cookie says who they are, and Serve's router send
 to the same process.
 """
 
-import argparse
 import os
 import uuid
 from collections.abc import Callable
+
+import vlm
 
 COOKIE = "visitor"
 # what the router goes by; read when Ray is imported
@@ -42,12 +43,14 @@ class Named:
 
 def page():
     """One process' page, its models loading behind it, as an ASGI application."""
-    from app import gpu  # noqa: F401  before all else, as in app.py
+    from . import gpu  # noqa: F401  before all else, as in app.py
+
+    # isort: split
     import gradio as gr
     from fastapi import FastAPI
 
-    from app import models
-    from app.page import build, launch_options
+    from . import models
+    from .page import build, launch_options
 
     models.start()
     options = {
@@ -58,20 +61,25 @@ def page():
     return gr.mount_gradio_app(outer, build(), "/", **options)
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(prog="python -m app.replicas", description=__doc__)
-    options.add_argument("--count", type=int, default=2, help="processes")
-    options.add_argument("--cores", type=float, default=1, help="of the processor, for each")
-    options.add_argument("--host", default="127.0.0.1")
-    options.add_argument("--port", type=int, default=7860)
-    given = options.parse_args()
-    from ray import serve
-    from ray.serve.config import HTTPOptions, RequestRouterConfig
+def serve_replicas(count: int, cores: float, host: str, port: int) -> None:
+    """Serve the page from several processes, each with some cores, until somebody ends them.
+
+    Raises:
+        vlm.VLMError: Ray Serve is not installed.
+    """
+    try:
+        from ray import serve
+        from ray.serve.config import HTTPOptions, RequestRouterConfig
+    except ModuleNotFoundError as error:
+        raise vlm.VLMError(
+            f"Several processes need Ray Serve, and {error.name} is not installed here; bring it"
+            ' with: pip install "ray[serve]"'
+        ) from error
 
     @serve.deployment(
-        num_replicas=given.count,
+        num_replicas=count,
         max_ongoing_requests=AT_ONCE,
-        ray_actor_options={"num_cpus": given.cores},
+        ray_actor_options={"num_cpus": cores},
         request_router_config=RequestRouterConfig(
             request_router_class=ROUTER, request_router_kwargs={"num_fallback_replicas": 0}
         ),
@@ -80,9 +88,5 @@ def main() -> None:
     class Replica:
         pass
 
-    serve.start(http_options=HTTPOptions(host=given.host, port=given.port))
+    serve.start(http_options=HTTPOptions(host=host, port=port))
     serve.run(Replica.bind(), name="visual-token-explorer", blocking=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.panels import plotly_url
+from .panels import plotly_url
 
 # Gradio's own: their names carry a hash of what they hold
 HASHED = re.compile(r"/assets/[\w.-]+\.(js|css)")

@@ -22,10 +22,17 @@ import pytest  # noqa: E402
 from huggingface_hub import constants  # noqa: E402
 
 import vlm  # noqa: E402
+from tests import browser  # noqa: E402
 from tests.hub import NAME, fake_hub  # noqa: E402
 from tests.tiny import photo, tiny_clip, tiny_llava  # noqa: E402
 
 QUESTION = "What is in this image?"
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say at the end how many tests were left out because there is no browser."""
+    if said := browser.summary(terminalreporter.getreports("skipped")):
+        terminalreporter.write_line(said, yellow=True)
 
 
 @pytest.fixture(scope="session")

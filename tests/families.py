@@ -2,6 +2,8 @@
 real ones are.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -629,6 +631,45 @@ def _qianfan_ocr():
     return config, tf.QianfanOCRProcessor(images, tokenizer, image_seq_length=4), "<image>"
 
 
+def _on(kind: str, family: Callable[[], tuple], **others) -> tuple:
+    """A family's checkpoint on a language model of another kind."""
+    config, processor, mark = family()
+    usual = config.text_config
+    text = _text(vocab_size=usual.vocab_size) | others
+    settings = config.to_dict() | {"text_config": {"model_type": kind} | text}
+    return type(config)(**settings), processor, mark
+
+
+GEMMA2 = dict(
+    head_dim=8,
+    query_pre_attn_scalar=8,
+    sliding_window=64,
+    attn_logit_softcapping=0.5,
+    final_logit_softcapping=4.0,
+)
+GPT_OSS = dict(
+    head_dim=12,
+    sliding_window=64,
+    layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+    num_local_experts=4,
+    num_experts_per_tok=2,
+    rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
+)
+GRANITE = dict(logits_scaling=8.0, embedding_multiplier=12.0, residual_multiplier=0.22)
+# attention that transformers' sdpa cannot compute: capped scores, sinks
+EXPLICIT = {
+    "paligemma_2": partial(_on, "gemma2", _paligemma, **GEMMA2),
+    "llava_next_gemma_2": partial(_on, "gemma2", _llava_next, **GEMMA2),
+    "internvl_gpt_oss": partial(_on, "gpt_oss", _internvl, **GPT_OSS),
+}
+# language models that have their parts at other places than their family's first one
+ON_OTHERS = EXPLICIT | {
+    "instructblip_vicuna": lambda: _on("llama", FAMILIES["instructblip"]),
+    "blip_2_granite": lambda: _on("granite", FAMILIES["blip_2"], **GRANITE),
+    "llava_next_phi": partial(_on, "phi", _llava_next),
+    "llava_next_gpt_neox": partial(_on, "gpt_neox", _llava_next),
+    "llava_next_granite": partial(_on, "granite", _llava_next, **GRANITE),
+}
 FAMILIES = {
     "vipllava": _vipllava,
     "llava_next": _llava_next,
@@ -668,36 +709,61 @@ WITHOUT_ROW = {"exaone4_5": _exaone4_5, "qianfan_ocr": _qianfan_ocr}  # in no ta
 CROSSED = {"mllama": _mllama}  # no visual tokens in the sequence
 
 
-def tiny_family(folder: Path, name: str, seed: int = 0) -> Path:
-    """Save a tiny checkpoint of this family (a name in `FAMILIES`, `CROSSED` or `WITHOUT_ROW`) that
-    `vlm.load(folder)` reads.
+def let_the_photo_matter(model: tf.PreTrainedModel) -> None:
+    """Draw those weights again that are zeros or almost in a new model, so that another photo gives
+    another answer.
     """
-    config, processor, mark = (FAMILIES | CROSSED | WITHOUT_ROW)[name]()
-    if mark:
-        # Llama's photos stand side by side
-        processor.chat_template = TEMPLATE.replace("MARK\n" if name in CROSSED else "MARK", mark)
-    torch.manual_seed(seed)
-    model = tf.AutoModelForImageTextToText.from_config(config).eval()
     from vlm.families import FAMILIES as ROWS
 
-    for module in (
-        ROWS[config.model_type].connector if config.model_type in ROWS else "",
-        "language_projection",
-    ):
+    kind = model.config.model_type
+    for module in (ROWS[kind].connector if kind in ROWS else "", "language_projection"):
         for parameter in (
             model.get_submodule(module).parameters()
             if module and hasattr(model, module.split(".")[0])
             else ()
         ):
-            # so that the photo changes the answer (Gemma 3's is all zeros at first)
-            torch.nn.init.normal_(parameter, std=0.3)
-    for name_of, parameter in model.named_parameters():
-        if "gate" in name_of and parameter.shape == (1,):
+            torch.nn.init.normal_(parameter, std=0.3)  # Gemma 3's is all zeros at first
+    for name, parameter in model.named_parameters():
+        if "gate" in name and parameter.shape == (1,):
             torch.nn.init.constant_(parameter, 0.7)  # Llama's are shut at first
-    for module in model.modules():
-        if isinstance(module, torch.nn.Conv2d) and name == "fast_vlm":
+    for module in model.modules() if kind == "fast_vlm" else ():
+        if isinstance(module, torch.nn.Conv2d):
             # or nothing of the photo is left after so many convolutions
             torch.nn.init.kaiming_normal_(module.weight)
+
+
+@contextmanager
+def with_rest(rest: int) -> Iterator[None]:
+    """Until the end of the block the checkpoints receive pictures whose sides are `rest` pixels
+    longer than a whole number of patches.
+    """
+    side = SIDE + rest
+    changed = {
+        "SIDE": side,
+        "SQUARE": {"height": side, "width": side},
+        "VISION": VISION | {"image_size": side},
+        "SIGLIP": SIGLIP | {"image_size": side},
+        "PINPOINTS": [[edge // SIDE * side for edge in size] for size in PINPOINTS],
+    }
+    before = {name: globals()[name] for name in changed}
+    globals().update(changed)
+    try:
+        yield
+    finally:
+        globals().update(before)
+
+
+def tiny_family(folder: Path, name: str, seed: int = 0) -> Path:
+    """Save a tiny checkpoint of this family (a name in `FAMILIES`, `ON_OTHERS`, `CROSSED` or
+    `WITHOUT_ROW`) that `vlm.load(folder)` reads.
+    """
+    config, processor, mark = (FAMILIES | ON_OTHERS | CROSSED | WITHOUT_ROW)[name]()
+    if mark:
+        # Llama's photos stand side by side
+        processor.chat_template = TEMPLATE.replace("MARK\n" if name in CROSSED else "MARK", mark)
+    torch.manual_seed(seed)
+    model = tf.AutoModelForImageTextToText.from_config(config).eval()
+    let_the_photo_matter(model)
     model.generation_config.eos_token_id = model.generation_config.pad_token_id = len(MARKS) - 1
     model.save_pretrained(folder)
     processor.save_pretrained(folder)

@@ -89,7 +89,7 @@ class Page:
         }
         self.run_number, self.status_number = (
             found["feed-record", "feed-plane", "feed-answer", "feed-words"],
-            found[("status",)],
+            found["status", "came-with", "repetition-penalty"],
         )
         for number in (self.run_number, self.status_number):
             # private, which a browser does not ask about
@@ -101,7 +101,7 @@ class Page:
         """
         if error := self.ask(Visitor.come(-1, folder), tokens).error:
             raise RuntimeError(error)
-        self.client.predict(fn_index=self.status_number)
+        self.client.predict("", fn_index=self.status_number)
 
     def begin(self, visitor: Visitor, tokens: int) -> Job:
         """A run, update by update: (record, plane, answer, words), each in a list of its own (see

@@ -1,57 +1,34 @@
-"""The README tells the truth: its commands, its library example and its file tree."""
+"""The documents tell the truth: their commands, examples, links and tables."""
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
-import vlm
+from tests import docs
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+LARGEST = 8_000  # bytes of the README, which is read in two minutes
+DOCUMENTS = [path for path in docs.files() if path.endswith(".md")]
+# each link of a document: from where, to where
+LINKS = [
+    (document, target)
+    for document in DOCUMENTS
+    for target in re.findall(r"\]\(((?!http)[^)\s]+)\)", (ROOT / document).read_text())
+]
 
 
-def block(language: str) -> str:
-    return re.search(rf"```{language}\n(.*?)```", README, re.DOTALL).group(1)
+def examples(document: str) -> list[str]:
+    """The Python blocks of a document that need no page."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
+    return [block for block in blocks if "127.0.0.1" not in block]
 
 
-def tree_paths() -> set[str]:
-    """Paths of the annotated tree: two spaces of indent a level, a trailing slash for folders, the
-    note after two spaces.
-    """
-    paths, folders = set(), []
-    for line in block("text").splitlines():
-        name = line.strip().split("  ")[0]
-        depth = (len(line) - len(line.lstrip())) // 2
-        folders = folders[:depth]
-        path = "/".join([*folders, name.rstrip("/")])
-        paths.add(path)
-        if name.endswith("/"):
-            folders.append(name.rstrip("/"))
-    return paths
-
-
-def tracked_files() -> set[str]:
-    return set(
-        subprocess.run(
-            ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-        ).stdout.splitlines()
-    )
-
-
-def test_every_path_of_the_file_tree_exists():
-    assert [path for path in sorted(tree_paths()) if not (ROOT / path).exists()] == []
-
-
-def test_every_module_is_in_the_file_tree():
-    modules = {
-        path
-        for path in tracked_files()
-        if re.match(r"(app|vlm)/(?!training/).*\.(py|js)$", path)
-        and not path.endswith("__init__.py")
-    }
-    assert sorted(modules - tree_paths()) == []
+def anchors(path: Path) -> set[str]:
+    """What a link into a document may name: its headings, as forges write them."""
+    headings = re.findall(r"(?m)^#+ (.+)$", path.read_text())
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_the_two_commands_stand_in_the_first_screen():
@@ -63,28 +40,62 @@ def test_the_two_commands_stand_in_the_first_screen():
         assert f"    {command}" in first_screen
 
 
-def test_the_library_example_runs_as_printed(embedded_model, monkeypatch, capsys):
+def test_the_readme_is_short():
+    assert len(README.encode()) <= LARGEST
+
+
+def test_every_document_is_found_from_the_readme():
+    found, new = set(), {"README.md"}
+    while new:
+        found |= new
+        new = {
+            str(
+                (ROOT / document)
+                .parent.joinpath(target.partition("#")[0])
+                .resolve()
+                .relative_to(ROOT)
+            )
+            for document, target in LINKS
+            if document in new
+        } & set(DOCUMENTS) - found
+    assert found == set(DOCUMENTS)
+
+
+@pytest.mark.parametrize(("document", "target"), LINKS)
+def test_every_link_leads_somewhere(document, target):
+    file, _, anchor = target.partition("#")
+    path = (ROOT / document).parent / file if file else ROOT / document
+    assert path.exists()
+    assert not anchor or anchor in anchors(path)
+
+
+@pytest.mark.parametrize("document", ["README.md", "assets/docs/library.md"])
+def test_the_library_example_runs_as_printed(document, embedded_model, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
+    [example] = examples(document)
     names: dict = {}
-    exec(compile(block("python"), "README.md", "exec"), names)
+    exec(compile(example, document, "exec"), names)
     assert names["trace"].answer in capsys.readouterr().out
-    assert names["m"].loss is None  # one photo, two texts: no pairs
+    if "m" in names:
+        assert names["m"].loss is None  # one photo, two texts: no pairs
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(((?!http)[^)#]+)\)", README))))
-def test_every_link_leads_to_a_file(path):
-    assert (ROOT / path).exists()
+@pytest.mark.parametrize(("document", "name"), docs.TABLES)
+def test_a_table_that_repeats_the_program_is_what_the_command_writes(document, name):
+    assert docs.outdated(write=False, names=[name]) == [], "run: python -m tests.docs"
 
 
-def test_the_listed_models_stand_in_the_table_with_their_commits():
-    for model in vlm.MODELS:
-        row = next(line for line in README.splitlines() if line.startswith(f"| `{model.name}` |"))
-        told = [cell.strip() for cell in row.strip("|").split("|")]
-        assert told[1:5] == [
-            model.kind,
-            f"{model.parameters / 1000:.2f}",
-            f"{model.gigabytes:.1f}",
-            f"{model.gigabytes_four_bit:.1f}",
-        ]
-        assert told[5].startswith(model.licence) and ("accepted" in told[5]) == model.gated
-        assert told[6] == (f"`{model.revision[:12]}`" if model.revision else "first use")
+def test_a_table_that_is_no_longer_true_is_found_and_written_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(docs, "ROOT", tmp_path)
+    monkeypatch.setattr(docs, "TABLES", {("a.md", "models"): docs.models})
+    (tmp_path / "a.md").write_text("before\n\n<!-- models -->\n\nold\n\n<!-- /models -->\nafter\n")
+    assert (
+        docs.outdated(write=False) == ["a.md: models"] and "old" in (tmp_path / "a.md").read_text()
+    )
+    assert docs.outdated(write=True) == ["a.md: models"] and docs.outdated(write=False) == []
+    text = (tmp_path / "a.md").read_text()
+    assert docs.models() in text and "old" not in text
+    assert text.startswith("before\n") and text.endswith("<!-- /models -->\nafter\n")
+    (tmp_path / "a.md").write_text("no place")
+    with pytest.raises(ValueError, match="0 places"):
+        docs.outdated(write=False)

@@ -32,7 +32,6 @@ from vlm.errors import (
     is_out_of_memory,
 )
 from vlm.images import open_image
-from vlm.token_ledger import Spending, ledger, ledgers
 from vlm.patches import Patches, patchify, unpatchify
 from vlm.projection import Colours, Projection, pca_colours, project
 from vlm.records import (
@@ -47,9 +46,13 @@ from vlm.records import (
     Trace,
     ZeroShot,
 )
+from vlm.shipped import assets
 from vlm.storages import storages
 from vlm.store import Progress
 from vlm.text_tokens import TextTokens
+from vlm.token_ledger import Spending, ledger, ledgers
+
+__version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from vlm.contrastive import ContrastiveModel
@@ -86,6 +89,7 @@ __all__ = [
     "VLMError",
     "VisualTokens",
     "ZeroShot",
+    "assets",
     "decode_on",
     "experiments",
     "facts",
@@ -215,6 +219,6 @@ def load_contrastive(
         ModelError: unknown name or weights, or weights that cannot be loaded.
         FetchError: a file of the embedded model is missing and cannot be fetched.
     """
-    from vlm import contrastive
+    from vlm import contrastive_loading
 
-    return contrastive.load(name, pretrained, progress)
+    return contrastive_loading.load(name, pretrained, progress)

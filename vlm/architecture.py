@@ -1,9 +1,10 @@
-"""The one file that knows the inside of transformers' models and processors.
+"""What knows the inside of transformers' models and processors, with `language_model` for g_phi.
 
 It answers questions about a loaded checkpoint (where is the connector, which part of the photo does
 the processor keep) and refuses, in one sentence, what it cannot answer truthfully.
 """
 
+import copy
 import inspect
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,24 +18,20 @@ from jaxtyping import Bool, Float, Int
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from vlm import prompts
 from vlm.attention import IMPLEMENTATION
 from vlm.compat import ensure_torchvision
 from vlm.device import placement
 from vlm.errors import ModelError
 from vlm.families import FAMILIES, LAYER_1, TOWERS, Family, Tower
+from vlm.language_model import language_trunk
 from vlm.memory import Plan
 
 ensure_torchvision()
 
-from transformers import (
-    AutoModelForImageTextToText,
-    AutoProcessor,
-    Cache,
-    PreTrainedModel,
-    ProcessorMixin,
-)  # noqa: E402
-from transformers.vision_utils import get_vision_window_index  # noqa: E402
+from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin  # noqa: E402
 from transformers.utils import logging as transformers_logging  # noqa: E402
+from transformers.vision_utils import get_vision_window_index  # noqa: E402
 
 # What the model's own forward tells its language model that is decided anew for every run.
 NOT_KEPT = frozenset(
@@ -115,18 +112,21 @@ def load_checkpoint(
     except UNREADABLE as error:
         raise ModelError(
             f"{str(folder)!r} cannot be loaded as an image-and-text checkpoint:"
-            f" {str(error).splitlines()[0]}"
+            f" {' '.join(str(error).split())[:300].rstrip('.')}."
         ) from error
-    if model.config.get_text_config().is_encoder_decoder:
-        raise ModelError(
-            f"{str(folder)!r} has a language model with an encoder of its own; this version looks"
-            " into decoders (for BLIP-2 the OPT checkpoints)."
-        )
+    if has_rows(model):
+        check_feature_layers(model)
     made_up = sorted([*loading["missing_keys"], *(name for name, *_ in loading["mismatched_keys"])])
     if made_up:
+        layers = getattr(model.config, "vision_feature_layer", None)
+        listed = (
+            f" (or correct vision_feature_layer, {layers!r:.60}, by which the connector's are sized)"
+            if isinstance(layers, (list, tuple))
+            else ""
+        )
         raise ModelError(
             f"{str(folder)!r} lacks {len(made_up)} of the weights that its config.json asks for, or"
-            f" has them in another size ({made_up[0]}, ...); copy it again."
+            f" has them in another size ({made_up[0]}, ...); copy it again{listed}."
         )
     model = model if plan.device_map else model.to(plan.where.device)
     return model.eval().requires_grad_(False), processor
@@ -272,54 +272,6 @@ def vision_inputs(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> dict[
     return {name: value for name, value in inputs.items() if name in accepted}
 
 
-def language_trunk(model: PreTrainedModel) -> nn.Module:
-    """g_phi without its head."""
-    return at(model, family(model).language)
-
-
-def language_layers(model: PreTrainedModel) -> int:
-    """How many layers g_phi has."""
-    return int(model.config.get_text_config().num_hidden_layers)
-
-
-def reading_on(model: PreTrainedModel, cache: Cache) -> dict[str, object]:
-    """How g_phi is told what it has read already: the argument is `cache` from transformers 5.24
-    on, `past_key_values` before.
-    """
-    named = (
-        "cache"
-        if "cache" in inspect.signature(language_trunk(model).forward).parameters
-        else "past_key_values"
-    )
-    return {named: cache, "use_cache": True}
-
-
-def final_norm(model: PreTrainedModel) -> nn.Module:
-    """What stands between the last layer of the language model and its head."""
-    return at(language_trunk(model), family(model).norm)
-
-
-def head(
-    model: PreTrainedModel,
-    hidden: Float[Tensor, "... D"],
-    token_ids: Int[Tensor, " words"] | slice | None = None,
-) -> Float[Tensor, "... vocab"]:
-    """The logits that g_phi's head makes of its last hidden states.
-
-    Of some tokens only, if they are given.
-    """
-    output = model.get_output_embeddings()
-    if token_ids is None:
-        logits = output(hidden)
-    else:
-        bias = getattr(output, "bias", None)
-        logits = nn.functional.linear(
-            hidden, output.weight[token_ids], None if bias is None else bias[token_ids]
-        )
-    cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
-    return torch.tanh(logits / cap) * cap if cap else logits
-
-
 def last_logits(model: PreTrainedModel) -> dict[str, int]:
     """How to ask the model's own forward for the logits of the last position only, where it can be
     asked.
@@ -419,7 +371,7 @@ def crossed_tokens(
 
 def weights_beside(
     weights: Float[Tensor, "layers keys"], inputs: Mapping[str, Tensor]
-) -> Float[Tensor, "layers V"]:
+) -> Float[Tensor, "crossing V"]:
     """What cross-attention gave the visual tokens, without the places that hold no tile.
 
     `inputs` as for `crossed_tokens`.
@@ -516,15 +468,43 @@ def output_layers(model: PreTrainedModel) -> tuple[int, ...]:
     )
 
 
+def check_feature_layers(model: PreTrainedModel) -> None:
+    """Whether the encoder layers that X' is made of exist.
+
+    Raises:
+        ModelError: one does not.
+    """
+    layers, count = getattr(model.config, "vision_feature_layer", None), len(encoder_layers(model))
+    if layers is None or not count or "vision_feature_layer" not in vars(type(model.config)()):
+        return
+    for layer in [layers] if isinstance(layers, int) else layers:
+        if not -count - 1 <= layer <= count:
+            raise ModelError(
+                f"vision_feature_layer in config.json is {layers!r:.60}, and the vision encoder has"
+                f" {count} layers: give {-count - 1} to {count}, where 0 is what the first layer"
+                " reads."
+            )
+
+
+def class_positions(model: PreTrainedModel) -> int:
+    """How many positions f_v has before the patches of a picture: CLS and registers."""
+    module = embedding_module(model)
+    named = {} if module is None else dict(module.named_parameters(recurse=False))
+    return sum(
+        named[name].numel() // named[name].shape[-1]
+        for name in ("class_embedding", "cls_token", "register_tokens")
+        if name in named
+    )
+
+
+def has_turned_patches(model: PreTrainedModel) -> bool:
+    """Whether f_v tells places by turning queries and keys, so that it takes pictures of any size."""
+    return tower_row(model).rotary is not None
+
+
 def context_length(model: PreTrainedModel) -> int:
     """The longest sequence the language model was made for, in positions."""
     return int(model.config.get_text_config().max_position_embeddings)
-
-
-def end_ids(model: PreTrainedModel) -> frozenset[int]:
-    """Tokens that end an answer."""
-    ids = model.generation_config.eos_token_id
-    return frozenset([ids] if isinstance(ids, int) else ids or [])
 
 
 def control_tokens(processor: ProcessorMixin) -> tuple[str, ...]:
@@ -560,6 +540,36 @@ def control_ids(processor: ProcessorMixin) -> frozenset[int]:
     }
 
 
+class _Once:
+    """A processor's picture part that is asked once: later it gives what it gave, in fresh
+    mappings of the same tensors.
+    """
+
+    def __init__(self, part: object, processed: dict[str, object]) -> None:
+        self._part, self._processed = part, processed
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._part, name)
+
+    def __call__(self, *images: object, **settings: object) -> object:
+        if self._processed.get("settings") != settings:
+            self._processed |= {"settings": settings, "made": self._part(*images, **settings)}
+        return copy.copy(self._processed["made"])
+
+
+def looking_once(processor: ProcessorMixin, processed: dict[str, object]) -> ProcessorMixin:
+    """The processor for several prompts about the same photos: its own code throughout, but its
+    picture part, which takes nearly all of the time, works once.
+
+    Args:
+        processed: what it made of these photos, to be handed over with the next prompt; empty at
+            first.
+    """
+    once = copy.copy(processor)
+    once.image_processor = _Once(processor.image_processor, processed)
+    return once
+
+
 def question_room(model: PreTrainedModel) -> int | None:
     """How many tokens of the question the connector can read.
 
@@ -575,23 +585,9 @@ def question_room(model: PreTrainedModel) -> int | None:
 def render_prompt(
     model: PreTrainedModel, processor: ProcessorMixin, question: str, photos: int = 1
 ) -> str:
-    """The question in the model's own chat template, with one placeholder a photo.
-
-    Without a template in the words its family was trained with.
+    """The question as this model's family is asked: see `prompts.render_prompt`.
 
     Raises:
-        ModelError: neither is known.
+        ModelError: no prompt is known, or its chat template does not give one.
     """
-    words = family(model).prompt
-    if not processor.chat_template and words is None:
-        raise ModelError(
-            "This checkpoint has no chat template, so the prompt it was trained with is unknown;"
-            " add chat_template.jinja to its folder."
-        )
-    if not processor.chat_template:
-        return words.format(question=question)
-    message = {
-        "role": "user",
-        "content": [*[{"type": "image"}] * photos, {"type": "text", "text": question}],
-    }
-    return processor.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
+    return prompts.render_prompt(family(model).prompt, processor, question, photos)

@@ -6,16 +6,14 @@ compared with the states that words have in the middle of a phrase, at several l
 with words alone. An index holds those states of many short phrases. It is made for one set of
 weights, by
 
-    python -m vlm.contextual_lens build --model embedded
+    python -m vlm index --model embedded
 
 and refused by every other model. An index is a safetensors file: 8-bit numbers, one scale for each
 dimension, a few MB.
 """
 
-import argparse
 import hashlib
 import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,9 +25,10 @@ from jaxtyping import Float, Int8
 
 from vlm.errors import ModelError, VLMError
 from vlm.phrases import phrases
+from vlm.shipped import assets
 
 FORMAT = "contextual-lens-1"
-SHIPPED = Path(__file__).parents[1] / "assets" / "embedded" / "contextual_lens.safetensors"
+SHIPPED = assets() / "embedded" / "contextual_lens.safetensors"
 # the layers that are kept, as shares of all: LatentLens finds visual tokens nearest to middle
 # layers
 DEPTHS = (0.125, 0.25, 0.5, 0.75)
@@ -92,12 +91,12 @@ def fingerprint(model: Any) -> str:
     """A hash that tells one language model's weights from another's, whatever number format they
     are loaded in: of the name, the shape and some numbers of each weight.
     """
-    from vlm import architecture
-
     import torch
 
+    from vlm import language_model
+
     digest = hashlib.sha256()
-    for name, weight in architecture.language_trunk(model.network).named_parameters():
+    for name, weight in language_model.language_trunk(model.network).named_parameters():
         flat = weight.detach().reshape(-1)
         sample = flat[:: max(1, len(flat) // SAMPLE)].to("cpu", torch.float32)
         sample = torch.where(sample.abs() < TINY, 0.0, sample).to(torch.bfloat16).view(torch.int16)
@@ -119,7 +118,7 @@ def build(
     """
     import torch
 
-    from vlm import architecture
+    from vlm import architecture, language_model
     from vlm.device import to_numpy
 
     texts = tuple(dict.fromkeys(text.strip() for text in texts if text.strip()))
@@ -132,7 +131,7 @@ def build(
             "This model reads its visual tokens by cross-attention; none has a state inside the"
             " language model that phrases could be compared with."
         )
-    trunk, tokenizer = architecture.language_trunk(model.network), model.processor.tokenizer
+    trunk, tokenizer = language_model.language_trunk(model.network), model.processor.tokenizer
     layers = tuple(
         sorted(
             {
@@ -144,7 +143,7 @@ def build(
     rows = []
     with torch.inference_mode():
         for start in range(0, len(texts), BATCH):
-            ids = [tokenizer(text)["input_ids"] for text in texts[start : start + BATCH]]
+            ids = [words_of(tokenizer, text) for text in texts[start : start + BATCH]]
             longest = max(map(len, ids))
             padded = torch.tensor(
                 [each + [0] * (longest - len(each)) for each in ids], device=model.network.device
@@ -179,6 +178,14 @@ def build(
         np.rint(states / scales[:, None]).astype(np.int8),
         scales.astype(np.float32),
     )
+
+
+def words_of(tokenizer: Any, text: str) -> list[int]:
+    """A phrase as text alone, up to its last word: some tokenizers write an end after it."""
+    ids, special = list(tokenizer(text)["input_ids"]), set(tokenizer.all_special_ids)
+    while len(ids) > 1 and ids[-1] in special:
+        ids.pop()
+    return ids
 
 
 def save(index: ContextualIndex, path: Path, **about: str) -> None:
@@ -233,8 +240,7 @@ def command(model: Any) -> str:
     """What to type for an index of this model."""
     name = str(model.name)
     return (
-        "python -m vlm.contextual_lens build --model"
-        f" {name if name.isascii() and ' ' not in name else repr(name)}"
+        f"python -m vlm index --model {name if name.isascii() and ' ' not in name else repr(name)}"
     )
 
 
@@ -249,7 +255,7 @@ def _read(path: Path, changed: int) -> ContextualIndex:
             if about.get("format") != FORMAT:
                 raise ModelError(
                     f"{path} is no index of phrases of this version; make one with: python -m"
-                    " vlm.contextual_lens build"
+                    " vlm index"
                 )
             states, scales = file.get_tensor("states"), file.get_tensor("scales")
         return ContextualIndex(
@@ -264,100 +270,55 @@ def _read(path: Path, changed: int) -> ContextualIndex:
             raise
         raise ModelError(
             f"{path} is damaged ({str(error).splitlines()[0]}); make it anew with: python -m"
-            " vlm.contextual_lens build"
+            " vlm index"
         ) from error
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    result = argparse.ArgumentParser(
-        prog="python -m vlm.contextual_lens",
-        description="Make the contextual lens' index of phrases for a model.",
-    )
-    commands = result.add_subparsers(dest="command", required=True)
-    made = commands.add_parser(
-        "build",
-        help="read every phrase with the language model and keep its last word at a few layers",
-    )
-    made.add_argument(
-        "--model", default="embedded", help="what vlm.load takes (default: %(default)s)"
-    )
-    made.add_argument(
-        "--texts",
-        type=Path,
-        metavar="FILE",
-        help="one phrase a line (default: our own, see vlm/phrases.py)",
-    )
-    made.add_argument(
-        "--seed", type=int, default=0, help="of our own phrases (default: %(default)s)"
-    )
-    made.add_argument(
-        "--out",
-        type=Path,
-        metavar="FILE",
-        help="where the index goes (default: where the lens looks for this model's)",
-    )
-    return result
+def write_index(
+    name: str,
+    texts: str | Path | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    progress: Callable[[float, str], None] = lambda fraction, message: None,
+) -> str:
+    """Make the index of phrases for a model, write it, and say what was written.
 
+    Args:
+        name: what `vlm.load` takes.
+        texts: a file of phrases, one a line; our own by default.
+        seed: of our own phrases.
+        out: where it goes; by default where the lens looks for this model's.
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 0 if an index was written, 2 if not (one sentence says why)."""
-    from tqdm import tqdm
-
+    Raises:
+        VLMError: no such model, or a file that cannot be read or written.
+    """
     import transformers
 
     import vlm
 
-    options = parser().parse_args(arguments)
     try:
-        model = vlm.load(options.model)
-        texts = (
-            options.texts.read_text(encoding="utf-8").splitlines()
-            if options.texts
-            else phrases(options.seed)
-        )
-        with tqdm(
-            total=100,
-            bar_format="{desc} {percentage:3.0f}%|{bar}|",
-            leave=False,
-            disable=not sys.stderr.isatty(),
-        ) as bar:
-
-            def progress(fraction: float, message: str) -> None:
-                bar.set_description_str(message)
-                bar.update(100 * fraction - bar.n)
-
-            index = build(model, texts, progress)
-        out = options.out or place(model)
+        model = vlm.load(name)
+        texts = Path(texts) if texts else None
+        lines = texts.read_text(encoding="utf-8").splitlines() if texts else phrases(seed)
+        index = build(model, lines, progress)
+        out = Path(out) if out else place(model)
         made_of = {
-            "texts": (
-                options.texts.name if options.texts else f"vlm/phrases.py, seed {options.seed}"
-            ),
-            "model": str(options.model),
+            "texts": texts.name if texts else f"vlm/phrases.py, seed {seed}",
+            "model": str(name),
             "transformers": transformers.__version__,
         }
-        if options.model == "embedded":
+        if name == "embedded":
             from vlm.embedded import PARTS
             from vlm.store import sha256
 
             made_of["parts"] = sha256(PARTS / "vlm.safetensors")
         save(index, out, **made_of)
     except OSError as error:
-        print(
+        raise VLMError(
             f"{error.filename}: {error.strerror}; give a file that can be read, and a place that"
-            " can be written.",
-            file=sys.stderr,
-        )
-        return 2
-    except VLMError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(
+            " can be written."
+        ) from error
+    return (
         f"{len(index.phrases):,} phrases at layers {', '.join(map(str, index.layers))}: {out}"
         f" ({out.stat().st_size / 1e6:.1f} MB)"
     )
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,71 +2,29 @@
 
 Photos against texts, the two softmaxes and the losses L_X, L_t, L.
 
-The one file that loads through open_clip; `towers` knows the inside of its image towers. logits =
-cosine * e^tau (+ a bias, for models trained with the sigmoid loss), after Radford et al. 2021
-("Learning Transferable Visual Models From Natural Language Supervision").
+`contrastive_loading` loads a pair, `towers` knows the inside of its image tower. logits = cosine *
+e^tau (+ a bias, for models trained with the sigmoid loss), after Radford et al. 2021 ("Learning
+Transferable Visual Models From Natural Language Supervision").
 """
 
-import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.error import URLError
 
-import httpx
 import numpy as np
 import torch
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 from jaxtyping import Float, Int
 from PIL import Image
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vlm.compat import ensure_torchvision
-from vlm.device import exact_placement, to_numpy
-from vlm.errors import FetchError, ImageError, ModelError, QuestionError
-from vlm.images import to_rgb
-from vlm.patches import Box, grid_boxes
+from vlm.device import to_numpy
+from vlm.errors import ModelError, QuestionError
+from vlm.images import GivenPhotos, check_photos, to_rgb
+from vlm.patches import Box, cover_box, grid_boxes, window_box
 from vlm.records import ImageEmbedding, PatchScores, Similarity, ZeroShot
-from vlm.store import Progress
 from vlm.text_tokens import check_characters
-from vlm.towers import ClassAndPatches, Looked, look
-
-ensure_torchvision()
-
-import open_clip  # noqa: E402
-
-WEIGHTS, CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
-TOKENIZER_SETTINGS = {
-    "additional_special_tokens",
-    "clean",
-    "context_length",
-    "language",
-    "reduction_mask",
-    "strip_sep_token",
-    "tokenizer_mode",
-}
-UNREACHABLE = (
-    HfHubHTTPError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-    URLError,
-    ConnectionError,
-    TimeoutError,
-    httpx.TransportError,
-)
-# raised on damaged checkpoints
-UNREADABLE = (
-    AttributeError,
-    KeyError,
-    OSError,
-    RuntimeError,
-    SafetensorError,
-    TypeError,
-    ValueError,
-)
+from vlm.towers import Looked, look, patch_shape
 
 
 @dataclass(frozen=True)
@@ -81,22 +39,22 @@ class ContrastiveModel:
     resize_mode: str
 
     @torch.inference_mode()
-    def embed_images(self, images: Sequence[Image.Image]) -> tuple[ImageEmbedding, ...]:
+    def embed_images(self, images: GivenPhotos) -> tuple[ImageEmbedding, ...]:
         """f_v of a batch of photos, in one pass: X'_e, one unit vector a photo, and the photo's
         patches in the same space.
 
         Raises:
-            ImageError: no photo was given.
+            ImageError: no photo was given, or something else than photos.
         """
-        if not images:
-            raise ImageError("There is no photo to compare; add at least one.")
+        images = check_photos(images)
         pixels = self._pixels(images)
         looked = look(self.network.visual, pixels)
         vectors, length = (
             F.normalize(looked.vectors.float(), dim=-1),
             looked.vectors.float().norm(dim=-1, keepdim=True),
         )
-        rows, columns = self._grid(pixels, looked)
+        rows, columns, covered = self._grid(pixels, looked)
+        received = tuple(pixels.shape[-2:])
         return tuple(
             ImageEmbedding(
                 vector=to_numpy(vectors[i]),
@@ -119,7 +77,11 @@ class ContrastiveModel:
                 boxes=(
                     None
                     if looked.patches is None
-                    else grid_boxes(self._received_box(image), rows, columns)
+                    else grid_boxes(
+                        cover_box(self._received_box(image, received), received, covered),
+                        rows,
+                        columns,
+                    )
                 ),
                 rows=rows,
                 columns=columns,
@@ -128,7 +90,7 @@ class ContrastiveModel:
         )
 
     @torch.inference_mode()
-    def embed_texts(self, texts: Sequence[str]) -> Float[np.ndarray, "T E"]:
+    def embed_texts(self, texts: Sequence[str] | object) -> Float[np.ndarray, "T E"]:
         """f_t: t'_e, one unit vector a text.
 
         A text beyond the tokenizer's length is cut, as open_clip does (`is_cut` tells).
@@ -136,6 +98,7 @@ class ContrastiveModel:
         Raises:
             QuestionError: no text was given, one is empty, or one is not only text.
         """
+        check_texts(texts)
         if not texts or not all(text.strip() for text in texts):
             raise QuestionError(
                 "There is an empty text among the texts to compare; give at least one, each with a"
@@ -149,9 +112,9 @@ class ContrastiveModel:
                     f"{text[:60]!r} holds what this model's tokenizer reads as a control token and"
                     " not as text; leave what stands in brackets out."
                 )
-        return to_numpy(
-            F.normalize(self.network.encode_text(token_ids.to(self._weight.device)).float(), dim=-1)
-        )
+        # CoCa's own default is to normalise, the others' is not to
+        vectors = self.network.encode_text(token_ids.to(self._weight.device), normalize=False)
+        return to_numpy(F.normalize(vectors.float(), dim=-1))
 
     def _controls(self, token_ids: Int[Tensor, "T length"]) -> list[int]:
         """How many control tokens each text has, what fills it up at its end left out."""
@@ -168,7 +131,7 @@ class ContrastiveModel:
             counts.append(sum(number in special for number in row))
         return counts
 
-    def embed_image(self, image: Image.Image) -> Float[np.ndarray, " E"]:
+    def embed_image(self, image: Image.Image | object) -> Float[np.ndarray, " E"]:
         """The unit vector of one photo."""
         return self.embed_images([image])[0].vector
 
@@ -177,8 +140,19 @@ class ContrastiveModel:
         return self.embed_texts([text])[0]
 
     def is_cut(self, text: str) -> bool:
-        """Whether the text is longer than the text tower reads: its last word then changes nothing."""
-        return bool((self.tokenizer([text]) == self.tokenizer([text + " and"])).all())
+        """Whether the text has more tokens than the text tower reads.
+
+        With more room than any text of so many letters takes, one that was not cut gains nothing
+        but what fills it up.
+        """
+        [read] = self.tokenizer([text]).tolist()
+        room = len(read) + 4 * len(text.encode()) + 16
+        whole, wider = (
+            Counter(self.tokenizer([text], context_length=length)[0].tolist())
+            for length in (room, room + 1)
+        )
+        [filling] = (wider - whole).elements()
+        return whole - Counter(read) != Counter({filling: room - len(read)})
 
     @property
     def logit_scale(self) -> float:
@@ -217,7 +191,7 @@ class ContrastiveModel:
         )
         return Similarity(*arrays, self.logit_scale, self.logit_bias or 0.0, *losses)
 
-    def similarity(self, images: Sequence[Image.Image], texts: Sequence[str]) -> Similarity:
+    def similarity(self, images: GivenPhotos, texts: Sequence[str] | object) -> Similarity:
         """Every photo against every text.
 
         Raises:
@@ -228,7 +202,7 @@ class ContrastiveModel:
         )
 
     def patch_scores(
-        self, image: Image.Image | ImageEmbedding, text: str | Float[np.ndarray, " E"]
+        self, image: GivenPhotos | ImageEmbedding, text: str | Float[np.ndarray, " E"]
     ) -> PatchScores:
         """Which patches speak for a text (or for a vector of the joint space).
 
@@ -269,9 +243,9 @@ class ContrastiveModel:
 
     def zero_shot(
         self,
-        images: Sequence[Image.Image],
-        labels: Sequence[str],
-        templates: Sequence[str] = ("a photo of a {}",),
+        images: GivenPhotos,
+        labels: Sequence[str] | object,
+        templates: Sequence[str] | object = ("a photo of a {}",),
     ) -> ZeroShot:
         """Which of the labels each photo is: every label is the mean of its vectors in all
         templates (a prompt ensemble).
@@ -284,9 +258,15 @@ class ContrastiveModel:
         return ZeroShot(tuple(labels), record.cosine, record.image_to_text)
 
     def embed_labels(
-        self, labels: Sequence[str], templates: Sequence[str]
+        self, labels: Sequence[str] | object, templates: Sequence[str] | object
     ) -> Float[np.ndarray, "labels E"]:
-        """One unit vector a label."""
+        """One unit vector a label.
+
+        Raises:
+            QuestionError: no label or template, or what is no list of texts.
+        """
+        for given in (labels, templates):
+            check_texts(given)
         for template in templates:
             if "{}" not in template:
                 raise QuestionError(
@@ -301,30 +281,51 @@ class ContrastiveModel:
         means = self.embed_texts(texts).reshape(len(labels), len(templates), -1).mean(1)
         return means / np.linalg.norm(means, axis=1, keepdims=True)
 
-    def _grid(self, pixels: Float[Tensor, "I C H W"], looked: Looked) -> tuple[int, int]:
-        """Rows and columns of the patches, which keep the shape of what the tower receives."""
+    def _grid(
+        self, pixels: Float[Tensor, "I C H W"], looked: Looked
+    ) -> tuple[int, int, tuple[int, int]]:
+        """Rows and columns of the patches, and the height and width of the pixels that lie in them:
+        where a side is no multiple of the patch, the tower leaves the last pixels out.
+
+        Raises:
+            ModelError: the tower gives another number of patches.
+        """
         if looked.patches is None:
-            return 0, 0
+            return 0, 0, (0, 0)
         height, width = pixels.shape[-2:]
-        rows = round((looked.patches.shape[1] * height / width) ** 0.5)
-        columns = looked.patches.shape[1] // rows
+        high, wide = patch_shape(self.network.visual)
+        rows, columns = height // high, width // wide
         if rows * columns != looked.patches.shape[1]:
             raise ModelError(
                 f"The image tower of {self.name!r} has {looked.patches.shape[1]} patches for"
                 f" {height} x {width} pixels; this version cannot tell where they are."
             )
-        return rows, columns
+        return rows, columns, (rows * high, columns * wide)
 
-    def _received_box(self, image: Image.Image) -> Box:
-        """The part of the photo that the image transform keeps, in pixels of the photo."""
-        height, width = image.height, image.width
-        mode = self.resize_mode
-        if mode == "squash":
-            return 0.0, 0.0, float(height), float(width)
-        # the longest: what is missing is filled up
-        side = max(height, width) if mode == "longest" else min(height, width)
-        top, left = (height - side) / 2, (width - side) / 2
-        return top, left, top + side, left + side
+    def _received_box(self, image: Image.Image, received: tuple[int, int]) -> Box:
+        """The part of the photo that the image transform shows the tower, in pixels of the photo.
+
+        It reaches beyond the photo where the transform fills up.
+
+        Args:
+            received: height and width of what the tower is given.
+        """
+        photo = image.height, image.width
+        ratios = [of / to for of, to in zip(photo, received)]
+        if self.resize_mode == "squash":
+            resized = received
+        elif self.resize_mode == "shortest" and received[0] == received[1]:
+            # torchvision's Resize to one side
+            resized = tuple(int(received[0] * side / min(photo)) for side in photo)
+        else:  # open_clip's ResizeKeepRatio
+            ratio = max(ratios) if self.resize_mode == "longest" else min(ratios)
+            resized = tuple(round(side / ratio) for side in photo)
+        # the middle of it, filled up first where there is too little
+        offsets = [
+            -((to - of) // 2) if to > of else int(round((of - to) / 2))
+            for of, to in zip(resized, received)
+        ]
+        return window_box(photo, resized, tuple(offsets), received)
 
     @property
     def _weight(self) -> Tensor:
@@ -335,131 +336,13 @@ class ContrastiveModel:
         return torch.stack([self.preprocess(to_rgb(image)) for image in images]).to(self._weight)
 
 
-def load(name: str | Path, pretrained: str | None, progress: Progress | None) -> ContrastiveModel:
-    """See `vlm.load_contrastive`."""
-    if name == "embedded":
-        from vlm import embedded
-
-        return _load_embedded(embedded.contrastive_checkpoint(progress))
-    folder = Path(str(name).removeprefix("local-dir:"))
-    if str(name) and folder.is_dir():
-        missing = [file for file in (CONFIG, WEIGHTS) if not (folder / file).is_file()]
-        if missing:
-            raise ModelError(
-                f"{str(folder)!r} is no open_clip checkpoint: {' and '.join(missing)} is missing"
-                " in it."
-            )
-        _check_configuration(str(folder), folder / CONFIG)
-        return _load_open_clip(f"local-dir:{folder}", None)
-    if str(name).startswith("hf-hub:"):
-        _check_configuration(str(name), _configuration_of(str(name)))
-        return _load_open_clip(str(name), None)
-    given = str(name)
-    if pretrained is None and given.count("/") == 1:
-        name, pretrained = given.split("/")
-    tags = open_clip.list_pretrained_tags_by_model(str(name))
-    if not tags:
-        raise ModelError(
-            f"There is no contrastive model {given!r}; give 'embedded', the folder of an open_clip"
-            " checkpoint, 'hf-hub:OWNER/NAME', or an open_clip name and its weights like"
-            " 'ViT-B-32/openai'."
-        )
-    if pretrained not in tags:
-        raise ModelError(
-            f"For {str(name)!r} say which weights: pretrained is {pretrained!r}, allowed are"
-            f" {', '.join(tags)}."
-        )
-    return _load_open_clip(str(name), pretrained)
-
-
-def _configuration_of(name: str) -> Path:
-    """The configuration of a model of the hub, which is fetched before all else.
+def check_texts(texts: object) -> None:
+    """Refuse what is no list of texts; one text alone would be read letter by letter.
 
     Raises:
-        FetchError, ModelError: it cannot be had.
+        QuestionError: it is none.
     """
-    try:
-        return Path(hf_hub_download(name.removeprefix("hf-hub:"), CONFIG))
-    except UNREACHABLE as error:
-        raise FetchError(
-            f"The configuration of {name!r:.80} could not be fetched ({type(error).__name__}); look"
-            " whether there is a network and such a model, or use 'embedded', which needs none."
-        ) from error
-    except ValueError as error:  # no name of a model
-        raise ModelError(
-            f"{name!r:.80} names no model of the hub; give 'hf-hub:OWNER/NAME'."
-        ) from error
-
-
-def _check_configuration(name: str, path: Path) -> None:
-    """What a configuration asks of its tokenizer open_clip hands on unread, `trust_remote_code`
-    included, which would run a stranger's code.
-
-    Raises:
-        ModelError: it asks for more than open_clip's own configurations do, or cannot be read.
-    """
-    try:
-        text = json.loads(path.read_text())["model_cfg"]["text_cfg"]
-        asked = set(text.get("tokenizer_kwargs") or {})
-    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"The {CONFIG} of {name!r:.80} cannot be read; copy it again.") from error
-    if more := sorted(map(str, asked - TOKENIZER_SETTINGS)):
-        raise ModelError(
-            f"{name!r:.80} asks its tokenizer for {', '.join(more)[:80]}, with which code of its"
-            f" own could be run; only {', '.join(sorted(TOKENIZER_SETTINGS))} are followed."
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+        raise QuestionError(
+            f"{texts!r:.60} is no list of texts to compare; give one, for example ['a cat']."
         )
-
-
-def _load_open_clip(name: str, pretrained: str | None) -> ContrastiveModel:
-    where = exact_placement()
-    try:
-        network, _, preprocess = open_clip.create_model_and_transforms(
-            name, pretrained=pretrained, weights_only=True
-        )
-        tokenizer = open_clip.get_tokenizer(name)
-    except UNREACHABLE as error:
-        raise FetchError(
-            f"The weights of {name!r} could not be fetched ({type(error).__name__}); look whether"
-            " there is a network, or use 'embedded', which needs none."
-        ) from error
-    except UNREADABLE as error:
-        raise ModelError(
-            f"The contrastive model {name!r} cannot be loaded: {str(error).splitlines()[0]}"
-        ) from error
-    mode = network.visual.preprocess_cfg["resize_mode"]
-    return ContrastiveModel(
-        name.removeprefix("local-dir:"),
-        network.to(where.device, where.dtype).eval().requires_grad_(False),
-        preprocess,
-        tokenizer,
-        mode,
-    )
-
-
-def _load_embedded(folder: Path) -> ContrastiveModel:
-    """open_clip's `CustomTextCLIP` with our pooling in the place of its image tower's."""
-    from safetensors.torch import load_file
-
-    where = exact_placement()
-    config = json.loads((folder / CONFIG).read_text())
-    model_config = config["model_cfg"]
-    # config.json of the text tower; its weights come with ours
-    model_config["text_cfg"]["hf_model_name"] = str(folder)
-    network = open_clip.CustomTextCLIP(**model_config)
-    trunk = network.visual.trunk
-    # the stored position table fits this size
-    trunk.set_input_size(img_size=model_config["vision_cfg"]["image_size"])
-    network.visual = ClassAndPatches(trunk, config["feature_layers"], model_config["embed_dim"])
-    network.load_state_dict(load_file(folder / WEIGHTS))
-    preprocess_config = open_clip.transform.PreprocessCfg(
-        size=model_config["vision_cfg"]["image_size"], **config["preprocess_cfg"]
-    )
-    preprocess = open_clip.transform.image_transform_v2(preprocess_config, is_train=False)
-    tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
-    return ContrastiveModel(
-        "embedded",
-        network.to(where.device, where.dtype).eval().requires_grad_(False),
-        preprocess,
-        tokenizer,
-        preprocess_config.resize_mode,
-    )

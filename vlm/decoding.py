@@ -6,48 +6,35 @@ Knows logits and tokens, not images.
 import math
 import time
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from vlm.compat import ensure_torchvision
+from vlm.errors import DecodingError
+from vlm.generation import Rules
 from vlm.records import Alternative, Decoding, Step
 from vlm.text_tokens import token_string
 
-ensure_torchvision()
 
-from transformers import (  # noqa: E402
-    LogitsProcessorList,
-    RepetitionPenaltyLogitsProcessor,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-)
+class NextLogits(NamedTuple):
+    """Of the next token.
 
-
-def processors(decoding: Decoding) -> LogitsProcessorList:
-    """The transformation of the logits that `decoding` asks for, in the order of transformers' own
-    `generate`.
+    Attributes:
+        exact: in float32: what every probability that is shown comes from.
+        own: as the model's own forward gives them, rounded to its number format. Greedy decoding
+            takes the largest of these, as transformers' `generate` does.
     """
-    chain = LogitsProcessorList()
-    if decoding.repetition_penalty != 1.0:
-        chain.append(RepetitionPenaltyLogitsProcessor(float(decoding.repetition_penalty)))
-    if decoding.temperature > 0:
-        if decoding.temperature != 1.0:
-            chain.append(TemperatureLogitsWarper(float(decoding.temperature)))  # refuses an int
-        if decoding.top_k:
-            chain.append(TopKLogitsWarper(decoding.top_k))
-        if decoding.top_p < 1.0:
-            chain.append(TopPLogitsWarper(decoding.top_p))
-    return chain
+
+    exact: Float[Tensor, " vocab"]
+    own: Float[Tensor, " vocab"]
 
 
 def decode(
-    next_logits: Callable[[int | None], Float[Tensor, " vocab"]],
-    input_ids: Int[Tensor, " S"],
+    next_logits: Callable[[int | None], NextLogits],
     tokenizer,
-    end_ids: frozenset[int],
+    rules: Rules,
     decoding: Decoding,
 ) -> Iterator[Step]:
     """Yield the steps of an answer as they come, up to and including an end token.
@@ -55,24 +42,30 @@ def decode(
     Args:
         next_logits: called with None first, then with each chosen token; gives the logits of the
             next one.
-        input_ids: the prompt; the repetition penalty counts its tokens too, as in transformers.
-        end_ids: tokens that end the answer.
+        rules: from `generation.rules` for the same `decoding`.
+
+    Raises:
+        ModelError: a setting of the checkpoint does not fit its vocabulary.
+        DecodingError: tokens are to be drawn where the settings leave none.
     """
-    chain = processors(decoding)
     generator = torch.Generator().manual_seed(decoding.seed)
-    sequence = input_ids.cpu()[None]
+    sequence = rules.counted.cpu()[None]
     chosen, token_ids = None, []
     for index in range(decoding.max_new_tokens):
         start = time.perf_counter()
-        logits = next_logits(chosen).float().cpu()
-        # a mark of the photo may have no logit
-        scores = chain(sequence[:, sequence[0] < len(logits)], logits[None].clone())[0]
+        logits, own = (each.float().cpu() for each in next_logits(chosen))
+        scores = rules.scores(sequence, own if decoding.temperature == 0 else logits)
         if decoding.temperature == 0:
             chosen = int(scores.argmax())
             kept = torch.zeros_like(scores)
             kept[chosen] = 1.0
         else:
             kept = scores.softmax(-1)
+            if not bool(kept.isfinite().all()):
+                raise DecodingError(
+                    "No token can be drawn: the settings that came with this checkpoint rule out"
+                    " all of them; take temperature 0, which is greedy."
+                )
             chosen = int(torch.multinomial(kept, 1, generator=generator))
         token_ids.append(chosen)
         sequence = torch.cat([sequence, torch.tensor([[chosen]])], dim=1)
@@ -94,13 +87,13 @@ def decode(
                 )
                 for token_id in top
             ),
-            is_end=chosen in end_ids,
+            is_end=chosen in rules.end_ids,
             answer=tokenizer.decode(
-                token_ids[:-1] if chosen in end_ids else token_ids, skip_special_tokens=True
+                token_ids[:-1] if chosen in rules.end_ids else token_ids, skip_special_tokens=True
             )
             .strip()
             .rstrip("\N{REPLACEMENT CHARACTER}"),
             milliseconds=1000 * (time.perf_counter() - start),
         )
-        if chosen in end_ids:
+        if chosen in rules.end_ids or (rules.stops and bool(rules.stops(sequence, None).all())):
             return

@@ -1,22 +1,20 @@
 """Where the models run and in which number format: chosen once, here."""
 
-import os
+import platform
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vlm.errors import ModelError
+from vlm.settings import Settings
 
-VARIABLE = "VLM_DEVICE"
-FORMAT_VARIABLE = "VLM_DTYPE"
+VARIABLE, FORMAT_VARIABLE = Settings.name_of("device"), Settings.name_of("dtype")
 FORMATS = ("float32", "bfloat16", "float16")
 LARGE = 1_000_000_000  # parameters from which half the memory is worth more than float32's digits
-FAST_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # what a CPU calls it: x86, x86 with tiles, ARM
-CPU_FEATURES = Path("/proc/cpuinfo")
+ARM = ("aarch64", "arm64")
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ def placement() -> Placement:
     Raises:
         ModelError: the variable names a device that this torch does not have.
     """
-    name = os.environ.get(VARIABLE) or (
+    name = Settings.read().device or (
         "cuda"
         if torch.cuda.is_available()
         else "mps"
@@ -98,7 +96,7 @@ def _as_asked(where: Placement) -> Placement:
     """The environment variable `VLM_DTYPE` (`float32`, `bfloat16`, `float16`) overrides the number
     format on every device.
     """
-    name = os.environ.get(FORMAT_VARIABLE)
+    name = Settings.read().dtype
     if name and name not in FORMATS:
         raise ModelError(
             f"{FORMAT_VARIABLE} is {name!r}; set it to {', '.join(FORMATS)}, or unset it."
@@ -107,20 +105,14 @@ def _as_asked(where: Placement) -> Placement:
 
 
 def has_fast_bfloat16() -> bool:
-    """Whether this CPU says that it multiplies in bfloat16."""
-    try:
-        lines = CPU_FEATURES.read_text().splitlines()
-    except OSError:  # no Linux
-        return False
-    features = next(
-        (
-            line.partition(":")[2].split()
-            for line in lines
-            if line.startswith(("flags", "Features"))
-        ),
-        [],
-    )
-    return not set(FAST_BFLOAT16).isdisjoint(features)
+    """Whether torch finds that this CPU multiplies in bfloat16 (AVX512-BF16, AMX, ARM's BF16), as
+    every torch that is allowed can be asked.
+
+    On x86 oneDNN is not asked: it says yes where it only imitates bfloat16.
+    """
+    if platform.machine().lower() in ARM:
+        return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def to_numpy(tensor: Tensor) -> np.ndarray:

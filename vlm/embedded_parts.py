@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vlm.errors import ModelError
+from vlm.shipped import assets
 
-PARTS = Path(__file__).parents[1] / "assets" / "embedded"
+PARTS = assets() / "embedded"
 
 
 def merge(

@@ -9,6 +9,7 @@ processor: see `layouts.PICTURES`. Adding a family is adding a row; the tests pr
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 LAYER_1 = "layer 1"
 
@@ -44,8 +45,6 @@ class Family:
         merge: (configuration) -> m, where m x m patches become one visual token.
         tower: f_v.
         connector: m_gamma.
-        language: g_phi without its head.
-        norm: the final norm, inside `language`.
         reads: X' is what the "connector" is given, or what the "tower" gives (where the connector
             is called with something else).
         prompt: the words around a question for checkpoints without a chat template.
@@ -63,11 +62,9 @@ class Family:
 
     name: str
     tokens: str = "merged"
-    merge: Callable[[object], int] = lambda config: 1
+    merge: Callable[[Any], int] = lambda config: 1
     tower: str = "model.vision_tower"
     connector: str = "model.multi_modal_projector"
-    language: str = "model.language_model"
-    norm: str = "norm"
     reads: str = "connector"
     prompt: str | None = None
     per_question: bool = False
@@ -92,19 +89,18 @@ def _idefics(name: str) -> Family:
         merge=lambda config: config.scale_factor,
         tower="model.vision_model",
         connector="model.connector",
-        language="model.text_model",
     )
 
 
 def _blip(name: str, prompt: str, per_question: bool) -> Family:
-    places = dict(
+    return Family(
+        name,
+        "queries",
+        reads="tower",
+        prompt=prompt,
+        per_question=per_question,
         tower="vision_model",
         connector="qformer",
-        language="language_model.model.decoder",
-        norm="final_layer_norm",
-    )
-    return Family(
-        name, "queries", reads="tower", prompt=prompt, per_question=per_question, **places
     )
 
 
@@ -159,8 +155,6 @@ FAMILIES = {
         marked_by="image_embeds_position_mask",
         tower="vision_model",
         connector="image_to_text_projection",
-        language="text_model.model",
-        norm="layer_norm",
         prompt="Question: {question} Answer:",
     ),
 }

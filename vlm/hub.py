@@ -32,6 +32,7 @@ from huggingface_hub.hf_api import ModelInfo, RepoSibling
 from vlm import memory
 from vlm.catalogue import MODELS
 from vlm.errors import FetchError, ModelError
+from vlm.settings import Settings
 from vlm.store import Progress, cache_directory, sha256
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class Reference:
 
 
 def _endpoint() -> str:
-    return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+    return (Settings.read().hub or constants.ENDPOINT).rstrip("/")
 
 
 def pinned(reference: Reference) -> str | None:

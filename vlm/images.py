@@ -12,13 +12,16 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from vlm.errors import ImageError
+
+# what is given as photos: of anything else a sentence says what it is and what to give
+GivenPhotos = Image.Image | Sequence[Image.Image] | object
 
 MAX_PIXELS = 40_000_000
 MAX_SIDE = 16_000
@@ -30,6 +33,13 @@ MAX_SCANS = 100
 # their reader
 MAX_EXIF = 2**16
 HEADER_READS, PIXEL_READS = 4_000, 100_000  # pieces of the file that a decoder asks for, one by one
+MAX_PROFILE = 4 * 2**20  # bytes of a colour profile; those of presses have up to 3 million
+ENDLESS = b"mpet"  # the only kind of a profile's tags that holds any number of steps a pixel
+WIDE = ("I;16", "I;16B", "I;16L", "I", "F")  # modes of more than 8 bits
+FEWER_BITS = {"L;2": 85, "L;4": 17}  # how Pillow reads them -> what it multiplies a shade by
+PROFILED = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # a profile's kind of colours -> mode
+GAMMA = 1 / 2.2  # of a PNG whose numbers are to be shown as they are
+SAME = 2  # of 255: what the variants of sRGB differ by
 ROWS = 256  # of a picture of wide numbers that are looked at together
 # phones' MPO files are opened by the JPEG plug-in
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
@@ -69,8 +79,8 @@ ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 
 def open_image(path: str | Path, root: str | Path | None = None) -> Image.Image:
-    """The first frame of an image file as RGB: EXIF rotation applied, alpha laid over white, 16
-    bits scaled to 8, CMYK converted.
+    """The first frame of an image file as sRGB: EXIF rotation, colour profile and gamma applied,
+    alpha laid over white, 16 bits scaled to 8, CMYK converted.
 
     Args:
         path: the file.
@@ -106,7 +116,6 @@ def open_image(path: str | Path, root: str | Path | None = None) -> Image.Image:
                     f" million and {MAX_SIDE:,} on a side are allowed; scale it down and try again."
                 )
             file.reads, file.bytes = PIXEL_READS, 4 * MAX_PIXELS + len(content)
-            image.load()
             return to_rgb(image)
     except ImageError:
         raise
@@ -209,21 +218,132 @@ def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
         place += length
 
 
+def check_photos(given: GivenPhotos) -> tuple[Image.Image, ...]:
+    """The photos, one or several, that a caller gave.
+
+    Raises:
+        ImageError: there is none, or something else than a photo, or one without a pixel.
+    """
+    images = tuple(given) if isinstance(given, (list, tuple)) else (given,)
+    if not images:
+        raise ImageError("There is no photo; give at least one.")
+    for image in images:
+        if not isinstance(image, Image.Image):
+            if isinstance(image, (str, bytes, Path)):
+                instead = "give the photo itself: vlm.open_image(path)"
+            elif hasattr(image, "__array__"):
+                instead = "give PIL.Image.fromarray(array), with height, width and 3 channels"
+            else:
+                instead = "give a PIL image, or a list of some"
+            raise ImageError(f"A {type(image).__name__} was given in place of a photo; {instead}.")
+        if not image.width * image.height:
+            raise ImageError(
+                f"A photo of {image.width} x {image.height} pixels shows nothing; give one with at"
+                " least one pixel."
+            )
+    return images
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any Pillow image as 8-bit RGB, the way a viewer would show it."""
-    transparent = "transparency" in image.info
+    """Any Pillow image as 8-bit sRGB, the way a viewer would show it."""
+    hidden, info, power = _hidden_colour(image), image.info, _power(image.info)
+    image.load()
     image = _upright(image)
-    if image.mode in ("I;16", "I;16B", "I;16L", "I", "F"):
-        image = _eight_bits(image)
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or transparent:
+    alpha = None
+    if image.mode in WIDE:
+        if hidden is not None:
+            shown = [np.uint8(255) * (rows != hidden) for rows in _rows(image)]
+            alpha = Image.fromarray(np.concatenate(shown), "L")
+        image, power = _eight_bits(image, power), 1.0
+    elif image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or hidden is not None:
+        if hidden is not None:
+            image = image.copy()
+            image.info["transparency"] = hidden
+        grey = image.mode in ("1", "L", "LA", "La")
         image = image.convert("RGBA")
+        alpha, image = image.getchannel("A"), image.convert("RGB")
+        image = image.getchannel("R") if grey else image
+    colours = _managed(image, info.get("icc_profile"), power)
+    if alpha is not None:
         result = Image.new("RGB", image.size, "white")
-        result.paste(image, mask=image)
+        result.paste(colours, mask=alpha)
     else:
-        result = image.convert("RGB")
+        result = colours
     # the metadata described the stored pixels: an orientation left there would turn them twice
     result.info = {}
     return result
+
+
+def _hidden_colour(image: Image.Image) -> int | tuple[int, ...] | bytes | None:
+    """The one colour (of a palette: which entries) that is transparent, in the numbers its pixels
+    will have.
+
+    A PNG gives it in the file's own bits, which only an image that is not decoded yet still tells.
+    """
+    colour = image.info.get("transparency")
+    raw = image.tile[0].args if getattr(image, "tile", None) else None
+    if isinstance(raw, str) and isinstance(colour, int) and raw in FEWER_BITS:
+        return colour * FEWER_BITS[raw]
+    # of 16 bits Pillow keeps the upper 8
+    return tuple(part >> 8 for part in colour) if raw == "RGB;16B" and colour else colour
+
+
+def _power(info: dict) -> float:
+    """What the shades of a PNG without a profile are to be raised to, by its gamma."""
+    gamma = info.get("gamma")
+    if {"icc_profile", "srgb"} & set(info) or not isinstance(gamma, float):
+        return 1.0
+    usual = not 0.1 <= gamma <= 10 or abs(gamma / GAMMA - 1) < 0.05
+    return 1.0 if usual else GAMMA / gamma
+
+
+def _managed(image: Image.Image, profile: bytes | None, power: float) -> Image.Image:
+    """The colours that a file's numbers mean, as sRGB: by its profile, or its gamma.
+
+    A profile that is damaged, too large, or made for other pixels is ignored, as viewers do.
+    """
+    try:
+        if image.mode == "LAB":
+            return _to_srgb(ImageCms.createProfile("LAB"), "LAB").apply(image)
+        if profile and len(profile) <= MAX_PROFILE and ENDLESS not in profile:
+            given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            mode = PROFILED.get(given.profile.xcolor_space)
+            if image.mode == mode or mode == "RGB" and image.mode in ("P", "YCbCr"):
+                return _applied(_to_srgb(given, mode), image.convert(mode))
+    except (ImageCms.PyCMSError, *DAMAGE):
+        pass
+    image = image.convert("RGB")
+    if power == 1:
+        return image
+    return image.point(np.uint8(255 * np.linspace(0, 1, 256) ** power + 0.5).tolist() * 3)
+
+
+def _to_srgb(profile, mode: str) -> ImageCms.ImageCmsTransform:
+    # the tables with which lcms saves time are too coarse for greys, of which there are few
+    flags = ImageCms.Flags.NOOPTIMIZE if mode == "L" else ImageCms.Flags.NONE
+    return ImageCms.buildTransform(
+        profile, ImageCms.createProfile("sRGB"), mode, "RGB", ImageCms.Intent.PERCEPTUAL, flags
+    )
+
+
+def _applied(to_srgb: ImageCms.ImageCmsTransform, image: Image.Image) -> Image.Image:
+    """An image through a profile.
+
+    One that changes colours by no more than rounding does, as the many variants of sRGB do, leaves
+    a photo as it is.
+    """
+    if image.mode == "L":
+        ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
+        shades = Image.frombytes("P", image.size, image.tobytes())
+        shades.putpalette(to_srgb.apply(ramp).tobytes())
+        return shades.convert("RGB")
+    if image.mode == "RGB":
+        steps = np.linspace(0, 255, 9).astype(np.uint8)
+        colours = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(27, 27, 3)
+        after = np.asarray(to_srgb.apply(Image.fromarray(colours)))
+        if np.abs(after.astype(int) - colours).max() <= SAME:
+            return image
+    return to_srgb.apply(image)
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -243,9 +363,9 @@ def _upright(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def _eight_bits(image: Image.Image, power: float) -> Image.Image:
     """16-bit integers by their full range, other wide formats by the range they use (Pillow's own
-    conversion would clip).
+    conversion would clip), raised to a power.
     """
     low, high = 0.0, 65535.0
     if not image.mode.startswith("I;16"):
@@ -254,7 +374,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
         if image.mode == "I" and low >= 0 and high <= 65535:
             low, high = 0.0, 255.0 if high <= 255 else 65535.0
     shades = [
-        np.uint8(np.clip((rows - low) / max(high - low, 1e-12), 0, 1) * 255 + 0.5)
+        np.uint8(np.clip((rows - low) / max(high - low, 1e-12), 0, 1) ** power * 255 + 0.5)
         for rows in _rows(image)
     ]
     return Image.fromarray(np.concatenate(shades), "L")

@@ -10,7 +10,16 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from vlm import ablation, architecture, contextual_lens, knockout, lens, self_check, sinks
+from vlm import (
+    ablation,
+    architecture,
+    contextual_lens,
+    knockout,
+    language_model,
+    lens,
+    self_check,
+    sinks,
+)
 from vlm.ablation import AblationCheck
 from vlm.compat import ensure_torchvision
 from vlm.contextual_lens import ContextualIndex, Nearest
@@ -24,7 +33,7 @@ from vlm.records import Decoding, Sight, Step, Trace
 from vlm.relevancy import relevancy
 from vlm.self_check import Comparison
 from vlm.sinks import Sinks
-from vlm.text_tokens import token_string
+from vlm.text_tokens import first_token, token_string, word_ids
 from vlm.vision_encoder import EncoderAttention, encoder_attention
 from vlm.word_attention import WordAttention, word_attention
 
@@ -80,7 +89,7 @@ class Instruments:
         """
         if prefill is not None and prefill.hidden is not None:
             return prefill.hidden
-        output = architecture.language_trunk(self.network)(
+        output = language_model.language_trunk(self.network)(
             **self.language_inputs(trace), use_cache=False, output_hidden_states=True
         )
         return to_numpy(torch.cat(output.hidden_states))
@@ -130,7 +139,7 @@ class Instruments:
         Raises:
             QuestionError: the word is empty.
         """
-        token_id = lens.first_token(self.processor.tokenizer, word)
+        token_id = first_token(self.processor.tokenizer, word)
         return (
             token_string(self.processor.tokenizer, token_id),
             self.word_probabilities(hidden, positions, table, [token_id])[..., 0],
@@ -170,7 +179,12 @@ class Instruments:
 
         Of a model that reads its visual tokens beside the sequence, what its layers of
         cross-attention looked at among them.
+
+        Raises:
+            ModelError: the language model hands out no queries and keys, here and in `relevancy`,
+                `sweep`, `cut` and `drop`.
         """
+        language_model.check_attention(self.network)
         said = [step.token_id for step in trace.steps]
         return word_attention(
             self.network,
@@ -186,6 +200,7 @@ class Instruments:
 
         After the positions come the visual tokens that stand beside the sequence, if they do.
         """
+        language_model.check_attention(self.network)
         said = self._said(trace, step)
         return relevancy(self.network, self._going_on(trace, said[:-1]), said[-1], _beside(trace))
 
@@ -224,6 +239,7 @@ class Instruments:
         Args:
             token_id: another word in the place of the one that was said.
         """
+        language_model.check_attention(self.network)
         said = self._said(trace, step)
         over = knockout.windows(self.language_layers) if windows is None else windows
         return knockout.sweep(
@@ -248,6 +264,7 @@ class Instruments:
         Raises:
             ModelError: there is no such path or window.
         """
+        language_model.check_attention(self.network)
         if not 1 <= first <= last <= self.language_layers:
             raise ModelError(
                 f"Layers {first} to {last} are no window; give two of the {self.language_layers}"
@@ -264,6 +281,7 @@ class Instruments:
         Raises:
             ModelError: there is no such layer or share.
         """
+        language_model.check_attention(self.network)
         if not 1 <= layer <= self.language_layers or not 0 <= share <= 1:
             raise ModelError(
                 f"Nothing can drop a share of {share} after layer {layer}; give a share from 0 to 1"
@@ -287,10 +305,10 @@ class Instruments:
         Raises:
             QuestionError: there is no word, or this tokenizer cuts it too small.
         """
-        ids = lens.word_ids(self.processor.tokenizer, word)
+        ids = word_ids(self.processor.tokenizer, word)
         with masked(masking):
             logits = self.prefill(trace).logits
-        return float(logits.float().softmax(-1)[list(ids)].sum())
+        return float(logits.softmax(-1)[list(ids)].sum())
 
     def beginnings(self, word: str) -> tuple[str, ...]:
         """What `begins` counts for a word: it, and where the tokenizer cuts it, its first piece,
@@ -299,7 +317,7 @@ class Instruments:
         return tuple(
             dict.fromkeys(
                 self.token_string(number).strip()
-                for number in lens.word_ids(self.processor.tokenizer, word)
+                for number in word_ids(self.processor.tokenizer, word)
             )
         )
 

@@ -26,8 +26,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from vlm import architecture
-from vlm.attention import Attend, as_always, replacing, weights
+from vlm import architecture, language_model
+from vlm.attention import Attend, Scoring, as_always, causal_mask, last_row, replacing, weights
 from vlm.compat import ensure_torchvision
 from vlm.errors import ModelError
 from vlm.records import Step, Trace
@@ -145,7 +145,7 @@ class Masking:
             return as_always(module, query, key, value, attention_mask, **named)
         if not beside:  # where every position reads itself at least
             mask = _hide(
-                module, query, key, attention_mask, named.get("is_causal"), hidden.to(query.device)
+                query, key, attention_mask, Scoring.of(module, named), hidden.to(query.device)
             )
             return as_always(module, query, key, value, mask, **named)
         readable = _readable(attention_mask, hidden.to(query.device))
@@ -245,10 +245,8 @@ class FastV(Masking):
     ) -> None:
         if layer >= self._layer and self.dropped is None and beside == bool(self._crossing):
             self._layer = layer
-            mask = mask if mask is None or mask.shape[-2] == 1 else mask[..., -1:, :]
-            looked = weights(module, query[:, :, -1:], key, mask, named.get("scaling"), False)[
-                :, 0
-            ].mean(0)
+            scoring = Scoring.of(module, named)
+            looked = weights(query[:, :, -1:], key, last_row(mask), scoring)[:, 0].mean(0)
             least = looked[self._positions.to(looked.device)].argsort()[
                 : int(self._share * len(self._positions))
             ]
@@ -268,21 +266,16 @@ class FastV(Masking):
 
 
 def _hide(
-    module,
     query: Tensor,
     key: Tensor,
     mask: Tensor | None,
-    is_causal: bool | None,
+    scoring: Scoring,
     hidden: Bool[Tensor, "queries keys"],
 ) -> Tensor:
     """The mask with some keys hidden; where there is none, the one that was meant."""
     if mask is None:
-        visible = ~hidden
-        if query.shape[2] > 1 and (
-            getattr(module, "is_causal", True) if is_causal is None else is_causal
-        ):
-            visible = visible.tril(key.shape[2] - query.shape[2])
-        return visible[None, None]
+        readable = causal_mask(query, key) if scoring.is_causal else ~torch.zeros_like(hidden)
+        return (readable & ~hidden)[None, None]
     part = mask[..., : key.shape[2]]
     return (
         part & ~hidden
@@ -382,8 +375,8 @@ def sweep(
     """
 
     def last(**arguments) -> float:
-        hidden = architecture.language_trunk(network)(**arguments).last_hidden_state[:, -1:]
-        return float(architecture.head(network, hidden)[0, -1].float().log_softmax(-1)[token_id])
+        hidden = language_model.language_trunk(network)(**arguments).last_hidden_state[:, -1:]
+        return float(language_model.head(network, hidden)[0, -1].log_softmax(-1)[token_id])
 
     cache, change, crossing = (
         _prefix_cache(network, inputs),
@@ -392,7 +385,7 @@ def sweep(
     )
     before = last(
         **inputs,
-        **({"use_cache": False} if cache is None else architecture.reading_on(network, cache)),
+        **({"use_cache": False} if cache is None else language_model.reading_on(network, cache)),
     )
     for row, path in enumerate(paths):
         for column, (first, final) in enumerate(over):
@@ -455,4 +448,4 @@ def _rest(
         rest["attention_mask"] = inputs["attention_mask"]
     known = copy.deepcopy(cache)
     known.crop(start - known.get_seq_length())
-    return rest | architecture.reading_on(network, known)
+    return rest | language_model.reading_on(network, known)

@@ -21,17 +21,12 @@ from vlm.patches import Box, Patches, Picture, grid_boxes, patchify, place_boxes
 
 ensure_torchvision()
 
-from transformers.image_processing_utils import (
-    get_patch_output_size,
-    select_best_resolution,
-)  # noqa: E402
+from transformers.image_processing_utils import get_patch_output_size, select_best_resolution  # noqa: E402
 from transformers.image_transforms import get_resize_output_image_size  # noqa: E402
-from transformers.models.cohere2_vision import (
-    image_processing_cohere2_vision as cohere2_vision,
-)  # noqa: E402
+from transformers.models.cohere2_vision import image_processing_cohere2_vision as cohere2_vision  # noqa: E402
 from transformers.models.got_ocr2 import image_processing_got_ocr2 as got_ocr2  # noqa: E402
-from transformers.models.mllama import image_processing_mllama as mllama  # noqa: E402
 from transformers.models.llava_next.modeling_llava_next import unpad_image  # noqa: E402
+from transformers.models.mllama import image_processing_mllama as mllama  # noqa: E402
 
 Size = tuple[int, int]  # height, width
 # what the processor gives the encoder: pixel_values and its companions
@@ -71,9 +66,15 @@ def whole(processor, inputs: Pixels, photos: Sequence[Size], size: int) -> Patch
 def anyres(processor, inputs: Pixels, photos: Sequence[Size], size: int) -> Patches:
     """LLaVA-NeXT: the whole photo squeezed into a square, then tiles of the photo in its own shape
     with a black margin.
+
+    LLaVA-OneVision, of several photos: each as a whole, in a square with a margin, without tiles.
     """
     images, values, named = processor.image_processor, [], []
     side = inputs["pixel_values"].shape[-1]
+    together = np.ravel(inputs.get("batch_num_images", 1)).tolist() == [len(photos)]
+    if together and len(photos) > 1:
+        named = [("whole photo", number, squared_box(photo)) for number, photo in enumerate(photos)]
+        return from_grids(images, inputs["pixel_values"][:, 0], size, named)
     for number, photo in enumerate(photos):
         named.append(("whole photo", number, (0.0, 0.0, *map(float, photo))))
         tall, wide = select_best_resolution(photo, images.image_grid_pinpoints)
@@ -114,11 +115,13 @@ def tiles(processor, inputs: Pixels, photos: Sequence[Size], size: int) -> Patch
         cohere2_vision if kind_of(images).startswith("Cohere2Vision") else got_ocr2
     ).get_optimal_tiled_canvas
     side = inputs["pixel_values"].shape[-1]
+    # by the whole processor: whether it cuts may be its own default and not its image processor's
+    planned = processor._get_num_multimodal_tokens(list(photos))["num_image_patches"]
     for number, (height, width) in enumerate(photos):
         box = (0.0, 0.0, float(height), float(width))
         columns, rows = (
             arrange((height, width), (side, side), images.min_patches, images.max_patches)
-            if images.crop_to_patches
+            if planned[number] > 1
             else (1, 1)
         )
         named += (
@@ -204,7 +207,7 @@ def native(processor, inputs: Pixels, photos: Sequence[Size], size: int) -> Patc
         )
         start += rows * columns
     places = np.concatenate(places)
-    return Patches(pixels, place_boxes(pictures, places), places, tuple(pictures), size)
+    return Patches(pixels, place_boxes(pictures, places, size), places, tuple(pictures), size)
 
 
 def from_grids(
@@ -244,7 +247,7 @@ def from_grids(
     places = raster_places(pictures)
     return Patches(
         np.concatenate([patchify(value, size) for value in values]),
-        place_boxes(pictures, places),
+        place_boxes(pictures, places, size),
         places,
         pictures,
         size,
@@ -271,6 +274,14 @@ def padded_box(photo: Size, target: Size) -> Box:
         (target[0] - top) * vertical,
         (target[1] - left) * horizontal,
     )
+
+
+def squared_box(photo: Size) -> Box:
+    """What the smallest square around a photo shows, the photo in its middle."""
+    height, width = photo
+    longest = max(photo)
+    top, left = (longest - height) // 2, (longest - width) // 2
+    return float(-top), float(-left), float(longest - top), float(longest - left)
 
 
 def kept_box(images, photo: Size, received: Size) -> Box:
@@ -331,11 +342,15 @@ def kept_box(images, photo: Size, received: Size) -> Box:
 
 
 def denormalise(images, pixel_values: Float[np.ndarray, "C H W"]) -> UInt8[np.ndarray, "H W C"]:
-    """What the model received as 8-bit RGB: the normalisation undone."""
+    """What the model received as 8-bit RGB: normalisation and rescaling undone, where they were
+    done.
+    """
     values = pixel_values.transpose(1, 2, 0)
     if images.do_normalize:
         values = values * np.asarray(images.image_std) + np.asarray(images.image_mean)
-    return np.clip(np.rint(values / images.rescale_factor), 0, 255).astype(np.uint8)
+    if getattr(images, "do_rescale", True):  # otherwise the model is given 0 to 255 as they are
+        values = values / images.rescale_factor
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
 PICTURES: dict[str, Callable[[object, Pixels, Sequence[Size], int], Patches]] = {

@@ -6,7 +6,7 @@ earlier layer. Neither is what the model does with the vector; both are windows 
 early layers.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,23 +14,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vlm import architecture
+from vlm import language_model
 from vlm.compat import ensure_torchvision
-from vlm.device import has_fast_bfloat16, to_numpy
-from vlm.errors import QuestionError
-from vlm.text_tokens import check_characters, token_string
+from vlm.device import to_numpy
+from vlm.text_tokens import token_string
 
 ensure_torchvision()
 
 from transformers import PreTrainedModel  # noqa: E402
 
 Reading = tuple[str, float]  # a vocabulary entry, and how strongly it is said
-SHORTEST = 4  # letters of a piece of a word that says something alone
-SPARE = 11  # more words than are asked for that are computed again
-AT_ONCE = 64 * 2**20  # bytes of logits in float32 that a table holds at a time
-# states and words at a time on a CPU: 4 MiB of logits, which stay in its cache while they are read
-# three times
-CACHED = 1024
+SHORT = 1e-6  # a length that counts as one where a vector is zero
 
 
 @dataclass(frozen=True)
@@ -57,15 +51,25 @@ def embedding_lens(
     Goes through so many rows at a time that their cosines take 64 MiB.
     """
     table = model.get_input_embeddings().weight
-    lengths = table.norm(dim=1).clamp(min=1e-6)
-    given = torch.from_numpy(rows).to(table.device, table.dtype)
-    parts = (given / given.norm(dim=1, keepdim=True).clamp(min=1e-6)).split(
-        max(1, AT_ONCE // (4 * len(table)))
+    given = torch.from_numpy(rows).to(table.device)
+    parts = torch.nn.functional.normalize(given, dim=1, eps=SHORT).split(
+        max(1, language_model.AT_ONCE // (4 * len(table)))
     )
     return tuple(
-        reading
-        for part in parts
-        for reading in _readings(tokenizer, part @ table.T / lengths, count)
+        reading for part in parts for reading in _readings(tokenizer, _cosines(part, table), count)
+    )
+
+
+def _cosines(
+    rows: Float[Tensor, "rows D"], table: Float[Tensor, "vocab D"]
+) -> Float[Tensor, "rows vocab"]:
+    """Of rows of length 1 with every row of a table, in float32 whatever the table's format."""
+    return torch.cat(
+        [
+            rows @ torch.nn.functional.normalize(table[words].float(), dim=1, eps=SHORT).T
+            for words in language_model.word_parts(table)
+        ],
+        1,
     )
 
 
@@ -74,7 +78,7 @@ def normed(
 ) -> Float[Tensor, "layers rows D"]:
     """What the head would read after each layer; the last layer's states come already normed."""
     states = torch.from_numpy(hidden).to(model.device, model.dtype)
-    return torch.cat([architecture.final_norm(model)(states[:-1]), states[-1:]])
+    return torch.cat([language_model.final_norm(model)(states[:-1]), states[-1:]])
 
 
 def table(
@@ -82,33 +86,19 @@ def table(
 ) -> LensTable:
     """See `VisionLanguageModel.lens_table`.
 
-    Goes through states, and on a CPU through the vocabulary, in parts: at most 64 MiB of logits at
-    a time, there what its cache holds.
+    Goes through states, and where `language_model.word_parts` says so through the vocabulary, in
+    parts: at most 64 MiB of logits at a time, on a CPU what its cache holds.
     """
-    output = model.get_output_embeddings()
-    vocabulary, on_cpu = len(output.weight), output.weight.device.type == "cpu"
-    plain = (
-        getattr(output, "bias", None) is None
-        and getattr(model.config.get_text_config(), "final_logit_softcapping", None) is None
-    )
-    quick = plain and on_cpu and output.weight.dtype == torch.float32 and has_fast_bfloat16()
-    coarse = output.weight.bfloat16() if quick else None
-    words = (
-        [slice(start, start + CACHED) for start in range(0, vocabulary, CACHED)]
-        if on_cpu
-        else [slice(vocabulary)]
-    )
+    weight = model.get_output_embeddings().weight
+    words = language_model.word_parts(weight)
     # all layers together: the vocabulary's matrix is read as seldom as can be
     states = normed(model, hidden).flatten(0, 1)
-    parts = states.split(CACHED if on_cpu else max(1, AT_ONCE // (4 * vocabulary)))
-    read = [
-        (
-            _exactly(model, part, words, count)
-            if coarse is None
-            else _nearly(part, words, output.weight, coarse, count)
-        )
-        for part in parts
-    ]
+    parts = states.split(
+        language_model.CACHED
+        if weight.device.type == "cpu"
+        else max(1, language_model.AT_ONCE // (4 * (words[0].stop - words[0].start)))
+    )
+    read = [_best(model, part, words, count) for part in parts]
     ids, values, totals = (torch.cat(columns) for columns in zip(*read))
     shape = hidden.shape[:2]
     return LensTable(
@@ -124,7 +114,7 @@ Read = tuple[Int[Tensor, "rows count"], Float[Tensor, "rows count"], Float[Tenso
 
 
 def _best(
-    parts: Sequence[slice], logits_of: Callable[[slice], Float[Tensor, "rows words"]], count: int
+    model: PreTrainedModel, rows: Float[Tensor, "rows D"], parts: Sequence[slice], count: int
 ) -> Read:
     """The largest logits, and the logarithm of the sum of e^logit, from parts of the vocabulary.
 
@@ -132,9 +122,9 @@ def _best(
     """
     ids, values, totals = None, None, None
     for number, words in enumerate(parts):
-        logits = logits_of(words).float()
+        logits = language_model.head(model, rows, words)
         largest, at = logits.topk(min(count, logits.shape[1]))
-        at += words.start or 0
+        at += words.start
         if values is None:
             ids, values, totals = (
                 at,
@@ -150,34 +140,6 @@ def _best(
     return ids, values, totals.logsumexp(0)
 
 
-def _exactly(
-    model: PreTrainedModel, rows: Float[Tensor, "rows D"], parts: Sequence[slice], count: int
-) -> Read:
-    return _best(parts, lambda words: architecture.head(model, rows, words), count)
-
-
-def _nearly(
-    rows: Float[Tensor, "rows D"],
-    parts: Sequence[slice],
-    weight: Float[Tensor, "vocab D"],
-    coarse: Tensor,
-    count: int,
-) -> Read:
-    """The same in bfloat16, which some CPUs multiply several times faster, with the largest logits
-    computed again in float32.
-
-    The words that a table names are float32's unless one of them is not among the `count` + 11
-    largest in bfloat16; the normaliser, where the small ones' errors cancel, is off by less than
-    0.005 in 99 cells of 100, and by less than 0.02 in all that were compared.
-    """
-    narrow = rows.bfloat16()
-    ids, rough, total = _best(parts, lambda words: narrow @ coarse[words].T, count + SPARE)
-    exact = torch.einsum("rd,rkd->rk", rows, weight[ids])
-    changed = ((exact - total[:, None]).exp() - (rough - total[:, None]).exp()).sum(-1)
-    values, order = exact.topk(min(count, exact.shape[1]))
-    return ids.gather(1, order), values, total + changed.log1p()
-
-
 def word_probabilities(
     model: PreTrainedModel,
     hidden: Float[np.ndarray, "layers rows D"],
@@ -189,7 +151,7 @@ def word_probabilities(
     """
     chosen = torch.tensor(list(token_ids), device=model.device)
     return np.exp(
-        to_numpy(architecture.head(model, normed(model, hidden), chosen))
+        to_numpy(language_model.head(model, normed(model, hidden), chosen))
         - table.normaliser[..., None]
     )
 
@@ -199,52 +161,13 @@ def logit_lens(
 ) -> tuple[tuple[Reading, ...], ...]:
     """See `VisionLanguageModel.logit_lens`."""
     rows = normed(model, hidden[:, None])[:, 0]
-    return _readings(tokenizer, architecture.head(model, rows).float().softmax(-1), count)
-
-
-def word_ids(tokenizer, word: str) -> tuple[int, ...]:
-    """The vocabulary entries with which a word (the last of several) can begin: in a sentence, at
-    its start, with a capital. Whole words, or pieces of at least four letters.
-
-    Raises:
-        QuestionError: there is no word, or this tokenizer cuts it into smaller pieces.
-    """
-    word = (check_characters(word, "The word").split() or [""])[-1]
-    first_token(tokenizer, word)  # is there one?
-    spelt = dict.fromkeys(
-        each for form in (word, word.lower(), word.capitalize()) for each in (f" {form}", form)
-    )
-    ids = dict.fromkeys(tokenizer(each, add_special_tokens=False)["input_ids"][0] for each in spelt)
-    pieces = {number: token_string(tokenizer, number).strip() for number in ids}
-    telling = tuple(
-        number
-        for number, piece in pieces.items()
-        if piece.lower() == word.lower() or len(piece) >= SHORTEST
-    )
-    if not telling:
-        raise QuestionError(
-            f"This model's tokenizer begins {word!r} with a piece of fewer than {SHORTEST} letters,"
-            " which says nothing alone; take another word."
-        )
-    return telling
-
-
-def first_token(tokenizer, word: str) -> int:
-    """The token that a word in the middle of a sentence begins with.
-
-    Raises:
-        QuestionError: there is no word.
-    """
-    if not check_characters(word, "The word").strip():
-        raise QuestionError("There is no word to look for; type one, for example: cat")
-    ids: Sequence[int] = tokenizer(" " + word.strip(), add_special_tokens=False)["input_ids"]
-    return ids[0]
+    return _readings(tokenizer, language_model.head(model, rows).softmax(-1), count)
 
 
 def _readings(
     tokenizer, scores: Float[Tensor, "rows vocab"], count: int
 ) -> tuple[tuple[Reading, ...], ...]:
-    values, ids = scores.float().topk(count)
+    values, ids = scores.topk(count)
     return tuple(
         tuple((token_string(tokenizer, word), value) for word, value in zip(*pair))
         for pair in zip(ids.tolist(), values.tolist())

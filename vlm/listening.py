@@ -3,7 +3,7 @@ afterwards.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from torch import Tensor, nn
@@ -40,3 +40,24 @@ def entering(
         yield seen
     finally:
         handle.remove()
+
+
+@contextmanager
+def passing_in_order(
+    modules: Iterable[nn.Module],
+) -> Iterator[list[tuple[nn.Module, object, object]]]:
+    """Which of these modules end in this thread, one after the other, with what each was given
+    first and what it gave.
+    """
+    passed, thread = [], threading.get_ident()
+
+    def hear(module: nn.Module, inputs: tuple, named: dict, output: object) -> None:
+        if threading.get_ident() == thread:
+            passed.append((module, next(iter((*inputs, *named.values())), None), output))
+
+    handles = [module.register_forward_hook(hear, with_kwargs=True) for module in modules]
+    try:
+        yield passed
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from vlm import architecture, embedded, hub, layouts, memory, working_out
+from vlm import architecture, checkpoint_settings, embedded, hub, layouts, memory, working_out
 from vlm.errors import ModelError
 from vlm.model import VisionLanguageModel
 from vlm.store import Progress
@@ -41,6 +41,8 @@ def load(
             " proving it",
         )
         working_out.work_out(model)
+    else:
+        checkpoint_settings.complete_processor(model.network, model.processor, folder)
     return model
 
 
@@ -113,6 +115,7 @@ def check_kind(name: str, configuration: dict) -> None:
     )
 
     kind = configuration.get("model_type")
+    _check_decoder(name, configuration)
     if kind in architecture.FAMILIES:
         return
     allowed = f"this version looks into {', '.join(architecture.FAMILIES)} models"
@@ -121,7 +124,7 @@ def check_kind(name: str, configuration: dict) -> None:
         if followed and not any(layouts.kind_of(each) in layouts.PICTURES for each in followed):
             raise ModelError(
                 f"{name!r} is a {kind} model, whose {followed[0]} this version does not follow; it"
-                " can be opened once it has a row, see 'How to add a family' in the README."
+                " can be opened once it has a row, see 'How to add a family' in assets/docs/models.md."
             )
         return
     if configuration.get("auto_map"):
@@ -133,3 +136,23 @@ def check_kind(name: str, configuration: dict) -> None:
         f"{name!r} is a {kind!r} model, which does not read images and text in transformers;"
         f" {allowed}."
     )
+
+
+def _check_decoder(name: str, configuration: dict) -> None:
+    """
+    Raises:
+        ModelError: the language model has an encoder of its own.
+    """
+    from transformers import CONFIG_MAPPING
+
+    text = configuration.get("text_config")
+    kind = text.get("model_type") if isinstance(text, dict) else None
+    if kind in CONFIG_MAPPING and text.get(
+        "is_encoder_decoder", CONFIG_MAPPING[kind]().is_encoder_decoder
+    ):
+        raise ModelError(
+            f"{name!r} has a language model of the kind {kind}, an encoder and a decoder: the"
+            " picture is read by the one and the answer written by the other, and this version"
+            " looks into decoders alone. Of BLIP-2 take a checkpoint with OPT, of InstructBLIP one"
+            " with Vicuna, or another family."
+        )

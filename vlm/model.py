@@ -16,16 +16,20 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from vlm import architecture
+from vlm import architecture, generation, language_model
 from vlm.attention import at_their_places, recording
+from vlm.checkpoint_settings import explain_encoder, explain_places, explained, naming_settings
 from vlm.compat import ensure_torchvision
 from vlm.connector import VisualTokens, boxes_around
-from vlm.decoding import decode
+from vlm.decoding import NextLogits, decode
 from vlm.device import to_numpy
-from vlm.errors import ModelError, QuestionError
-from vlm.images import to_rgb
+from vlm.errors import ImageError, ModelError, QuestionError, VLMError
+from vlm.generation import OwnSettings
+from vlm.images import GivenPhotos, check_photos, to_rgb
 from vlm.instruments import Instruments
 from vlm.layouts import lay_out, lay_tokens
+from vlm.photo_shapes import explain_refusal
+from vlm.prompts import explain_marks, find_template
 from vlm.records import Decoding, Maker, Sight, Stage, Step, Trace
 from vlm.text_tokens import TextTokens, check_question, token_string
 from vlm.vision_encoder import encode_image
@@ -54,13 +58,15 @@ KEPT = 64 * 2**20  # bytes of hidden states in float32 that a prefill keeps at m
 @dataclass(frozen=True)
 class Prefill:
     """What the language model keeps of VT + TT (keys and values of every layer), its logits for the
-    first token of the answer, what it looked at, and if it was asked to, what VT + TT became.
+    first token of the answer (in float32, and as its own forward rounds them), what it looked at,
+    and if it was asked to, what VT + TT became.
     """
 
     cache: DynamicCache
     logits: Float[Tensor, " vocab"]
+    own_logits: Float[Tensor, " vocab"]
     attention: Float[np.ndarray, "layers S"] | None
-    beside: Float[np.ndarray, "layers V"] | None
+    beside: Float[np.ndarray, "crossing V"] | None
     hidden: Float[np.ndarray, "states S D"] | None
 
 
@@ -88,9 +94,14 @@ class VisionLanguageModel(Instruments):
     @property
     def language_layers(self) -> int:
         """How many layers g_phi has."""
-        return architecture.language_layers(self.network)
+        return language_model.language_layers(self.network)
 
-    def check_question(self, question: str) -> str:
+    @property
+    def own_settings(self) -> OwnSettings:
+        """What came with the checkpoint in its generation_config.json."""
+        return generation.own_settings(self.network)
+
+    def check_question(self, question: str | object) -> str:
         """The question without surrounding space.
 
         Raises:
@@ -108,24 +119,29 @@ class VisionLanguageModel(Instruments):
 
     @torch.inference_mode()
     def see(
-        self, image: Image.Image | Sequence[Image.Image], question: str = STAND_INS[0]
+        self,
+        image: GivenPhotos,
+        question: str = STAND_INS[0],
+        processed: dict[str, Any] | None = None,
     ) -> Sight:
         """Every stage that depends on the photo (or photos) alone: X -> x_p -> X' -> VT, with one
         encoder pass.
 
         Args:
             question: matters only to connectors that read the question too (`reads_question`).
+            processed: from an earlier `Sight` of the same photos, which are then not processed
+                again.
 
         Raises:
+            ImageError: there is no photo, or one of a shape that this model does not take.
             ModelError: the checkpoint's processor or connector is of a kind this version does not
-                follow, or takes fewer photos.
+                follow, takes fewer photos, or does not fit the model.
             QuestionError: the question is longer than such a connector reads.
         """
         start = time.perf_counter()
-        images = tuple(
-            to_rgb(each) for each in ([image] if isinstance(image, Image.Image) else image)
-        )
-        given = self.inputs(images, question)
+        images = tuple(to_rgb(each) for each in check_photos(image))
+        question, processed = question.strip(), {} if processed is None else processed
+        given = self.inputs(images, question, processed)
         room = architecture.question_room(self.network)
         if room and given["qformer_input_ids"].shape[1] > room:
             raise QuestionError(
@@ -136,31 +152,34 @@ class VisionLanguageModel(Instruments):
         inputs = architecture.vision_inputs(self.network, given)
         sizes = [(each.height, each.width) for each in images]
         size = architecture.patch_size(self.network)
-        patches = lay_out(
-            self.processor,
-            {
-                name: value.float().numpy() if value.is_floating_point() else value.numpy()
-                for name, value in inputs.items()
-            },
-            sizes,
-            size,
-        )
-        tokens = lay_tokens(
-            architecture.family(self.network).tokens,
-            self.network.config,
-            patches,
-            sizes,
-            architecture.merge_size(self.network),
-        )
+        with naming_settings(self.network, self.processor, given):
+            patches = lay_out(
+                self.processor,
+                {
+                    name: value.float().numpy() if value.is_floating_point() else value.numpy()
+                    for name, value in inputs.items()
+                },
+                sizes,
+                size,
+            )
+            tokens = lay_tokens(
+                architecture.family(self.network).tokens,
+                self.network.config,
+                patches,
+                sizes,
+                architecture.merge_size(self.network),
+            )
         if len(tokens.kinds) < architecture.family(self.network).least * len(images):
             raise ModelError(
                 f"A photo of {sizes[0][1]} x {sizes[0][0]} pixels becomes too few visual tokens for"
-                " this model; give a larger one."
+                " this model; give a larger one, of more than"
+                f" {size * architecture.merge_size(self.network)} pixels on a side."
             )
         cut = time.perf_counter()
-        encoded = encode_image(
-            self.network, self.on_device(inputs), torch.from_numpy(patches.places)
-        )
+        with explained(lambda error: explain_encoder(self.network, self.processor, inputs, error)):
+            encoded = encode_image(
+                self.network, self.on_device(inputs), torch.from_numpy(patches.places)
+            )
         if len(encoded.visual_tokens) != len(tokens.kinds):
             raise ModelError(
                 f"The connector gives {len(encoded.visual_tokens)} visual tokens where"
@@ -197,20 +216,29 @@ class VisionLanguageModel(Instruments):
             ),
             inputs=inputs,
             kept=encoded.kept,
-            stand_in_ids=tuple(given["input_ids"][0].tolist()),
+            processed=processed,
+            question=question,
+            input_ids=tuple(given["input_ids"][0].tolist()),
         )
 
     @torch.inference_mode()
-    def ask(self, sight: Sight, question: str) -> Trace:
+    def ask(self, sight: Sight | object, question: str | object) -> Trace:
         """A question about a photo that was seen: the prompt's tokens TT, and VT + TT.
 
         The encoder does not run again.
 
         Raises:
+            ImageError: it is no photo that was seen.
             QuestionError: the question is empty, too long for the model's context, or holds a
                 control token.
-            ModelError: the checkpoint's processor is of a kind this version does not follow.
+            ModelError: the checkpoint's processor is of a kind this version does not follow, or
+                does not leave one place in the prompt for each visual token.
         """
+        if not isinstance(sight, Sight):
+            raise ImageError(
+                f"A {type(sight).__name__} was given in place of a photo that was seen; give what"
+                " model.see(image) returns, or call model.trace(image, question)."
+            )
         start = time.perf_counter()
         tokenizer = self.processor.tokenizer
         question = self.check_question(question)
@@ -221,13 +249,13 @@ class VisionLanguageModel(Instruments):
             and mark.encode()[-1] != question.encode()[-1]
         )
         stand_in_ids = (
-            sight.stand_in_ids
-            if stand_in == STAND_INS[0]
-            else self.inputs(sight.images, stand_in)["input_ids"][0].tolist()
+            sight.input_ids
+            if stand_in == sight.question
+            else self.inputs(sight.images, stand_in, sight.processed)["input_ids"][0].tolist()
         )
-        if self.reads_question:
-            sight = self.see(sight.images, question)
-        given = self.inputs(sight.images, question)
+        if self.reads_question and sight.question != question:
+            sight = self.see(sight.images, question, sight.processed)
+        given = self.inputs(sight.images, question, sight.processed)
         input_ids = given["input_ids"][0]
         if len(input_ids) >= architecture.context_length(self.network):
             raise QuestionError(
@@ -239,10 +267,12 @@ class VisionLanguageModel(Instruments):
             architecture.family(self.network).crossed,
         )
         if int(is_visual.sum()) != len(sight.visual_tokens.embeddings) and not crossed:
-            raise ModelError(
-                f"The prompt has {int(is_visual.sum())} places for"
-                f" {len(sight.visual_tokens.embeddings)} visual tokens; this version does not"
-                " follow it."
+            raise explain_places(
+                self.network,
+                self.processor,
+                given,
+                int(is_visual.sum()),
+                len(sight.visual_tokens.embeddings),
             )
         # pixel_values are in the encoder's outputs already
         language_inputs = architecture.language_inputs(
@@ -295,14 +325,15 @@ class VisionLanguageModel(Instruments):
             maker=Maker(self),
         )
 
-    def encode(self, image: Image.Image | Sequence[Image.Image], question: str) -> Trace:
+    def encode(self, image: GivenPhotos, question: str | object) -> Trace:
         """Every stage before the answer: `see`, then `ask`.
 
         Raises:
             QuestionError, ModelError: as these.
         """
-        self.check_question(question)
-        return self.ask(self.see(image), question)
+        question = self.check_question(question)
+        sight = self.see(image, question) if self.reads_question else self.see(image)
+        return self.ask(sight, question)
 
     def language_inputs(self, trace: Trace) -> dict[str, Any]:
         """What g_phi is called with: VT + TT as they are in the trace, and positions and masks as
@@ -323,8 +354,8 @@ class VisionLanguageModel(Instruments):
         }
 
     def logits(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... vocab"]:
-        """What g_phi's head makes of its last hidden states."""
-        return architecture.head(self.network, hidden)
+        """What g_phi's head makes of its last hidden states, in float32 whatever its format."""
+        return language_model.head(self.network, hidden)
 
     @torch.inference_mode()
     def prefill(self, trace: Trace, hidden: bool = False) -> Prefill:
@@ -345,13 +376,19 @@ class VisionLanguageModel(Instruments):
         """Stream the answer to an encoded trace: one prefill of `trace.inputs_embeds`, then one
         short forward a token.
 
+        Tokens are chosen by `decoding` and by the settings that came with the checkpoint, as
+        transformers' own `generate` obeys them (see `vlm.generation`).
+
         Args:
             prefill: from an earlier `prefill` of the same trace; it can be used any number of
                 times.
+
+        Raises:
+            ModelError: a setting of the checkpoint cannot be obeyed as it is written.
         """
         cache, looked, count = None, {}, 0
 
-        def next_logits(token_id: int | None) -> Float[Tensor, " vocab"]:
+        def next_logits(token_id: int | None) -> NextLogits:
             nonlocal cache, looked, count
             with torch.inference_mode():
                 if token_id is None:
@@ -363,22 +400,18 @@ class VisionLanguageModel(Instruments):
                             "beside": read.beside,
                         },
                     )
-                    return read.logits
-                logits, *rows = self._forward(
+                    return NextLogits(read.logits, read.own_logits)
+                exact, own, *rows = self._forward(
                     trace, self._following(trace, [token_id], count), cache
                 )
                 looked = dict(zip(looked, rows))
                 count += 1
-                return logits
+                return NextLogits(exact, own)
 
         room = architecture.context_length(self.network) - len(trace.input_ids)
-        steps = decode(
-            next_logits,
-            torch.from_numpy(trace.input_ids),
-            self.processor.tokenizer,
-            architecture.end_ids(self.network),
-            decoding,
-        )
+        prompt, tokenizer = torch.from_numpy(trace.input_ids), self.processor.tokenizer
+        rules = generation.rules(self.network, tokenizer, decoding, prompt)
+        steps = decode(next_logits, tokenizer, rules, decoding)
         return (replace(step, **looked) for step in islice(steps, room))
 
     @torch.inference_mode()
@@ -386,7 +419,7 @@ class VisionLanguageModel(Instruments):
         self, trace: Trace, token_ids: Sequence[int], prefill: Prefill | None = None
     ) -> Float[np.ndarray, " tokens"]:
         """The log-probability that each of these tokens has as the next one after `trace` and those
-        before it, in two passes.
+        before it, in two passes: the model's own, which no setting changes.
 
         Args:
             prefill: from an earlier `prefill` of the same trace.
@@ -395,14 +428,14 @@ class VisionLanguageModel(Instruments):
         logits = read.logits[None]
         if len(token_ids) > 1:
             cache = copy.deepcopy(read.cache) if prefill else read.cache
-            trunk = architecture.language_trunk(self.network)
+            trunk = language_model.language_trunk(self.network)
             hidden = trunk(
                 **self._following(trace, list(token_ids)[:-1], 0),
-                **architecture.reading_on(self.network, cache),
+                **language_model.reading_on(self.network, cache),
             ).last_hidden_state[0]
             logits = torch.cat([logits, self.logits(hidden)])
         said = torch.tensor(list(token_ids), device=logits.device)
-        return to_numpy(logits.float().log_softmax(-1).gather(1, said[:, None])[:, 0])
+        return to_numpy(logits.log_softmax(-1).gather(1, said[:, None])[:, 0])
 
     def _following(self, trace: Trace, token_ids: list[int], count: int) -> dict[str, Tensor]:
         """What g_phi is called with for tokens that follow the trace and `count` tokens after it."""
@@ -418,13 +451,14 @@ class VisionLanguageModel(Instruments):
         self, trace: Trace, inputs: Mapping[str, Any], cache: DynamicCache, keep: bool = False
     ) -> tuple[
         Float[Tensor, " vocab"],
+        Float[Tensor, " vocab"],
         Float[np.ndarray, "layers positions"] | None,
-        Float[np.ndarray, "layers V"] | None,
+        Float[np.ndarray, "crossing V"] | None,
         Float[np.ndarray, "states positions D"] | None,
     ]:
-        """One pass of the language model over new positions: the logits of the next token, what it
-        is read from in the sequence (if that is recorded) and beside it; and what the positions
-        became, if that is to be kept.
+        """One pass of the language model over new positions: the logits of the next token in
+        float32 and as its own forward rounds them, what it is read from in the sequence (if that
+        is recorded) and beside it; and what the positions became, if that is to be kept.
         """
         rows, beside, more = [], [], {"output_hidden_states": True} if keep else {}
         with recording(
@@ -433,8 +467,8 @@ class VisionLanguageModel(Instruments):
             architecture.crossing(self.network),
             lambda weights: beside.append(weights()[:, -1].mean(0)),
         ):
-            output = architecture.language_trunk(self.network)(
-                **inputs, **architecture.reading_on(self.network, cache), **more
+            output = language_model.language_trunk(self.network)(
+                **inputs, **language_model.reading_on(self.network, cache), **more
             )
         crossed = (
             to_numpy(architecture.weights_beside(torch.stack(beside), trace.sight.inputs))
@@ -442,8 +476,11 @@ class VisionLanguageModel(Instruments):
             else None
         )
         looked = to_numpy(at_their_places(rows, cache.get_seq_length())) if rows else None
+        own = language_model.own_logits(self.network, output.last_hidden_state[0, -1])
+        half = own.dtype in language_model.HALF
         return (
-            self.logits(output.last_hidden_state[0, -1]),
+            self.logits(output.last_hidden_state[0, -1]) if half else own,
+            own,
             looked,
             crossed,
             to_numpy(torch.cat(output.hidden_states)) if keep else None,
@@ -451,8 +488,8 @@ class VisionLanguageModel(Instruments):
 
     def trace(
         self,
-        image: Image.Image | Sequence[Image.Image],
-        question: str,
+        image: GivenPhotos,
+        question: str | object,
         decoding: Decoding = Decoding(),
     ) -> Trace:
         """The whole pipeline on one photo, or several, and one question.
@@ -480,11 +517,11 @@ class VisionLanguageModel(Instruments):
         )
         last = architecture.last_logits(self.network)
         whole = self.network(**inputs, **last).logits[0, -1]
-        hidden = architecture.language_trunk(self.network)(
+        hidden = language_model.language_trunk(self.network)(
             **self.language_inputs(trace), use_cache=False
         ).last_hidden_state[0]
         # the product for one row rounds otherwise
-        staged = self.logits(hidden[-1:] if last else hidden)[-1]
+        staged = language_model.own_logits(self.network, hidden[-1:] if last else hidden)[-1]
         return (
             Check(
                 "visual tokens VT",
@@ -493,9 +530,25 @@ class VisionLanguageModel(Instruments):
             Check("logits of the first answer token", float((whole - staged).abs().max())),
         )
 
-    def inputs(self, images: Sequence[Image.Image], question: str) -> dict[str, Tensor]:
-        """All that the model's own forward takes, by the processor and the chat template."""
-        if len(images) > 1 and not self.processor.chat_template:
+    def inputs(
+        self,
+        images: Sequence[Image.Image],
+        question: str,
+        processed: dict[str, Any] | None = None,
+    ) -> dict[str, Tensor]:
+        """All that the model's own forward takes, by the processor and the chat template.
+
+        Args:
+            processed: `Sight.processed` of these photos, or empty and filled here: then their
+                pixels are not processed again.
+
+        Raises:
+            ImageError: a photo has a shape that the processor does not take.
+            ModelError: the chat template or the processor's settings do not let it work.
+        """
+        words = architecture.family(self.network).prompt
+        template = find_template(self.processor, words)
+        if len(images) > 1 and not template:
             raise ModelError(
                 f"{architecture.family(self.network).name} models answer questions about one photo;"
                 f" {len(images)} were given."
@@ -504,13 +557,32 @@ class VisionLanguageModel(Instruments):
             architecture.render_prompt(self.network, self.processor, question, len(images)),
             self.processor.tokenizer,
         )
+        processor = (
+            self.processor
+            if processed is None
+            else architecture.looking_once(self.processor, processed)
+        )
         # a template that writes the first token of a text itself must not get a second one
         once = (
             {"add_special_tokens": False}
             if tokenizer.bos_token and prompt.startswith(tokenizer.bos_token)
             else {}
         )
-        given = self.processor(images=list(images), text=prompt, return_tensors="pt", **once)
+        # the photos of one chat belong together, as transformers' own chat call gives them: some
+        # processors treat several photos of one text unlike single ones
+
+        def process(processor, images: Sequence[Image.Image], prompt: str) -> Mapping[str, Tensor]:
+            photos = [list(images)] if template else list(images)
+            return processor(images=photos, text=prompt, return_tensors="pt", **once)
+
+        def refusal(error: Exception) -> VLMError:
+            single = architecture.render_prompt(self.network, self.processor, question)
+            return explain_marks(words, self.processor, prompt, len(images)) or explain_refusal(
+                lambda image: process(self.processor, [image], single), images, error
+            )
+
+        with explained(refusal):
+            given = process(processor, images, prompt)
         return {name: value for name, value in given.items() if name != "labels"}
 
     def on_device(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -23,8 +23,10 @@ class Picture:
         name: "whole photo" or "tile ROW, COLUMN", counted from 1.
         photo: which of the photos of the question it shows; 0 is the first.
         received: its pixels as the encoder receives them (resized, cropped, padded), in 8-bit RGB.
-        box: the part of the photo that it shows; it reaches beyond the photo where the processor
-            added a margin.
+            Where its sides are no multiples of P, the last rows and columns of pixels fill no patch:
+            the encoder reads the first rows * P x columns * P.
+        box: the part of the photo that all of it shows; it reaches beyond the photo where the
+            processor added a margin.
         rows: patches from top to bottom.
         columns: patches from left to right.
     """
@@ -56,28 +58,42 @@ class Patches:
     pictures: tuple[Picture, ...]
     size: int
 
+    def covered_box(self, picture: Picture) -> Box:
+        """The part of the photo that the patches of one picture cover."""
+        return covered_box(picture, self.size)
+
+    def covered_pixels(self, picture: Picture) -> UInt8[np.ndarray, "height width 3"]:
+        """The received pixels of one picture that lie in its patches."""
+        return picture.received[: picture.rows * self.size, : picture.columns * self.size]
+
 
 def patchify(pixel_values: Float[np.ndarray, "C H W"], size: int) -> Float[np.ndarray, "N PPC"]:
     """Cut an image into flattened patches, left to right, top to bottom.
 
+    As in the encoder's convolution, pixels at the bottom and on the right that fill no whole patch
+    are left out.
+
     Raises:
-        ModelError: `size` does not divide the height and the width.
+        ModelError: the image is smaller than one patch.
     """
     height, width = pixel_values.shape[1:]
-    if height % size or width % size:
+    if min(height, width) < size:
         raise ModelError(
             f"An image of {height} x {width} pixels cannot be cut into {size} x {size} patches; the"
             " processor and the encoder do not fit together."
         )
     return rearrange(
-        pixel_values, "c (rows p1) (columns p2) -> (rows columns) (p1 p2 c)", p1=size, p2=size
+        pixel_values[:, : height // size * size, : width // size * size],
+        "c (rows p1) (columns p2) -> (rows columns) (p1 p2 c)",
+        p1=size,
+        p2=size,
     )
 
 
 def unpatchify(
     patches: Float[np.ndarray, "N PPC"], rows: int, size: int
 ) -> Float[np.ndarray, "C H W"]:
-    """Put the patches back together: the inverse of `patchify`."""
+    """Put the patches back together: what `patchify` cut, without pixels that filled no patch."""
     return rearrange(
         patches, "(rows columns) (p1 p2 c) -> c (rows p1) (columns p2)", rows=rows, p1=size, p2=size
     )
@@ -107,12 +123,61 @@ def raster_places(pictures: Sequence[Picture]) -> Int[np.ndarray, "N 3"]:
     )
 
 
+def window_box(
+    photo: tuple[int, int],
+    resized: tuple[int, int],
+    corner: tuple[float, float],
+    received: tuple[int, int],
+) -> Box:
+    """The part of a photo that a window on a resized copy of it shows.
+
+    Args:
+        photo, resized: height and width, before and after.
+        corner: the top and left edge of the window in pixels of the copy; below zero where a margin
+            is added.
+        received: height and width of the window.
+    """
+    vertical, horizontal = photo[0] / resized[0], photo[1] / resized[1]
+    return (
+        corner[0] * vertical,
+        corner[1] * horizontal,
+        (corner[0] + received[0]) * vertical,
+        (corner[1] + received[1]) * horizontal,
+    )
+
+
+def cover_box(box: Box, received: tuple[int, int], covered: tuple[int, int]) -> Box:
+    """The part of `box` that the patches cover.
+
+    Args:
+        box: what a received picture shows.
+        received: its height and width in pixels.
+        covered: how many of these pixels, from the top left on, lie in a patch.
+    """
+    top, left, bottom, right = box
+    return (
+        top,
+        left,
+        bottom - (bottom - top) * (received[0] - covered[0]) / received[0],
+        right - (right - left) * (received[1] - covered[1]) / received[1],
+    )
+
+
+def covered_box(picture: Picture, size: int) -> Box:
+    """The part of the photo that the patches of a picture cover; `size` is P."""
+    return cover_box(
+        picture.box, picture.received.shape[:2], (picture.rows * size, picture.columns * size)
+    )
+
+
 def place_boxes(
-    pictures: Sequence[Picture], places: Int[np.ndarray, "N 3"]
+    pictures: Sequence[Picture], places: Int[np.ndarray, "N 3"], size: int
 ) -> Float[np.ndarray, "N 4"]:
-    """Where in the photo the pixels of the patches at these places are."""
+    """Where in the photo the pixels of the patches at these places are; `size` is P."""
     grids = [
-        grid_boxes(each.box, each.rows, each.columns).reshape(each.rows, each.columns, 4)
+        grid_boxes(covered_box(each, size), each.rows, each.columns).reshape(
+            each.rows, each.columns, 4
+        )
         for each in pictures
     ]
     return np.stack([grids[picture][row, column] for picture, row, column in places])

@@ -24,6 +24,9 @@ COLDEST = 0.001  # logits divided by less leave the range of their numbers
 class Decoding:
     """D_d, the decoding operator, and its hyper-parameters d. The default is greedy.
 
+    What else came with a checkpoint, such as tokens that it never says, is obeyed too: see
+    `model.own_settings`.
+
     Attributes:
         max_new_tokens: the longest answer, in tokens.
         temperature: 0 is greedy; 1 samples from the model's own distribution; below 1 sharpens it,
@@ -31,7 +34,8 @@ class Decoding:
         top_k: sample among the k most probable tokens only; 0 is all of them.
         top_p: nucleus sampling: among the fewest tokens whose probabilities sum to at least p; 1 is
             all of them.
-        repetition_penalty: above 1 makes tokens that have occurred less probable; 1 is off.
+        repetition_penalty: above 1 makes tokens that have occurred less probable; 1 is off; None is
+            what came with the checkpoint.
         seed: the same seed gives the same answer.
         alternatives: how many of the most probable tokens each step reports.
 
@@ -43,7 +47,7 @@ class Decoding:
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
-    repetition_penalty: float = 1.0
+    repetition_penalty: float | None = None
     seed: int = 0
     alternatives: int = 8
 
@@ -60,6 +64,8 @@ class Decoding:
         for name, (least, most) in ranges.items():
             value = getattr(self, name)
             whole = isinstance(least, int)
+            if value is None and name == "repetition_penalty":
+                continue
             if (
                 isinstance(value, bool)
                 or not isinstance(value, int if whole else (int, float))
@@ -81,8 +87,8 @@ class Alternative:
     """One token that could have come at a step.
 
     Attributes:
-        log_probability: the model's own, before D_d.
-        decoding_probability: its share after D_d; 0 if D_d ruled it out.
+        log_probability: the model's own, before D_d and all settings of the checkpoint.
+        decoding_probability: its share after them; 0 if they ruled it out.
     """
 
     token_id: int
@@ -101,11 +107,13 @@ class Step:
 
     Attributes:
         index: 0 for the first token of the answer.
-        log_probability: the model's own for the chosen token, before D_d.
-        decoding_probability: its share after D_d; 1 when greedy.
+        log_probability: the model's own for the chosen token, before D_d and all settings of the
+            checkpoint, as `model.score` has it too: also of a token that these forced or favoured.
+        decoding_probability: its share after them; 1 when greedy.
         entropy: of the model's whole distribution before D_d, in bits: 0 when it is certain,
             log2(vocab) when it knows nothing.
-        alternatives: the model's most probable tokens, best first.
+        alternatives: the model's most probable tokens, best first; the chosen one need not be
+            among them.
         is_end: this token ends the answer and is not part of its text.
         answer: the text of the answer up to and including this token.
         milliseconds: the time this token took; the first one includes the prefill of the whole
@@ -130,7 +138,7 @@ class Step:
     attention: Float[np.ndarray, "layers positions"] | None = field(
         default=None, compare=False, repr=False
     )
-    beside: Float[np.ndarray, "layers V"] | None = field(default=None, compare=False, repr=False)
+    beside: Float[np.ndarray, "crossing V"] | None = field(default=None, compare=False, repr=False)
 
     @property
     def probability(self) -> float:
@@ -177,7 +185,9 @@ class Sight:
         stages: symbol, shape and time of X, x_p, X' and VT.
         inputs: what the processor made for the encoder.
         kept: what the model's own forward needs to go on from here.
-        stand_in_ids: the prompt as token ids with a stand-in for the question.
+        processed: what the processor's picture part made of the photos, for the prompts to come.
+        question: what the photos were seen with; a stand-in, unless the connector reads it.
+        input_ids: the prompt with it, as token ids.
     """
 
     images: tuple[Image.Image, ...]
@@ -193,7 +203,9 @@ class Sight:
     stages: tuple[Stage, ...]
     inputs: Mapping[str, Any] = field(compare=False, repr=False)
     kept: Any = field(compare=False, repr=False)
-    stand_in_ids: tuple[int, ...] = field(compare=False, repr=False)
+    processed: dict[str, Any] = field(compare=False, repr=False)
+    question: str = field(compare=False, repr=False)
+    input_ids: tuple[int, ...] = field(compare=False, repr=False)
 
     @property
     def image(self) -> Image.Image:

@@ -24,8 +24,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vlm import architecture
-from vlm.attention import as_always, replacing, weights
+from vlm import architecture, language_model
+from vlm.attention import Scoring, as_always, replacing, weights
 from vlm.compat import ensure_torchvision
 from vlm.device import to_numpy
 
@@ -44,16 +44,14 @@ class _Attended(torch.autograd.Function):
     @staticmethod
     def forward(ctx, query, key, value, module, mask, named, collect):
         ctx.save_for_backward(query, key, value)
-        ctx.called = module, mask, named.get("scaling"), named.get("is_causal"), collect
+        ctx.called = mask, Scoring.of(module, named), collect
         return as_always(module, query, key, value, mask, **named)[0]
 
     @staticmethod
     def backward(ctx, gradient):  # 1, queries, heads, size of a value
         query, key, value = ctx.saved_tensors
-        module, mask, scaling, is_causal, collect = ctx.called
-        is_causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
+        mask, scoring, collect = ctx.called
         heads, groups = query.shape[1], key.shape[1]
-        scale = query.shape[-1] ** -0.5 if scaling is None else scaling
         to_query, to_key, to_value = (
             torch.empty_like(query),
             torch.empty_like(key),
@@ -63,21 +61,18 @@ class _Attended(torch.autograd.Function):
         for group in range(groups):  # heads that share their keys
             share = slice(group * heads // groups, (group + 1) * heads // groups)
             part = mask if mask is None or mask.shape[1] == 1 else mask[:, share]
-            # heads of the group, queries, keys
-            attention = weights(
-                module, query[:, share], key[:, group : group + 1], part, scaling, is_causal
-            )
+            with torch.enable_grad():
+                queries = query[:, share].detach().requires_grad_()
+                keys = key[:, group : group + 1].detach().requires_grad_()
+                # heads of the group, queries, keys
+                attention = weights(queries, keys, part, scoring.of_heads(share))
             back = gradient[0, :, share].transpose(0, 1).float()
             wanted = back @ value[0, group].float().T  # the gradient with respect to the weights
-            product = attention * wanted
-            relevant += product.clamp(min=0).sum(0)
-            # through the softmax
-            scores = (product - attention * product.sum(-1, keepdim=True)) * scale
-            to_query[0, share] = (scores @ key[0, group].float()).to(query.dtype)
-            to_key[0, group] = (
-                (scores.transpose(1, 2) @ query[0, share].float()).sum(0).to(key.dtype)
+            relevant += (attention.detach() * wanted).clamp(min=0).sum(0)
+            to_value[0, group] = (attention.detach().transpose(1, 2) @ back).sum(0).to(value.dtype)
+            to_query[:, share], to_key[:, group : group + 1] = torch.autograd.grad(
+                attention, (queries, keys), wanted
             )
-            to_value[0, group] = (attention.transpose(1, 2) @ back).sum(0).to(value.dtype)
         collect(relevant / heads)
         return to_query, to_key, to_value, None, None, None, None
 
@@ -113,10 +108,11 @@ def relevancy(
         inputs = {name: _ordinary(value) for name, value in inputs.items()}
         embeds = inputs["inputs_embeds"].requires_grad_()
         with replacing(attend):
-            hidden = architecture.language_trunk(network)(
+            hidden = language_model.language_trunk(network)(
                 **inputs, use_cache=False
             ).last_hidden_state
-        logit = architecture.head(network, hidden[:, -1:])[0, -1, token_id]
+        word = torch.tensor([token_id], device=hidden.device)
+        logit = language_model.head(network, hidden[0, -1], word)[0]
         last = torch.zeros(embeds.shape[1], device=embeds.device)
         last[-1] = 1
         row.append(last)

@@ -14,18 +14,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 
-from vlm import architecture, lens
-from vlm.attention import as_always, replacing
+from vlm import architecture, language_model, lens
+from vlm.attention import Scoring, added_mask, as_always, own_attention, replacing
 from vlm.device import to_numpy
+from vlm.language_model import adjustment_left_out
+from vlm.patches import Patches
 from vlm.records import Trace
 
 # of the largest number compared
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 5e-3, torch.bfloat16: 4e-2}
 TOKENS = 5  # whose boxes are proven
+OVERLAP = 0.9  # of the pixels that changed and those that should have: all but some at the edges
+LEAST = 6  # pixels, of the photo and of what is received, on a side of a box that can be proven so
 PACKAGES = ("torch", "transformers", "open_clip_torch", "gradio")
 
 
@@ -54,7 +58,7 @@ class Comparison:
 def compare(model: Any, trace: Trace) -> Iterator[Comparison]:
     """Every comparison, one by one.
 
-    About ten passes of the model in all, and no more memory than an answer takes.
+    About fifteen passes of the model in all, and no more memory than an answer takes.
     """
     share = TOLERANCE.get(model.network.dtype, TOLERANCE[torch.bfloat16])
     read = model.prefill(trace)
@@ -63,13 +67,15 @@ def compare(model: Any, trace: Trace) -> Iterator[Comparison]:
         "logits": np.abs(logits).max(),
         "tokens": np.abs(trace.visual_tokens.embeddings).max(),
     }
+    left_out = adjustment_left_out(model.network)
     for each in model.check(trace):
         scale = scales["logits" if "logits" in each.name else "tokens"]
+        words = "stage by stage, against the model's own forward pass in one go"
         yield Comparison(
             each.name,
             each.difference,
             float(share * scale),
-            "stage by stage, against the model's own forward pass in one go",
+            f"{words}; {left_out}" if left_out and "logits" in each.name else words,
         )
     yield last_row(model, trace, logits, share)
     yield eager(model, trace, read.attention, share)
@@ -85,7 +91,7 @@ def last_row(
     """
     name = "last row of the logit lens"
     hidden = model.hidden_states(trace)[:, -1:]
-    [said] = to_numpy(architecture.head(model.network, lens.normed(model.network, hidden)[-1]))
+    [said] = to_numpy(language_model.head(model.network, lens.normed(model.network, hidden)[-1]))
     return Comparison(
         name,
         float(np.abs(said - logits).max()),
@@ -116,16 +122,10 @@ def eager(
         nonlocal called
         if module in beside:
             return as_always(module, query, key, value, mask, **named)
-        own = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
-        if called == layer and own is not None:
-            settings = {
-                setting: value
-                for setting, value in named.items()
-                if setting in ("scaling", "softcap", "sliding_window")
-            }
-            found.append(
-                own(module, query, key, value, added(mask, query), dropout=0.0, **settings)[1]
-            )
+        explicit = own_attention(module)
+        if called == layer and explicit is not None:
+            added = added_mask(mask, query, key, Scoring.of(module, named))
+            found.append(explicit(module, query, key, value, added, **named)[1])
         called += 1
         return as_always(module, query, key, value, mask, **named)
 
@@ -150,27 +150,9 @@ def eager(
     )
 
 
-def added(mask: Tensor | None, query: Float[Tensor, "1 heads S size"]) -> Tensor:
-    """A mask as eager attention takes it: numbers that are added.
-
-    None is the fast attention's way to say that each position reads those before it.
-    """
-    if mask is None:
-        mask = torch.ones(
-            1, 1, query.shape[2], query.shape[2], dtype=torch.bool, device=query.device
-        ).tril()
-    return (
-        mask
-        if mask.dtype != torch.bool
-        else torch.zeros(mask.shape, dtype=query.dtype, device=query.device).masked_fill(
-            ~mask, -torch.inf
-        )
-    )
-
-
 def boxes(model: Any, trace: Trace) -> Iterator[Comparison]:
-    """Change the pixels inside the boxes of a few tokens: do the patches that they are made of
-    change most, and then they? (Of those that show the same place, any.)
+    """Fill the boxes of a few tokens with white, and with black: do the patches that they are made
+    of differ, to the pixel, and most; and then they? (Of those that show the same place, any.)
     """
     names, visual, sight = (
         ("boxes of the visual tokens", "visual tokens in their boxes"),
@@ -202,26 +184,36 @@ def boxes(model: Any, trace: Trace) -> Iterator[Comparison]:
     own, patches, tokens = sight.visual_tokens.embeddings, 0, 0
     lengths = np.maximum(np.linalg.norm(own, axis=1), 1e-9)
     for token in chosen.tolist():
-        again = model.see(
-            [changed(sight.image, visual.boxes[token]), *sight.images[1:]], trace.question
+        white, black = (
+            model.see(
+                [filled(sight.image, visual.boxes[token], level), *sight.images[1:]], trace.question
+            )
+            for level in (255, 0)
         )
-        patch = np.abs(again.patches.pixels - sight.patches.pixels).sum(1).argmax()
-        most = (np.linalg.norm(again.visual_tokens.embeddings - own, axis=1) / lengths).argmax()
-        patches += not any(
-            shows_the_same(sight.patches.boxes[patch], sight.patches.boxes[source])
-            for source in visual.sources[token]
-            if source >= 0
+        patch = np.abs(white.patches.pixels - black.patches.pixels).sum(1).argmax()
+        most = (
+            np.linalg.norm(white.visual_tokens.embeddings - black.visual_tokens.embeddings, axis=1)
+            / lengths
+        ).argmax()
+        sources = visual.sources[token][visual.sources[token] >= 0]
+        patches += not (
+            any(
+                shows_the_same(sight.patches.boxes[patch], sight.patches.boxes[source])
+                for source in sources
+            )
+            and fills_its_patches(white.patches, black.patches, sources, visual.boxes[token])
         )
         tokens += not shows_the_same(visual.boxes[most], visual.boxes[token])
     done = (
-        f"the pixels in the boxes of {len(chosen)} tokens were turned to their opposite: for how"
-        " many another"
+        f"the pixels in the boxes of {len(chosen)} tokens were turned to white and to black: for"
+        " how many another"
     )
     yield Comparison(
         names[0],
         float(patches),
         0.0,
-        f"{done} patch of what the encoder gets changed more than those the token is made of",
+        f"{done} patch of what the encoder gets changed more than those the token is made of, or"
+        " not just the pixels of these changed",
         counted=True,
     )
     yield Comparison(
@@ -237,10 +229,54 @@ def boxes(model: Any, trace: Trace) -> Iterator[Comparison]:
 def changed(image: Image.Image, box: Float[np.ndarray, " 4"]) -> Image.Image:
     """The photo with the colours inside a box turned to their opposite."""
     pixels = np.array(image)
-    top, left, bottom, right = (int(round(edge)) for edge in box)
-    part = (slice(top, max(bottom, top + 1)), slice(left, max(right, left + 1)))
-    pixels[part] = 255 - pixels[part]
+    top, left, bottom, right = whole_pixels(box)
+    pixels[top:bottom, left:right] = 255 - pixels[top:bottom, left:right]
     return Image.fromarray(pixels)
+
+
+def filled(image: Image.Image, box: Float[np.ndarray, " 4"], level: int) -> Image.Image:
+    """The photo with a box in one grey level."""
+    pixels = np.array(image)
+    top, left, bottom, right = whole_pixels(box)
+    pixels[top:bottom, left:right] = level
+    return Image.fromarray(pixels)
+
+
+def whole_pixels(box: Float[np.ndarray, " 4"]) -> tuple[int, int, int, int]:
+    """The whole pixels of a photo that a box holds, at least one."""
+    top, left, bottom, right = (int(round(edge)) for edge in box)
+    return top, left, max(bottom, top + 1), max(right, left + 1)
+
+
+def fills_its_patches(
+    white: Patches,
+    black: Patches,
+    sources: Int[np.ndarray, " merged"],
+    box: Float[np.ndarray, " 4"],
+) -> bool:
+    """Whether those received pixels differ that belong to these patches, and no others, where
+    `box` was `filled` with `white` and with `black`.
+
+    True of boxes that are too small for it to be told, or lie in several pictures.
+    """
+    places, size = white.places[sources], white.size
+    if len(set(places[:, 0].tolist())) > 1:
+        return True
+    picture = white.pictures[places[0, 0]]
+    first, last = places[:, 1:].min(0) * size, (places[:, 1:].max(0) + 1) * size
+    scale = (last - first) / np.array([box[2] - box[0], box[3] - box[1]])
+    if min(*(last - first), *(last - first) / scale) < LEAST:
+        return True
+    # the edges of the filled pixels, as the box places them among the received ones
+    edges = np.array(whole_pixels(box)) - box
+    first, last = first + edges[:2] * scale, last + edges[2:] * scale
+    rows, columns = (np.arange(count) + 0.5 for count in picture.received.shape[:2])
+    expected = ((rows > first[0]) & (rows < last[0]))[:, None] & (
+        (columns > first[1]) & (columns < last[1])
+    )
+    found = picture.received.astype(int) - black.pictures[places[0, 0]].received > 255 / 2
+    found = found.all(2)
+    return bool((found & expected).sum() >= OVERLAP * (found | expected).sum())
 
 
 def shows_the_same(one: Float[np.ndarray, " 4"], other: Float[np.ndarray, " 4"]) -> bool:

@@ -23,10 +23,11 @@ from filelock import FileLock
 from safetensors import SafetensorError
 
 from vlm.errors import FetchError
+from vlm.settings import Settings
 
 log = logging.getLogger(__name__)
 
-VARIABLE = "VISUAL_TOKEN_EXPLORER_CACHE"
+VARIABLE = Settings.name_of("cache")
 # raised by zipfile, by where in the file the damage is
 DAMAGED = (
     zipfile.BadZipFile,
@@ -71,7 +72,7 @@ def cache_directory() -> Path:
     The environment variable `VISUAL_TOKEN_EXPLORER_CACHE` moves it.
     """
     return Path(
-        os.environ.get(VARIABLE) or platformdirs.user_cache_path("visual-token-explorer")
+        Settings.read().cache or platformdirs.user_cache_path("visual-token-explorer")
     ).expanduser()
 
 

@@ -2,15 +2,17 @@
 
 No weights, no photo, no inference.
 
-The counts come from the processors' own rules (`_get_num_multimodal_tokens` of transformers, made
-for servers that plan ahead), set to what the named checkpoints publish (see `published`). What a
+The counts come from the processors' own rules (mostly `_get_num_multimodal_tokens` of transformers,
+made for servers that plan ahead), set to what the named checkpoints publish (see `published`). What a
 processor counts beside visual tokens (markers, row breaks) is taken off again, so that every number
 means the same: positions of the sequence that hold a piece of the picture.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
 
@@ -185,16 +187,20 @@ def _split(merge: int, processor, height: int, width: int, tokens: int) -> str:
 
 def _in_shape(processor, height: int, width: int) -> tuple[int, int]:
     """Rows and columns of tokens, by transformers' own resizing rule for Pixtral's encoder."""
+    from transformers.image_utils import ChannelDimension
     from transformers.models.pixtral.image_processing_pixtral import get_resize_output_image_size
 
     longest, unit = (
         processor.image_processor.size["longest_edge"],
         processor.image_processor.patch_size["height"],
     )
-    # the rule wants a picture, but only its size
+    # the rule wants a picture, but only its size; one 1 or 3 pixels high it would read sideways
     shape = np.broadcast_to(np.uint8(0), (height, width, 3))
     tall, wide = get_resize_output_image_size(
-        shape, size=(longest, longest), patch_size=(unit, unit)
+        shape,
+        size=(longest, longest),
+        patch_size=(unit, unit),
+        input_data_format=ChannelDimension.LAST,
     )
     return tall // unit, wide // unit
 
@@ -218,10 +224,6 @@ def _rotary(processor, height: int, width: int, tokens: int) -> str:
         f"at most {longest:,} pixels on a side, in its own shape: {rows} x {columns} {what} (row"
         " breaks between them are extra)"
     )
-
-
-def _row_breaks(processor, height: int, width: int, count: int) -> int:
-    return _in_shape(processor, height, width)[0]
 
 
 def _around_tiles(each: int) -> Callable[[object, int, int, int], int]:
@@ -253,13 +255,20 @@ def _crossed(processor, height: int, width: int, tokens: int) -> str:
 
 
 _SQUEEZED = _fixed("always 336 x 336 pixels: 24 x 24 patches, each a token")
-_QWEN = dict(why=_native, prompt="<|image_pad|>", mark="<|image_pad|>")
-_MARKS = dict(prompt="[IMG]", mark="[IMG]", others=_row_breaks)
-_QUERIES = dict(
+_QWEN: dict[str, Any] = dict(why=_native, prompt="<|image_pad|>", mark="<|image_pad|>")
+# counted by the rule itself: the processors' own plan reads 1 or 3 pixels of height sideways
+_MARKS: dict[str, Any] = dict(
+    prompt="[IMG]",
+    mark="[IMG]",
+    count=lambda processor, height, width: math.prod(_in_shape(processor, height, width)),
+)
+_QUERIES: dict[str, Any] = dict(
     prompt="What is this?", count=lambda processor, height, width: processor.num_query_tokens
 )
 _QUERIED = _fixed("always 32 queries, which look at the whole photo; none has a place of its own")
-_SEPARATORS = dict(others=lambda processor, height, width, count: count % processor.image_seq_len)
+_SEPARATORS: dict[str, Any] = dict(
+    others=lambda processor, height, width, count: count % processor.image_seq_len
+)
 
 FAMILIES = (
     Family(
@@ -418,8 +427,7 @@ FAMILIES = (
         "lightonai/LightOnOCR-1B-1025",
         published.lighton_ocr,
         _rotary,
-        "[IMG]",
-        "[IMG]",
+        **_MARKS,
     ),
     Family(
         "Llama 3.2 Vision",

@@ -99,7 +99,7 @@ def look(tower: nn.Module, pixels: Float[Tensor, "B C H W"]) -> Looked:
     if is_clip(tower):
         last = tower.transformer.resblocks[-1]
         with passing(tower.ln_post) as normed, entering(last) as entered:
-            vectors = tower(pixels)
+            vectors = pooled(tower(pixels))
         [tokens], [(before, _)] = normed, entered
         itself = tower.ln_post(last(before, attn_mask=alone(before)))
         return Looked(
@@ -110,10 +110,10 @@ def look(tower: nn.Module, pixels: Float[Tensor, "B C H W"]) -> Looked:
             False,
         )
     trunk = getattr(tower, "trunk", None)
-    if not (
-        hasattr(trunk, "norm") and hasattr(trunk, "blocks") and hasattr(trunk, "num_prefix_tokens")
+    if not all(
+        hasattr(trunk, name) for name in ("norm", "blocks", "num_prefix_tokens", "patch_embed")
     ):
-        vectors = tower(pixels)
+        vectors = pooled(tower(pixels))
         return Looked(vectors, torch.zeros_like(vectors), None, None, False)
     with passing(trunk.norm) as normed, entering(trunk.blocks[-1]) as entered:
         vectors = tower(pixels)
@@ -127,6 +127,18 @@ def look(tower: nn.Module, pixels: Float[Tensor, "B C H W"]) -> Looked:
         joint(tower, itself, width),
         False,
     )
+
+
+def pooled(output: Tensor | tuple[Tensor, Tensor]) -> Float[Tensor, "B E"]:
+    """The vector of each photo; CoCa's tower gives tokens for its decoder beside it."""
+    return output[0] if isinstance(output, tuple) else output
+
+
+def patch_shape(tower: nn.Module) -> tuple[int, int]:
+    """Height and width of a patch of this tower in received pixels."""
+    if is_clip(tower):
+        return tuple(tower.conv1.kernel_size)
+    return tuple(tower.trunk.patch_embed.feat_ratio(as_scalar=False))
 
 
 def alone(tokens: Float[Tensor, "B positions F"]) -> Float[Tensor, "positions positions"]:

@@ -6,15 +6,15 @@ And who looks at whom in it.
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from vlm import architecture
-from vlm.attention import as_always, replacing, weights
+from vlm.attention import Scoring, as_always, replacing, weights
 from vlm.compat import ensure_torchvision
 from vlm.device import to_numpy
 from vlm.errors import ModelError
@@ -203,16 +203,15 @@ def _without_states(given: ModelOutput) -> ModelOutput:
 class Attended:
     """Queries and keys of one call of an encoder's attention."""
 
-    module: nn.Module
     query: Float[Tensor, "items heads queries size"]
     key: Float[Tensor, "items groups keys size"]
     mask: Tensor | None
-    scaling: float | None
+    scoring: Scoring
 
     def weights(
         self, item: int, rows: slice | list[int] = slice(None)
     ) -> Float[Tensor, "heads queries keys"]:
-        """softmax(q k^T * scaling + mask) of some queries of one item of the batch."""
+        """Those of some queries of one item of the batch, see `attention.weights`."""
         mask = (
             None
             if self.mask is None
@@ -220,14 +219,8 @@ class Attended:
                 ..., rows if self.mask.shape[-2] > 1 else slice(None), :
             ]
         )
-        return weights(
-            self.module,
-            self.query[item : item + 1][:, :, rows],
-            self.key[item : item + 1],
-            mask,
-            self.scaling,
-            False,
-        )
+        query, key = self.query[item : item + 1], self.key[item : item + 1]
+        return weights(query[:, :, rows], key, mask, self.scoring)
 
 
 @dataclass(frozen=True)
@@ -357,11 +350,18 @@ def encoder_attention(
 
     def attend(module, query, key, value, mask, **named):
         if module in of:
-            calls[of[module]].append(Attended(module, query, key, mask, named.get("scaling")))
+            # an encoder's patches look at each other whichever stands first
+            scoring = replace(Scoring.of(module, named), is_causal=False)
+            calls[of[module]].append(Attended(query, key, mask, scoring))
         return as_always(module, query, key, value, mask, **named)
 
     with replacing(attend):
         _run(model, inputs)
+    if not all(calls):
+        raise ModelError(
+            f"This vision encoder ({type(architecture.vision_tower(model)).__name__}) computes its"
+            " attention by itself and does not hand out queries and keys, so there is none to show."
+        )
     return EncoderAttention(
         tuple(map(tuple, calls)),
         _positions(

@@ -14,15 +14,15 @@ What was looked at need not have mattered: attention is what was read, not what 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from vlm import architecture
-from vlm.attention import as_always, replacing, weights
+from vlm import architecture, language_model
+from vlm.attention import Scoring, as_always, replacing, weights
 from vlm.compat import ensure_torchvision
 from vlm.device import to_numpy
 from vlm.errors import ModelError
@@ -35,26 +35,23 @@ from transformers import PreTrainedModel  # noqa: E402
 @dataclass(frozen=True)
 class Layer:
     """One attention of the language model as it was called: its module, queries, keys (of the same
-    positions, or of a picture beside them), mask and settings.
+    positions, or of a picture beside them), mask and how weights are made of them.
     """
 
     module: torch.nn.Module
     query: Float[Tensor, "1 heads positions size"]
     key: Float[Tensor, "1 groups keys size"]
     mask: Tensor | None
-    scaling: float | None
-    is_causal: bool
+    scoring: Scoring
 
     def row(self, position: int) -> Float[Tensor, "heads keys"]:
-        """What one position reads; each head's row sums to 1."""
+        """What one position reads; each head's row sums to 1, less what its sink takes."""
         mask, key = self.mask, self.key
         if mask is not None:
             mask = mask if mask.shape[-2] == 1 else mask[..., position : position + 1, :]
-        elif self.is_causal:
+        elif self.scoring.is_causal:
             key = key[:, :, : position + 1]
-        row = weights(
-            self.module, self.query[:, :, position : position + 1], key, mask, self.scaling, False
-        )[:, 0]
+        row = weights(self.query[:, :, position : position + 1], key, mask, self.scoring)[:, 0]
         return torch.nn.functional.pad(row, (0, self.key.shape[2] - row.shape[1]))
 
     def mean(self) -> Float[Tensor, "positions keys"]:
@@ -67,12 +64,10 @@ class Layer:
                 self.mask if self.mask is None or self.mask.shape[1] == 1 else self.mask[:, share]
             )
             total += weights(
-                self.module,
                 self.query[:, share],
                 self.key[:, group : group + 1],
                 mask,
-                self.scaling,
-                self.is_causal,
+                self.scoring.of_heads(share),
             ).sum(0)
         return total / heads
 
@@ -112,8 +107,8 @@ class WordAttention:
     def weights(
         self, step: int, hidden: tuple[int, ...] = ()
     ) -> Float[np.ndarray, "layers heads positions"]:
-        """What one word was read from: one row a head, which sums to 1, over the positions before
-        it, or over the visual tokens beside them.
+        """What one word was read from: one row a head over the positions before it, or over the
+        visual tokens beside them. It sums to 1, less what the head's sink takes, if it has one.
 
         Args:
             hidden: positions (or visual tokens), such as sinks, that are taken out of every row.
@@ -126,7 +121,8 @@ class WordAttention:
             rows = architecture.weights_beside(rows.flatten(0, 1), self.beside).unflatten(
                 0, rows.shape[:2]
             )
-        return without(to_numpy(rows), hidden)
+        sinks = np.array([layer.scoring.sinks is not None for layer in self.layers])
+        return without(to_numpy(rows), hidden, sinks[:, None])
 
     @torch.inference_mode()
     def rollout(self, step: int) -> Float[np.ndarray, " positions"]:
@@ -134,8 +130,8 @@ class WordAttention:
         (mean of the heads + identity) / 2.
 
         Abnar and Zuidema, "Quantifying Attention Flow in Transformers", 2020. The row sums to 1,
-        less what was read of places beside the sequence that hold no tile; positions that many
-        read, such as the first one, gather most of it. After the positions come the visual tokens
+        less what sinks of heads took and what was read of places beside the sequence that hold no
+        tile; positions that many read, such as the first one, gather most of it. After the positions come the visual tokens
         that stand beside the sequence, if they do: what layers of cross-attention read of them, by
         the same rule.
 
@@ -180,15 +176,14 @@ def word_attention(
     crossing = architecture.crossing(network)
 
     def keep(module, query, key, value, attention_mask, **named):
-        is_causal = named.get("is_causal")
-        is_causal = (
-            getattr(module, "is_causal", module not in crossing) if is_causal is None else is_causal
-        )
-        kept.append(Layer(module, query, key, attention_mask, named.get("scaling"), is_causal))
+        scoring = Scoring.of(module, named)
+        if module in crossing:  # a picture beside the sequence is there from the first position on
+            scoring = replace(scoring, is_causal=False)
+        kept.append(Layer(module, query, key, attention_mask, scoring))
         return as_always(module, query, key, value, attention_mask, **named)
 
     with replacing(keep):
-        architecture.language_trunk(network)(**inputs, use_cache=False)
+        language_model.language_trunk(network)(**inputs, use_cache=False)
     layers = tuple(layer for layer in kept if (layer.module in crossing) == (beside is not None))
     return WordAttention(
         layers,
@@ -201,14 +196,22 @@ def word_attention(
 
 
 def without(
-    rows: Float[np.ndarray, "*layers positions"], positions: tuple[int, ...]
+    rows: Float[np.ndarray, "*layers positions"],
+    positions: tuple[int, ...],
+    sinks: Bool[np.ndarray, "..."] | bool = False,
 ) -> Float[np.ndarray, "*layers positions"]:
-    """The rows as they would be if these positions could not be looked at: zero there, the rest
-    sums to 1 again.
+    """The rows as they would be if these positions could not be looked at: zero there, and the rest
+    grows until the row sums to 1 again.
 
     For the row of one head this is its softmax without these keys; apply it before taking the mean
     of heads.
+
+    Args:
+        sinks: of which rows a part is missing, because it went to a sink; that grows too.
     """
+    if not positions:
+        return rows.copy()
     kept = rows.copy()
     kept[..., [position for position in positions if position < rows.shape[-1]]] = 0
-    return kept / np.maximum(kept.sum(-1, keepdims=True), np.finfo(np.float32).tiny)
+    whole = kept.sum(-1) + np.where(sinks, (1 - rows.sum(-1)).clip(min=0), 0)
+    return kept / np.maximum(whole, np.finfo(np.float32).tiny)[..., None]

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from vlm import architecture, self_check
+from vlm import architecture, language_model, self_check
 from vlm.attention import replacing
 from vlm.errors import ModelError, VLMError
 from vlm.families import FAMILIES, LAYER_1, TOWERS, Family, Tower
@@ -52,7 +52,7 @@ def work_out(model: Any) -> None:
         raise ModelError(
             f"This {network.config.model_type} model has no row in this version's tables, and could"
             f" not be worked out from itself: {reason}. It can be opened once it has a row, see"
-            " 'How to add a family' in the README."
+            " 'How to add a family' in assets/docs/models.md."
         ) from error
     logger.info("%s was worked out: %s, %s", network.config.model_type, *network.worked_out)
 
@@ -69,16 +69,12 @@ def photo(height: int, width: int, seed: int = 0) -> Image.Image:
 
 
 def _provisional(network: nn.Module) -> tuple[Family, Tower]:
-    """The encoder and the language model by transformers' own names for them.
-
-    What is known of their kinds already.
-    """
+    """The encoder by transformers' own name for it, and what is known of its kind already."""
     paths = {module: path for path, module in network.named_modules()}
-    tower, language = network.get_encoder(modality="image"), network.get_decoder()
-    if tower is network or language is network or tower not in paths or language not in paths:
-        raise ModelError(
-            "which of its parts is the vision encoder and which the language model does not show"
-        )
+    tower = network.get_encoder(modality="image")
+    if tower is network or tower not in paths:
+        raise ModelError("which of its parts is the vision encoder does not show")
+    language_model.language_trunk(network)  # is there one?
     if not hasattr(network, "get_image_features"):
         raise ModelError("transformers cannot run its vision encoder by itself")
     kind = network.config.model_type
@@ -86,7 +82,6 @@ def _provisional(network: nn.Module) -> tuple[Family, Tower]:
         f"{kind} (worked out from the model itself)",
         tower=paths[tower],
         connector="",
-        language=paths[language],
     )
     return row, TOWERS.get(
         getattr(getattr(network.config, "vision_config", None), "model_type", None)
@@ -109,7 +104,9 @@ def _found(model: Any) -> tuple[Family, Tower]:
         architecture.vision_tower(network),
     ]
     parts = dict.fromkeys(part for each in around for part in each.children())
-    parts = [part for part in parts if part not in {*around, architecture.language_trunk(network)}]
+    parts = [
+        part for part in parts if part not in {*around, language_model.language_trunk(network)}
+    ]
     vision = architecture.vision_inputs(network, inputs)
     with ExitStack() as stack:
         gave = {part: stack.enter_context(passing(part)) for part in parts}
@@ -141,8 +138,6 @@ def _found(model: Any) -> tuple[Family, Tower]:
         merge=lambda config: merge,
         tower=family.tower,
         connector=paths[connector],
-        language=family.language,
-        norm=_norm(network, inputs),
         reads=reads,
     )
     return row, tower
@@ -163,28 +158,6 @@ def _same(output: object, tokens: Tensor) -> bool:
     return torch.equal(
         output[output[:, 0].argsort(stable=True)], tokens[tokens[:, 0].argsort(stable=True)]
     )
-
-
-def _norm(network: nn.Module, inputs: dict) -> str:
-    """The part of the language model that gives its last hidden states."""
-    trunk = architecture.language_trunk(network)
-    with ExitStack() as stack:
-        gave = {name: stack.enter_context(passing(part)) for name, part in trunk.named_children()}
-        last = stack.enter_context(passing(trunk))
-        network(**inputs)
-    name = next(
-        (
-            name
-            for name, outputs in gave.items()
-            if outputs
-            and torch.is_tensor(outputs[-1])
-            and torch.equal(outputs[-1], last[-1].last_hidden_state)
-        ),
-        None,
-    )
-    if name is None:
-        raise ModelError("its language model ends with no norm of its own")
-    return name
 
 
 def _tower(network: nn.Module, inputs: dict, other: dict) -> Tower:
@@ -298,6 +271,7 @@ def _prove(model: Any, image: Image.Image) -> None:
     Raises:
         ModelError: what does not hold.
     """
+    language_model.final_norm(model.network)  # refuses if something else stands before the head
     trace = model.encode(image, QUESTION)  # refuses if the visual tokens are not as many as counted
     read = model.prefill(trace)
     share = self_check.TOLERANCE.get(model.network.dtype, self_check.TOLERANCE[torch.bfloat16])

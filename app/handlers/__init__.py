@@ -3,27 +3,29 @@
 Plain functions, one file a part of the page: tests call them without a server.
 """
 
-from app.handlers.answering import Plane, decoding, encode, reproject, run
-from app.handlers.beside import beside, bring
-from app.handlers.endpoints import answer_endpoint, similarity_endpoint, trace_endpoint
-from app.handlers.experiments import experiment
-from app.handlers.facts import comparisons, findings
-from app.handlers.lab import cell, compare
-from app.handlers.links import restore
-from app.handlers.loading import choose, in_use, offered, status
-from app.handlers.photos import EXAMPLES, at_once, example_photos, open_upload, photo_size
-from app.handlers.take_home import offline, tensors
-from app.handlers.token_ledger import ledger
-from app.handlers.views import layer, lens, lens_rows, rows, word, word_maps
-from app.handlers.words import ablation, looked, relevancy
+from .answering import SETTINGS, Plane, decoding, encode, reproject, run
+from .beside import beside, bring
+from .endpoints import answer_endpoint, similarity_endpoint, trace_endpoint
+from .experiments import experiment
+from .facts import comparisons, findings
+from .lab import cell, compare
+from .links import restore
+from .loading import arrive, choose, in_use, offered, own_settings, status
+from .photos import EXAMPLES, at_once, example_photos, open_upload, photo_size
+from .take_home import offline, tensors
+from .token_ledger import ledger
+from .views import layer, lens, lens_rows, rows, word, word_maps
+from .words import ablation, looked, relevancy
 
 __all__ = [
     "EXAMPLES",
     "Plane",
+    "SETTINGS",
     "ablation",
     "looked",
     "relevancy",
     "answer_endpoint",
+    "arrive",
     "at_once",
     "beside",
     "bring",
@@ -44,6 +46,7 @@ __all__ = [
     "offered",
     "offline",
     "open_upload",
+    "own_settings",
     "photo_size",
     "reproject",
     "restore",

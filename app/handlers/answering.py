@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 import gradio as gr
 
 import vlm
-from app import examples, gpu, models, payloads
-from app.handlers.errors import MAX_QUESTION, MAX_TOGETHER, plain, shows_errors, text, whole
-from app.handlers.photos import EXAMPLES, digest, example_digests, open_upload
+from .. import examples, gpu, models, payloads
+from .errors import MAX_QUESTION, MAX_TOGETHER, plain, shows_errors, text, whole
+from .photos import EXAMPLES, digest, example_digests, open_upload
 
 sights: models.Recent[vlm.Sight] = models.Recent()
 traces: models.Recent[vlm.Trace] = models.Recent()
@@ -164,12 +164,10 @@ def decoding(
     return vlm.Decoding(**numbers)
 
 
-def asked(trace: vlm.Trace, choice: models.Choice, operator: vlm.Decoding) -> dict:
+def asked(key: str, choice: models.Choice, operator: vlm.Decoding) -> dict:
     """How a run was asked for, as a link tells it; only an example photo can be in one."""
-    images = trace.sight.images
-    example = example_digests().get(digest(images[0])) if len(images) == 1 else None
     return {
-        "example": example,
+        "example": example_digests().get(key.partition(".")[0]),  # no two photos together
         "model": choice.name,
         "settings": {name: getattr(operator, name) for name in SETTINGS},
     }
@@ -200,7 +198,7 @@ def run(
     record = payloads.record(key, trace) | {
         "language_layers": model.language_layers,
         "model": model.name,
-        "asked": asked(trace, choice, operator),
+        "asked": asked(key, choice, operator),
     }
     yield (
         record,

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 import vlm
-from app import gpu, models, payloads
-from app.handlers.answering import decoding, encode
-from app.handlers.errors import shows_errors
-from app.handlers.loading import follow
-from app.handlers.permissions import check_model
+from .. import gpu, models, payloads
+from .answering import decoding, encode
+from .errors import shows_errors
+from .loading import follow
+from .permissions import check_model
 
 
 @shows_errors

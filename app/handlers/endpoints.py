@@ -6,10 +6,10 @@ of them here is what a language model reads.
 
 from collections.abc import Iterator, Sequence
 
-from app import gpu, models, payloads
-from app.handlers.answering import decoding, encode
-from app.handlers.errors import tells_errors
-from app.handlers.lab import matched
+from .. import gpu, models, payloads
+from .answering import decoding, encode
+from .errors import tells_errors
+from .lab import matched
 
 
 @tells_errors
@@ -34,7 +34,8 @@ def answer_endpoint(
         temperature: 0 is greedy, above 0 a token is drawn by chance.
         top_k: only the k most probable tokens; 0 is all.
         top_p: only the fewest tokens that together reach p.
-        repetition_penalty: above 1 what was said becomes less probable.
+        repetition_penalty: above 1 what was said becomes less probable; 1 is none, whatever came
+            with the model. What else came with it is obeyed.
         seed: the same seed gives the same answer.
         max_new_tokens: the longest answer.
     """
@@ -66,7 +67,8 @@ def trace_endpoint(
         temperature: 0 is greedy, above 0 a token is drawn by chance.
         top_k: only the k most probable tokens; 0 is all.
         top_p: only the fewest tokens that together reach p.
-        repetition_penalty: above 1 what was said becomes less probable.
+        repetition_penalty: above 1 what was said becomes less probable; 1 is none, whatever came
+            with the model. What else came with it is obeyed.
         seed: the same seed gives the same answer.
         max_new_tokens: the longest answer.
     """

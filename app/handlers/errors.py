@@ -5,32 +5,75 @@ in the view that asked.
 import functools
 import html
 import inspect
+import logging
+from types import TracebackType
 
 import gradio as gr
 
 import vlm
-from app.handlers.machine import enough_memory, for_visitors
+from .machine import enough_memory, for_visitors
 
 # characters, characters, lines, photos
 MAX_QUESTION, MAX_TEXT, MAX_TEXTS, MAX_PHOTOS = 2_000, 300, 64, 32
 MAX_TOGETHER = 4  # photos of one question
 
 
-def shows_errors(handler, to_program: bool = False):
-    """The one place where an error the user can mend becomes a notice.
+log = logging.getLogger(__name__)
 
-    Everything on the page stays as it was.
+
+class Unforeseen(vlm.VLMError):
+    """What nobody foresaw, a mistake of this program's or of a library's, as a sentence."""
+
+
+class SentencesOnly:
+    """Whatever is raised in here leaves as a sentence: that of the error, if it is one of ours, else
+    one that says of what class it is and what to do. The log has the rest.
+
+    The one place that takes errors of any class, because a visitor sees nothing at all of one that
+    leaves a handler as it is. It stands where Gradio hands an event over (`inputs.Page`) and where
+    a script's question is answered (`asked_by_script`), outside of all that may fail.
+    """
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """
+        Raises:
+            Unforeseen: it was neither a sentence already nor the end of the event.
+        """
+        if not isinstance(error, Exception) or isinstance(error, (gr.Error, vlm.VLMError)):
+            return
+        log.error("%s failed", self.what, exc_info=error)
+        raise Unforeseen(
+            f"This failed in a way that nobody foresaw ({type(error).__name__}): try it again, or"
+            " with another photo, question or model, and tell whoever serves this page, whose log"
+            " says more."
+        ) from error
+
+
+def to_notice(error: vlm.VLMError, to_program: bool = False) -> gr.Error:
+    """An error's sentence as a notice.
 
     Gradio's notices are HTML, and a sentence quotes what a visitor or a file said: it is escaped,
     or `<image>` would not be read, and worse would be obeyed. A program gets the sentence itself.
     """
+    sentence = for_visitors(str(error))
+    return gr.Error(
+        sentence if to_program else html.escape(sentence, quote=False), print_exception=False
+    )
 
-    def notice(error: vlm.VLMError) -> gr.Error:
-        sentence = for_visitors(str(error))
-        return gr.Error(
-            sentence if to_program else html.escape(sentence, quote=False), print_exception=False
-        )
 
+def shows_errors(handler, to_program: bool = False):
+    """The one place where an error the user can mend becomes a notice.
+
+    Everything on the page stays as it was.
+    """
     if inspect.isgeneratorfunction(handler):
 
         @functools.wraps(handler)
@@ -39,7 +82,7 @@ def shows_errors(handler, to_program: bool = False):
                 with enough_memory():
                     yield from handler(*arguments, **named)
             except vlm.VLMError as error:
-                raise notice(error) from error
+                raise to_notice(error, to_program) from error
 
         return stream
 
@@ -49,7 +92,7 @@ def shows_errors(handler, to_program: bool = False):
             with enough_memory():
                 return handler(*arguments, **named)
         except vlm.VLMError as error:
-            raise notice(error) from error
+            raise to_notice(error, to_program) from error
 
     return call
 
@@ -72,7 +115,7 @@ def asked_by_script(handler):
                     f"{handler.__name__} was asked with {arguments!r:.60}; it takes a list of"
                     f" {count}."
                 )
-            with enough_memory():
+            with SentencesOnly(handler.__name__), enough_memory():
                 return handler(*arguments)
         except vlm.VLMError as error:
             return {"error": for_visitors(str(error))}

@@ -3,15 +3,16 @@
 And the sweep: way by way cut, window by window of layers.
 """
 
+import dataclasses
 import math
 from collections.abc import Iterator
 
 import gradio as gr
 
 import vlm
-from app import payloads
-from app.handlers.answering import model_of, remembered, remembered_answer
-from app.handlers.errors import MAX_TEXT, said, shows_errors, whole_number
+from .. import payloads
+from .answering import model_of, remembered, remembered_answer
+from .errors import MAX_TEXT, said, shows_errors, whole_number
 
 
 def number(asked: dict, name: str, least: float, most: float, whole: bool = True) -> float:
@@ -132,7 +133,7 @@ def experiment(event: gr.EventData) -> Iterator[dict]:
     became of them, and the new answer as it comes.
     """
     asked = said(event)
-    trace, _ = remembered_answer(
+    trace, operator = remembered_answer(
         asked.get("answer"),
         "There is no answer to compare with; press Run first, and wait for its end.",
     )
@@ -155,9 +156,10 @@ def experiment(event: gr.EventData) -> Iterator[dict]:
     masking = CUTS[kind](asked, trace, model) if kind in CUTS else None
     word = chosen_word(asked, model, trace, changed, masking)
     # the new answer is greedy, whatever the old one was: chance must not look like an effect
-    before, after, again = model.again(
-        trace, changed, masking, vlm.Decoding(max_new_tokens=max(len(trace.steps), 12))
+    greedy = dataclasses.replace(
+        operator, temperature=0.0, max_new_tokens=max(len(trace.steps), 12)
     )
+    before, after, again = model.again(trace, changed, masking, greedy)
     steps: list[vlm.Step] = []
     for step in again:
         steps.append(step)

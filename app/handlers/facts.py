@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 import gradio as gr
 
 import vlm
-from app import models, payloads
-from app.handlers.answering import encode, model_of, remembered
-from app.handlers.errors import MAX_TEXT, said, shows_errors, whole_number
-from app.handlers.photos import EXAMPLES
+from .. import models, payloads
+from .answering import encode, model_of, remembered
+from .errors import MAX_TEXT, said, shows_errors, whole_number
+from .photos import EXAMPLES
 
 # for what is about several photos: the examples, and what they show
 SENTENCES = {

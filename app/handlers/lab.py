@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from PIL import Image
 
 import vlm
-from app import examples, models, payloads
-from app.handlers.errors import (
+from .. import examples, models, payloads
+from .errors import (
     MAX_TEXT,
     MAX_TEXTS,
     asked_by_script,
@@ -16,8 +16,8 @@ from app.handlers.errors import (
     text,
     whole_number,
 )
-from app.handlers.permissions import check_contrastive
-from app.handlers.photos import EXAMPLES, digest, readable
+from .permissions import check_contrastive
+from .photos import EXAMPLES, digest, readable
 
 picture_vectors: models.Recent[vlm.ImageEmbedding] = models.Recent()
 sentence_vectors: models.Recent = models.Recent(2048)
@@ -39,13 +39,18 @@ class Comparison:
 
 
 def contrast(
-    name: str, images: Sequence[Image.Image], texts: Sequence[str], templates: Sequence[str] = ()
+    name: str,
+    images: Sequence[Image.Image],
+    digests: Sequence[str],
+    texts: Sequence[str],
+    templates: Sequence[str] = (),
 ) -> Comparison:
     """Both towers on what they have not seen yet; templates turn the texts into labels."""
     model = models.contrastive_model(name)
-    pictures = {(name, digest(image)): image for image in images}
+    keys = [(name, digest) for digest in digests]
+    pictures = dict(zip(keys, images, strict=True))
     embedded = picture_vectors.many(
-        [(name, digest(image)) for image in images],
+        keys,
         lambda missing: model.embed_images([pictures[key] for key in missing]),
     )
     keys = [(name, text, tuple(templates)) for text in texts]
@@ -99,9 +104,13 @@ def lab(
     notes: Sequence[str],
 ) -> dict:
     """One model's side of the comparison."""
-    comparison = contrast(name, images, texts, templates)
+    digests = [digest(image) for image in images]
+    comparison = contrast(name, images, digests, texts, templates)
     model = models.contrastive_model(name)
-    cut = [text for text in texts if model.is_cut(text)]
+    sentences = {
+        text: [template.replace("{}", text) for template in templates] or [text] for text in texts
+    }
+    cut = [text for text in texts if any(map(model.is_cut, sentences[text]))]
     notes = [
         *notes,
         *(
@@ -111,7 +120,7 @@ def lab(
         ),
     ]
     key = hashlib.blake2b(
-        repr((name, [digest(image) for image in images], texts, templates)).encode(), digest_size=16
+        repr((name, digests, texts, templates)).encode(), digest_size=16
     ).hexdigest()
     comparisons.get(key, lambda: comparison)
     record = model.compare(

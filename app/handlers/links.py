@@ -7,11 +7,11 @@ from urllib.parse import parse_qs
 import gradio as gr
 
 import vlm
-from app import examples, models
-from app.handlers.answering import PLANE, SETTINGS, Plane, decoding
-from app.handlers.errors import MAX_QUESTION
-from app.handlers.permissions import check_model
-from app.handlers.photos import example_photos
+from .. import examples, models
+from .answering import PLANE, SETTINGS, Plane, decoding
+from .errors import MAX_QUESTION
+from .permissions import check_model
+from .photos import example_photos
 
 MAX_LINK = 8_000  # characters
 MOST = 1_000_000  # of a number in it; JSON's have an end

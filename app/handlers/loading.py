@@ -1,14 +1,21 @@
-"""What is loading behind the page, and another vision-language model at a visitor's wish."""
+"""What is loading behind the page, another vision-language model at a visitor's wish, and the
+settings for answers that came with a model.
+"""
 
-from collections.abc import Iterator, Sequence
+import html
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import gradio as gr
 
 import vlm
-from app import models
-from app.handlers.errors import shows_errors
-from app.handlers.machine import for_visitors
-from app.handlers.permissions import check_model, hub_is_open_to
+from .. import models
+from .errors import shows_errors
+from .links import restored
+from .machine import for_visitors
+from .permissions import check_model, hub_is_open_to
+
+PENALTY = "repetition_penalty"
 
 
 def follow(jobs: Sequence[models.Background]) -> Iterator[dict]:
@@ -44,6 +51,64 @@ def status() -> Iterator[dict]:
     """Follow the loading until everything is there."""
     models.start()
     yield from follow((models.language, models.contrastive, models.umap))
+
+
+def arrive(link: str) -> Iterator[tuple]:
+    """Follow the loading for a visitor who comes: (how far it is, what came with the model, the
+    repetition penalty), the two last as soon as the model is there.
+
+    What a link has set stays.
+    """
+    found, told = restored(link), False
+    choice = found[4] if found and models.at_hand(found[4]) is not None else models.START
+    for progress in status():
+        if told or models.at_hand(choice) is None:
+            yield progress, gr.skip(), gr.skip()
+        else:
+            told = True
+            words, penalty = own_settings(choice)
+            yield progress, words, gr.skip() if found else penalty
+
+
+def own_settings(choice: models.Choice) -> tuple:
+    """What came with a model that is in memory, in words, and its repetition penalty for the
+    control; nothing of one that is not.
+    """
+    model = models.at_hand(choice)
+    if model is None:
+        return gr.skip(), gr.skip()
+    words, penalty = in_words(model.own_settings), model.own_settings.obeyed.get(PENALTY, 1)
+    try:
+        vlm.Decoding(repetition_penalty=penalty)
+    except vlm.DecodingError as error:  # no control can be set to it, and no answer obeys it
+        return f"{words} {html.escape(str(error), quote=False)}", gr.skip()
+    ends = {"minimum": min(1, penalty), "maximum": max(2, penalty)}
+    return words, gr.update(value=penalty, **ends)
+
+
+def in_words(came: Any) -> str:
+    """What came with a checkpoint, a short sentence for each kind of it, as HTML."""
+    sentences = [
+        f"Came with the model and obeyed: {listed(came.obeyed)}." if came.obeyed else "",
+        f"Obeyed above temperature 0: {listed(came.drawn)}." if came.drawn else "",
+        f"For sampling it suggests: {listed(came.suggested)}." if came.suggested else "",
+        f"It also asks for what is not done here: {listed(came.ignored)}." if came.ignored else "",
+    ]
+    said = " ".join(filter(None, sentences))
+    return html.escape(said or "This model came with no settings of its own.", quote=False)
+
+
+def listed(settings: Mapping[str, Any]) -> str:
+    """Settings by name; of one with many entries how many there are."""
+    words = []
+    for name, value in settings.items():
+        if value is True:
+            words.append(name)
+        elif isinstance(value, (list, tuple, dict)):
+            words.append(f"{name} ({len(value)})")
+        else:
+            words.append(f"{name} {value!s:.20}")
+    return ", ".join(words)
 
 
 @shows_errors

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import vlm
-from app.handlers.permissions import only_this_machine
-from app.recent import Recent
+from .permissions import only_this_machine
+from ..recent import Recent
 
 log = logging.getLogger(__name__)
 

@@ -1,14 +1,14 @@
 """Which models a visitor may ask this server for; the operator decides by environment variables."""
 
-import os
 from pathlib import Path
 
 from gradio.context import LocalContext
 
 import vlm
-from app import models
+from .. import models
+from ..settings import Settings
 
-FOLDER_VARIABLE, HUB_VARIABLE = "VISUAL_TOKEN_EXPLORER_MODELS", "VISUAL_TOKEN_EXPLORER_HUB"
+FOLDER_VARIABLE, HUB_VARIABLE = Settings.name_of("models"), Settings.name_of("hub")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -17,7 +17,7 @@ def hub_is_open_to() -> str:
 
     Without a word of the operator all, if only this machine can reach the page, and none otherwise.
     """
-    said = os.environ.get(HUB_VARIABLE, "").strip().lower()
+    said = Settings.read().hub.strip().lower()
     if said:
         return {"1": "all", "listed": "listed"}.get(said, "none")
     return "all" if only_this_machine() else "none"
@@ -55,7 +55,7 @@ def check_folder(name: str) -> str:
     Raises:
         vlm.ModelError: it is not among those that are open to visitors.
     """
-    allowed = os.environ.get(FOLDER_VARIABLE)
+    allowed = Settings.read().models
     try:
         folder = Path(name).resolve()
     except (OSError, RuntimeError, ValueError) as error:  # links in a circle, half a character

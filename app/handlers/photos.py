@@ -11,16 +11,20 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 import vlm
-from app import examples, models
-from app.handlers.errors import MAX_PHOTOS
+
+from .. import examples, models
+from .errors import MAX_PHOTOS
 
 # pixels of the photos of one comparison together; the longest side of those beyond
 MAX_PIXELS, SMALLER = 160_000_000, 1024
-EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
+EXAMPLES = examples.FOLDER
+# by file and its state: a run, the lab and the ledger ask for the same one within seconds
+decoded: models.Recent[Image.Image] = models.Recent(64)
 
 
 def open_upload(path: str | None) -> Image.Image:
-    """The photo a visitor uploaded (or one of our examples).
+    """The photo a visitor uploaded (or one of our examples), decoded once for all that is done with
+    it; whoever changes it changes a copy.
 
     Nothing else on this machine can be opened.
 
@@ -34,7 +38,14 @@ def open_upload(path: str | None) -> Image.Image:
     # a null character, links in a circle, half a character
     except (OSError, RuntimeError, ValueError):
         inside_examples = False
-    return vlm.open_image(str(path), root=EXAMPLES if inside_examples else get_upload_folder())
+    root = EXAMPLES if inside_examples else get_upload_folder()
+    try:
+        place = Path(str(path)).resolve()
+        state = place.stat()
+    except (OSError, RuntimeError, ValueError):  # the sentence for it is the library's
+        return vlm.open_image(str(path), root=root)
+    key = (place, state.st_ino, state.st_size, state.st_mtime_ns)
+    return decoded.get(key, lambda: vlm.open_image(str(path), root=root))
 
 
 def digest(image: Image.Image) -> str:
@@ -80,6 +91,7 @@ def readable(paths: Sequence[str]) -> tuple[list[Image.Image], list[str]]:
             continue
         pixels += images[-1].width * images[-1].height
         if pixels > MAX_PIXELS:
+            images[-1] = images[-1].copy()
             images[-1].thumbnail((SMALLER, SMALLER))
             notes.append(
                 f"Photo {number} was scaled down to {images[-1].width} x {images[-1].height} pixels"

@@ -7,9 +7,9 @@ import zipfile
 from pathlib import Path
 
 import vlm
-from app.handlers.answering import model_of, remembered_answer
-from app.handlers.errors import asked_by_script
-from app.offline import MARK, offline_page
+from .answering import model_of, remembered_answer
+from .errors import asked_by_script
+from ..offline import MARK, offline_page
 
 MAX_BYTES = 100 * 2**20  # that are handed to a browser at once
 
@@ -24,7 +24,7 @@ def tensors(answered: str) -> dict:
         if sum(file.stat().st_size for file in files) > MAX_BYTES:
             raise vlm.VLMError(
                 f"This run has more than {MAX_BYTES // 2**20} MB of numbers; keep it with"
-                " vlm.save_run, or with python -m vlm and --save."
+                " vlm.save_run, or with python -m vlm ask and --save."
             )
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             for file in files:

@@ -1,8 +1,8 @@
 """What a photo of any size costs each family of models."""
 
 import vlm
-from app import payloads
-from app.handlers.errors import shows_errors, whole
+from .. import payloads
+from .errors import shows_errors, whole
 
 
 @shows_errors

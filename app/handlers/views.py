@@ -1,9 +1,9 @@
 """What the page's script asks about an earlier run: a layer, a patch, a token, a word."""
 
 import vlm
-from app import models, payloads
-from app.handlers.answering import model_of, prefills, remembered, remembered_answer
-from app.handlers.errors import MAX_TEXT, asked_by_script, whole_number
+from .. import models, payloads
+from .answering import model_of, prefills, remembered, remembered_answer
+from .errors import MAX_TEXT, asked_by_script, whole_number
 
 BLOCK = 12  # visual tokens whose lens is read at a time: half of what a screen shows
 BESIDE = (

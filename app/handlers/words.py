@@ -1,10 +1,10 @@
 """What the words of an answer looked at, what they hang on, and whether that mattered."""
 
 import vlm
-from app import models, payloads
-from app.handlers.answering import model_of, remembered_answer
-from app.handlers.errors import asked_by_script, whole_number
-from app.handlers.views import hidden_states
+from .. import models, payloads
+from .answering import model_of, remembered_answer
+from .errors import asked_by_script, whole_number
+from .views import hidden_states
 
 attentions: models.Recent = models.Recent(heavy=True)
 sinks_by_run: models.Recent = models.Recent()

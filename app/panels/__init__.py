@@ -65,6 +65,13 @@ class Panel(gr.HTML):
         return {"type": "object", "description": "what the panel draws"}
 
 
+class Failure(Panel):
+    """Where it is said that something failed which the visitor asked for at this place."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__("failure", elem_id=f"failure-{place}")
+
+
 class Feed(Panel):
     """Where one slice of the store comes in: its value is what Python computed."""
 
@@ -99,7 +106,7 @@ def shared_head() -> str:
     """What every panel's script needs, in the page before any of them runs."""
     return told("glossary", "lesson") + "".join(
         f"<script>{(HERE / name).read_text()}</script>"
-        for name in (*SHARED, "waiting.js", "permalink.js")
+        for name in (*SHARED, "failures.js", "waiting.js", "permalink.js")
     )
 
 

@@ -12,7 +12,9 @@ function alternatives(index) {
   const step = steps[index];
   find('.title').textContent = '“' + visible(step.string) + '” ' + percent(step.probability) + (step.end ? ', the end of the answer' : '') + '; entropy ' + step.entropy.toFixed(2) + ' bits, as open as ' + (2 ** step.entropy).toFixed(1) + ' equal choices';
   const bar = share => { const node = make('span', 'share'); node.style.width = 52 * share + 'px'; return node; };
-  box.querySelector('tbody').replaceChildren(...step.alternatives.map(([string, probability, decoding]) => {
+  // a setting, or chance, may have chosen one that is not among the most probable
+  const among = step.alternatives.some(([string]) => string === step.string), rows = among ? step.alternatives : [...step.alternatives, [step.string, step.probability, step.decoding]];
+  box.querySelector('tbody').replaceChildren(...rows.map(([string, probability, decoding]) => {
     const row = make('tr', (string === step.string ? 'chosen' : '') + (decoding ? '' : ' ruled-out')), before = make('td'), after = make('td');
     before.append(bar(probability), percent(probability));
     if (decoding) after.append(bar(decoding));
@@ -93,3 +95,4 @@ tokens.addEventListener('keydown', event => {
 });
 store.subscribe(['record', 'answer', 'busy', 'step'], write);
 store.subscribe(['record', 'answer', 'step', 'word'], looked);
+store.subscribe(['earlier'], ({ earlier }) => { find('.earlier').hidden = !earlier; find('.earlier').textContent = earlier; });

@@ -1,6 +1,6 @@
 // What the page shows against what the model computes by itself: differences as numbers, and what is at work.
 const { element: make } = window.VTE;
-const find = selector => element.querySelector(selector);
+const { store } = window.VTE, find = selector => element.querySelector(selector);
 const digits = value => value.toExponential(1);
 
 function draw() {
@@ -15,5 +15,7 @@ function draw() {
   find('.versions').textContent = 'At work: ' + value.versions.map(([name, version]) => name + ' ' + version).join(' · ');
   element.dataset.finished = String(value.finished);
 }
+// What was compared before a photo was changed, or before a comparison failed, says nothing of what is in sight.
+store.subscribe(['chosen', 'failure'], ({ failure }, changed) => { if (changed.has('chosen') || (failure && failure.place === 'check')) find('.results').hidden = true; });
 watch('value', draw);
 draw();

@@ -19,7 +19,7 @@ function draw({ record, rows, colours: all, layer }) {
   const patch = focusPatch();
   heading(find('.head'), 'Vision encoder', "X'", record && record.numbers["X'"].shape,
     'Look for things and their parts in one colour (PCA-RGB), and for single patches that are far longer than the rest: the encoder uses them as notepads, not as pictures of their place.');
-  find('.hint').textContent = patchHint(rows, 'Select a patch to see which others are like it and which it looks at.') || (rows && rows.without_attention) || '';
+  find('.hint').textContent = patchHint(rows, 'Select a patch to see which others are like it and which it looks at.') || (rows && rows.without_attention) || (all && all.error) || '';
   patchSteps(find('.steps'));
   if (!record) { for (const map of Object.values(maps)) map.show(null); return; }
   const { layers } = record, last = layers.norms.shape[0] - 1;

@@ -18,7 +18,8 @@ stageView(element, 'patches', ['record', 'rows', 'selected', 'patch'], ({ record
   find('.enlarged-row').hidden = patch < 0;
   if (patch < 0) { find('.strips').replaceChildren(); find('.first').textContent = ''; return; }
   drawPatch(find('.enlarged'), patch);
-  if (!rows || rows.error || rows.about[0] !== patch) return;
+  if (rows && rows.error) { for (const part of ['.channels', '.strips', '.first']) find(part).replaceChildren(); return; }  // they are another patch's
+  if (!rows || rows.about[0] !== patch) return;
   const pixels = rows.pixels, size = Math.round(Math.sqrt(pixels.length / 3));
   find('.channels').replaceChildren(...['red', 'green', 'blue'].map((name, c) => channel(name, Array.from({ length: size * size }, (_, i) => pixels[3 * i + c]), size)));
   find('.strips').replaceChildren(strip('patch ' + patch + ' as one row', pixels));

@@ -73,14 +73,13 @@ function signs(pen, scale) {
   patchAt.forEach((patch, cell) => { if (patch < 0 && tokenAt[cell] < 0) free.fillRect(cell % record.columns, Math.floor(cell / record.columns), 1, 1); });
 }
 function shade(pen) {
-  const { photos } = store.state.record;
+  const { photos, pictures } = store.state.record;
   pen.fillStyle = 'rgba(0,0,0,.62)';
-  pen.beginPath();
-  for (const { left, size: [height, width], seen: [top, from, bottom, to] } of photos) {
-    pen.rect(...onPhoto([0, left, height, left + width]));
-    pen.rect(...onPhoto([Math.max(top, 0), Math.max(from, left), Math.min(bottom, height), Math.min(to, left + width)]));
+  for (const { left, size: [height, width] } of photos) pen.fillRect(...onPhoto([0, left, height, left + width]));
+  for (const { photo, box: [top, from, bottom, to] } of pictures) {  // what patches of any picture cover
+    const { left, size: [height, width] } = photos[photo];
+    pen.clearRect(...onPhoto([Math.max(top, 0), Math.max(from, left), Math.min(bottom, height), Math.min(to, left + width)]));
   }
-  pen.fill('evenodd');
 }
 function colour(pen, map) {
   const { record } = store.state, small = document.createElement('canvas');
@@ -202,3 +201,4 @@ store.subscribe(['record', 'overlay', 'selected', 'hovered', 'patch', 'under'], 
   describe();
   element.dataset.selected = state.selected.join(',');
 });
+store.subscribe(['earlier'], ({ earlier }) => { find('.earlier').hidden = !earlier; find('.earlier').textContent = earlier; });

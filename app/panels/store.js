@@ -14,6 +14,7 @@
 //   colours   PCA-RGB of this layer (see `payloads.layer`), or null while they are on their way
 //   overlay   {values or rgb, low, high, label} drawn over the photo, or null
 //   history   earlier runs, the newest first              link      what the address asks for (see `handlers.restore`)
+//   failure   what went wrong {place, sentence}, or null  earlier   why the run that is shown is not that of the photo in sight, or '' (see `failures.js`)
 //   waiting   the visitor's place in the line for the model (see `waiting.js`), or null
 //   model     {state, message}: how far the vision-language model is      instant   the example that is to be shown at once (see `shipped.js`)
 //   lesson    the step of the lesson that is open, -1: none               lab     photos against texts, as the lab shows them (see `payloads.similarity`), or null
@@ -22,9 +23,9 @@ window.VTE.store = (() => {
   const state = {
     record: null, plane: null, words: null, answer: null, busy: false, awaited: false, selected: [], hovered: -1, patch: -1, under: -1, text: -1, step: -1,
     layer: 0, open: ['space'], rows: null, colours: null, word: null, overlay: null, history: [],
-    model: { state: 'loading', message: '' }, waiting: null, instant: null, lesson: -1, lab: null,
+    model: { state: 'loading', message: '' }, waiting: null, instant: null, lesson: -1, lab: null, failure: null, earlier: '', chosen: null,
   };
-  const views = [];
+  const views = [], LOST = 'The server did not answer this; try it again, and reload the page if that does not help.';
   let changed = new Set(), waiting = false, server = null;
 
   // All that changes within one frame is drawn in that frame, each view once.
@@ -114,7 +115,7 @@ window.VTE.store = (() => {
     if (known.has(key)) { set({ [name]: known.get(key) }); return; }
     if (pending.has(key)) return;
     pending.add(key);
-    server[call](asked).finally(() => pending.delete(key)).then(reply => {
+    answered(server[call](asked)).finally(() => pending.delete(key)).then(reply => {
       const value = { ...unpack(reply), about: asked.slice(1) };
       if (!value.error) known.set(key, value);
       while (known.size > 300) known.delete(known.keys().next().value);
@@ -122,11 +123,13 @@ window.VTE.store = (() => {
     });
   }
   const latest = {};
+  // Gradio's client gives nothing at all where the server could not be asked, or broke: that too is a sentence.
+  const answered = reply => reply.then(value => (value === undefined ? { error: LOST } : value), () => ({ error: LOST }));
   // For a view that asks for itself, part by part. Of an instant example it is asked as soon as the model is there.
   const call = (name, asked) => {
     const here = said([name, ...asked].join(' '));
     if (here) return Promise.resolve(here);
-    return (late(asked[0]) ? new Promise(go => queue.push(go)) : Promise.resolve()).then(() => server[name](asked)).then(unpack);
+    return (late(asked[0]) ? new Promise(go => queue.push(go)) : Promise.resolve()).then(() => answered(server[name](asked))).then(unpack);
   };
   // What came with a run that was computed beforehand: replies to what would be asked of the server, as [name, arguments, reply].
   const shipped = new Map(), instants = new Set(), queue = [];

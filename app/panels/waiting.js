@@ -1,7 +1,8 @@
 // The visitor's place in the line for the model. Gradio tells it on the stream that answers come on; that stream is read here once more, and
-// what is said of the line enters the store as `waiting`: {place, of, seconds}, or null when nothing of this visitor's waits.
+// what is said of the line enters the store as `waiting`: {place, of, seconds}, or null when nothing of this visitor's waits. So is the
+// sentence of what failed (see `failures.js`).
 (() => {
-  const { store } = window.VTE, fetched = window.fetch, SHORT = 300, BRIEF = 1000;
+  const { store } = window.VTE, fetched = window.fetch, SHORT = 300, BRIEF = 4000;
   const events = new Map();  // those that wait, by their id
   let timer = 0;
   function tell() {
@@ -13,9 +14,10 @@
   }
   function heard(line, mine) {
     if (!line.startsWith('data: ') || line.length > BRIEF) return;  // long ones are answers
-    const { msg, event_id, rank, queue_size, rank_eta } = JSON.parse(line.slice(6));
+    const { msg, event_id, rank, queue_size, rank_eta, success, output } = JSON.parse(line.slice(6));
     if (msg === 'estimation' && rank >= 0) { events.set(event_id, { place: rank + 1, of: queue_size, seconds: rank_eta }); mine.add(event_id); tell(); }
-    else if (msg === 'process_starts' || msg === 'process_completed') { if (events.delete(event_id)) tell(); }
+    if (msg === 'process_completed' && success === false) window.VTE.hear(output && output.error);
+    if (msg === 'process_starts' || msg === 'process_completed') { if (events.delete(event_id)) tell(); }
   }
   async function listen(stream) {
     const reader = stream.pipeThrough(new TextDecoderStream()).getReader(), mine = new Set();

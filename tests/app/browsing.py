@@ -1,8 +1,7 @@
 """What a visitor does with the page in a browser, and what the page then shows."""
 
-import pytest
+from playwright.sync_api import expect
 
-expect = pytest.importorskip("playwright.sync_api").expect
 expect.set_options(timeout=20_000)  # on a machine that does other things too
 
 

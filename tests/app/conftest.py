@@ -1,7 +1,6 @@
 """The page on tiny models, served once, a client and a browser to use it."""
 
 import base64
-import shutil
 from contextlib import contextmanager
 
 import httpx
@@ -11,12 +10,14 @@ from gradio_client import Client
 
 from app import examples, models
 from app.page import build, launch_options
+from tests.browser import chromium_path
 from tests.tiny import photo
 
 CHROMIUM_FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run"
     " --disable-background-networking --disable-component-update --disable-sync"
 )
+WINDOW = {"width": 1280, "height": 1000}
 
 
 def unpacked(value: dict) -> np.ndarray:
@@ -108,9 +109,7 @@ def uploaded(upload):
 @pytest.fixture(scope="session")
 def chromium():
     """Debian's Chromium."""
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("chromium is not installed")
+    path = chromium_path()
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -119,16 +118,28 @@ def chromium():
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def profile(chromium):
+    """A visitor's profile: what one window has fetched and compiled, the next one reuses."""
+    context = chromium.new_context()
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def visit(chromium):
-    """Open an address in a window.
+def visit(chromium, profile):
+    """Open an address in a window; windows with options of their own get their own profile.
 
     At the end no script may have failed and no other machine may have been asked.
     """
 
     @contextmanager
-    def window(address: str, **options):
-        page = chromium.new_page(**{"viewport": {"width": 1280, "height": 1000}, **options})
+    def window(address: str, viewport=WINDOW, **options):
+        if options:
+            page = chromium.new_page(viewport=viewport, **options)
+        else:
+            page = profile.new_page()
+            page.set_viewport_size(viewport)
         page.set_default_timeout(30_000)
         failures, elsewhere = [], []
         page.on("pageerror", lambda error: failures.append(str(error)))

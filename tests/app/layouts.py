@@ -14,12 +14,12 @@ WIDTH = 6  # of a visual token
 
 
 def shown(
-    image: Image.Image, name: str, number: int, box: tuple, rows: int, columns: int
+    image: Image.Image, name: str, number: int, box: tuple, rows: int, columns: int, rest=(0, 0)
 ) -> Picture:
-    """The part `box` of a photo, as rows x columns patches."""
+    """The part `box` of a photo, as rows x columns patches, `rest` pixels beyond them."""
     top, left, bottom, right = box
     part = image.crop((left, top, right, bottom)).resize(
-        (columns * SIZE, rows * SIZE), Image.Resampling.BOX
+        (columns * SIZE + rest[1], rows * SIZE + rest[0]), Image.Resampling.BOX
     )
     return Picture(name, number, np.array(part), tuple(map(float, box)), rows, columns)
 
@@ -49,7 +49,7 @@ def patches(*pictures: Picture) -> vlm.Patches:
     )
     return vlm.Patches(
         pixels.astype(np.float32),
-        place_boxes(pictures, places).astype(np.float32),
+        place_boxes(pictures, places, SIZE).astype(np.float32),
         places,
         tuple(pictures),
         SIZE,
@@ -129,7 +129,7 @@ def run(
         prefix_features=features[:, : len(of.pictures)],
         output_layers=(LAYERS,),
     )
-    kept = dict(inputs={}, kept=None, stand_in_ids=())
+    kept = dict(inputs={}, kept=None, processed={}, question="", input_ids=())
     sight = vlm.Sight(
         **encoder | kept | others,
         images=tuple(images),

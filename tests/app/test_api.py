@@ -60,17 +60,17 @@ def test_similarity_gives_the_matrices(client, picture, tiny_contrast):
     assert record["logit_scale"] == pytest.approx(expected.logit_scale)
 
 
-def test_the_readmes_example_runs_as_printed(url, monkeypatch, capsys):
-    root = Path(__file__).parents[2]
+def test_the_documents_example_runs_as_printed(url, monkeypatch, capsys):
+    root, document = Path(__file__).parents[2], "assets/docs/api.md"
     [example] = [
         block
-        for block in re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(), re.DOTALL)
+        for block in re.findall(r"```python\n(.*?)```", (root / document).read_text(), re.DOTALL)
         if "gradio_client" in block
     ]
     assert "http://127.0.0.1:7860" in example
     monkeypatch.chdir(root)
     names: dict = {}
-    exec(compile(example.replace("http://127.0.0.1:7860", url), "README.md", "exec"), names)
+    exec(compile(example.replace("http://127.0.0.1:7860", url), document, "exec"), names)
     assert names["record"]["answer"] == names["text"] and names["text"] in capsys.readouterr().out
 
 

@@ -130,7 +130,7 @@ def test_bad_input_leaves_the_page_as_it_was(url, visit, picture, tmp_path):
         before = {part: page.inner_text(part) for part in parts}
         page.fill("#question textarea", "why? " * 2_000)
         page.click("#run")
-        expect(page.get_by_text("10,000 characters")).to_be_visible()
+        expect(page.locator("#failure-run").get_by_text("10,000 characters")).to_be_visible()
         broken = tmp_path / "broken.png"
         broken.write_bytes(picture.read_bytes()[:200])
         page.locator("#photo").get_by_label("Clear").or_(
@@ -139,7 +139,7 @@ def test_bad_input_leaves_the_page_as_it_was(url, visit, picture, tmp_path):
         page.set_input_files("#photo input[type=file]", broken)
         page.fill("#question textarea", "What is it?")
         page.click("#run")
-        expect(page.get_by_text("is damaged or cut off")).to_be_visible()
+        expect(page.locator("#failure-run").get_by_text("is damaged or cut off")).to_be_visible()
         assert {part: page.inner_text(part) for part in parts} == before
 
 

@@ -113,6 +113,8 @@ def test_every_example_is_there_at_a_click_without_a_model(without_models, visit
                 " VTE.store.state.answer.key.startsWith(run)",
                 arg=run["run"],
             )
+            # the photo in sight is the example's
+            page.wait_for_function("VTE.store.state.chosen && !VTE.store.state.earlier")
             expect(page.locator("#question textarea")).to_have_value(run["question"])
             expect(page.locator("#answer .text")).not_to_have_text("")
         # the first came back from there
@@ -159,9 +161,10 @@ def test_a_run_follows_an_example_and_the_example_comes_back(
         link = page.url
         ask(page, picture, "Where is it?")
         assert page.evaluate("!VTE.store.state.record.instant")
+        expect(page.locator("#received .earlier")).to_be_hidden()
         expect(page.locator("#instant .said")).to_be_hidden()
         page.locator("#examples .gallery-item").first.click()
-        page.wait_for_function("VTE.store.state.record.instant")
+        page.wait_for_function("VTE.store.state.record.instant && !VTE.store.state.earlier")
     with visit(link + "&selected=3") as page:  # a link to it needs no run either
         page.wait_for_function(
             "window.VTE && VTE.store.state.record && VTE.store.state.record.instant &&"

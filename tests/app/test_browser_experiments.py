@@ -54,7 +54,7 @@ def test_cut_and_dropped_attention_answer_again(url, visit, picture, tiny_model,
         )
         page.fill("#experiments .first-layer", str(layers + 5))
         page.click("#experiments .go")
-        expect(page.get_by_text("The first is")).to_be_visible()
+        expect(page.locator("#failure-experiment").get_by_text("The first is")).to_be_visible()
 
 
 def test_the_sweep_is_drawn_for_the_word_in_focus(url, visit, picture, tiny_model, trace):

@@ -48,9 +48,7 @@ def test_without_an_index_the_lens_says_how_to_make_one(url, visit, picture, tmp
         ask(page, picture, QUESTION)
         press_patch(page, 6)
         open_view(page, "lens")
-        expect(page.locator("#view-lens .says thead .near")).to_contain_text(
-            "python -m vlm.contextual_lens build"
-        )
+        expect(page.locator("#view-lens .says thead .near")).to_contain_text("python -m vlm index")
 
 
 def test_the_table_shows_every_token_and_is_linked(url, visit, picture, trace, tiny_model):

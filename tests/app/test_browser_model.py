@@ -1,5 +1,7 @@
 """Another vision-language model, chosen on the page, in a real browser."""
 
+import json
+
 import pytest
 
 import vlm
@@ -49,6 +51,23 @@ def test_another_model_answers_on_the_page_and_the_earlier_run_stays(url, visit,
         page.wait_for_function("answer => VTE.store.state.answer.answer === answer", arg=expected)
         load(page, models.MODEL)
         expect(page.locator("#models")).not_to_contain_text(f"Model: {folder}")
+
+
+def test_the_page_says_what_came_with_a_model_and_its_penalty_is_that(
+    url, visit, folder, tiny_model, monkeypatch
+):
+    monkeypatch.setattr(tiny_model.network.generation_config, "repetition_penalty", 1.9)
+    file, own = folder / "generation_config.json", {"repetition_penalty": 1.35, "num_beams": 4}
+    file.write_text(json.dumps(json.loads(file.read_text()) | own))
+    with visit(url) as page:
+        page.get_by_role("button", name="Decoding").click()
+        words, penalty = page.locator("#came-with"), page.locator("#repetition-penalty input")
+        expect(words).to_contain_text("Came with the model and obeyed: repetition_penalty 1.9.")
+        expect(penalty.first).to_have_value("1.9")
+        load(page, str(folder))
+        expect(words).to_contain_text("repetition_penalty 1.35. It also asks for what is not")
+        expect(words).to_contain_text("num_beams 4")
+        expect(penalty.first).to_have_value("1.35")
 
 
 def test_a_model_that_cannot_be_loaded_is_told_as_text_and_nothing_is_lost(

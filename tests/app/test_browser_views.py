@@ -156,7 +156,9 @@ def test_an_experiment_answers_again_beside_the_old_answer(url, visit, picture, 
     with visit(url) as page:
         ask(page, picture, "What is in this image?")
         page.click("#experiments .go")
-        expect(page.get_by_text("No token is selected")).to_be_visible()
+        expect(
+            page.locator("#failure-experiment").get_by_text("No token is selected")
+        ).to_be_visible()
         press_patch(page, 5)
         press_patch(page, 6, modifiers=["Shift"])
         page.click("#experiments .go")

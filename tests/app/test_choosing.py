@@ -3,6 +3,7 @@ refused, and what stays.
 """
 
 import gc
+import json
 import threading
 import weakref
 
@@ -13,7 +14,7 @@ from gradio.context import LocalContext
 import vlm
 from app import handlers, models
 from app.handlers import answering, permissions
-from tests.app.asking import QUESTION, run, sentence
+from tests.app.asking import GREEDY, QUESTION, run, sentence
 from tests.hub import COMMIT, NAME
 from tests.tiny import photo, tiny_llava
 
@@ -275,3 +276,67 @@ def test_another_model_sees_another_photo_too(upload, folders):
     choice, *_ = choose(folders[0])
     path = upload(photo(60, 100, seed=9), "other.png")
     assert run(path, choice=choice)[0][0]["photo_size"] == run(path)[0][0]["photo_size"]
+
+
+def with_settings(folder, **settings):
+    """The checkpoint with these in its generation_config.json."""
+    file = folder / "generation_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | settings))
+    return folder
+
+
+def test_the_controls_begin_with_what_came_with_a_model_and_the_page_says_so(uploaded, folders):
+    own = {"repetition_penalty": 1.35, "suppress_tokens": [5, 6], "stop_strings": ["<b>"]}
+    drawing = {"do_sample": True, "temperature": 0.7, "top_k": 20, "min_p": 0.1}
+    folder = with_settings(folders[0], **own, **drawing, num_beams=4)
+    choice, *_ = choose(folder)
+    words, penalty = handlers.own_settings(choice)
+    assert penalty["value"] == 1.35 and penalty["minimum"] == 1 and penalty["maximum"] == 2
+    assert words == (
+        "Came with the model and obeyed: repetition_penalty 1.35, suppress_tokens (2), stop_strings"
+        " (1). Obeyed above temperature 0: min_p 0.1. For sampling it suggests: do_sample,"
+        " temperature 0.7, top_k 20. It also asks for what is not done here: num_beams 4."
+    )
+    settings = (*GREEDY[:3], penalty["value"], *GREEDY[4:])
+    said = run(uploaded, choice=choice, settings=settings)[-2][2]["answer"]
+    model = vlm.load(folder)
+    trace = model.encode(vlm.open_image(uploaded), QUESTION)
+    inputs = model.on_device(model.inputs(trace.sight.images, QUESTION))
+    tokens = model.network.generate(
+        **inputs,
+        do_sample=False,
+        num_beams=1,
+        max_new_tokens=6,
+        tokenizer=model.processor.tokenizer,
+    )[0, len(trace.input_ids) :]
+    assert said == model.processor.tokenizer.decode(tokens, skip_special_tokens=True).strip()
+
+
+def test_a_model_that_came_with_nothing_says_so_and_has_no_penalty(folders):
+    choice, *_ = choose(folders[1])
+    words, penalty = handlers.own_settings(choice)
+    assert "no settings of its own" in words and penalty["value"] == 1
+
+
+def test_what_a_checkpoint_says_is_text(folders):
+    choice, *_ = choose(with_settings(folders[0], forced_eos_token_id="<img src=x>"))
+    assert "&lt;img src=x&gt;" in handlers.own_settings(choice)[0]
+
+
+def test_a_penalty_that_no_control_has_is_said(folders):
+    choice, *_ = choose(with_settings(folders[0], repetition_penalty=7.5))
+    words, penalty = handlers.own_settings(choice)
+    assert "repetition_penalty is 7.5" in words and penalty == gr.skip()
+
+
+def test_who_comes_is_told_once_and_a_links_penalty_stays(tiny_page, monkeypatch):
+    from tests.app.test_take_home import LINK
+
+    monkeypatch.setitem(
+        vars(models.language.get().network.generation_config), "repetition_penalty", 1.2
+    )
+    for link, expected in (("", 1.2), (LINK, None)):
+        told = [update[1:] for update in handlers.arrive(link) if update[1] != gr.skip()]
+        [(words, penalty)] = told
+        assert "repetition_penalty 1.2" in words
+        assert penalty == gr.skip() if expected is None else penalty["value"] == expected

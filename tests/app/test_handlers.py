@@ -1,8 +1,11 @@
 """What a visitor does and what comes of it, without a server: the handlers on a tiny model."""
 
+from pathlib import Path
+
 import gradio as gr
 import numpy as np
 import pytest
+from PIL import Image
 
 import vlm
 from app import handlers, models
@@ -50,6 +53,42 @@ def test_another_question_reuses_the_encoder(uploaded, monkeypatch):
     run(uploaded)
     never(monkeypatch, "see")
     assert answers(uploaded, question="Where is the cat?")[-1]["finished"]
+
+
+def test_a_run_with_its_lab_and_ledger_decodes_and_processes_the_photo_once(
+    upload, tiny_model, monkeypatch
+):
+    path, opened, looks = upload(photo(70, 110, seed=23), "fresh.png"), [], []
+    handlers.photos.example_digests()  # once a server
+    kind = type(tiny_model.processor.image_processor)
+    open_file, work = Image.open, kind.__call__
+    monkeypatch.setattr(
+        Image, "open", lambda *given, **more: opened.append(1) or open_file(*given, **more)
+    )
+    monkeypatch.setattr(
+        kind, "__call__", lambda self, *given, **more: looks.append(1) or work(self, *given, **more)
+    )
+    assert run(path)[-2] and compare(path)[0]["photos"] and handlers.photo_size(path) == (110, 70)
+    run(path, question="And now?")
+    assert len(opened) == 1 and len(looks) == 1
+
+
+def test_a_file_that_was_replaced_is_decoded_again_and_one_that_is_gone_is_not_shown(upload):
+    path = upload(photo(70, 110), "changing.png")
+    first = handlers.open_upload(path)
+    upload(photo(30, 40), "changing.png")
+    assert handlers.open_upload(path).size == (40, 30) and first.size == (110, 70)
+    Path(path).unlink()
+    with pytest.raises(vlm.ImageError, match="cannot be read"):
+        handlers.open_upload(path)
+
+
+def test_a_photo_scaled_down_for_a_comparison_stays_whole_elsewhere(upload, monkeypatch):
+    path = upload(photo(70, 110), "whole.png")
+    monkeypatch.setattr(handlers.photos, "MAX_PIXELS", 100)
+    monkeypatch.setattr(handlers.photos, "SMALLER", 16)
+    [small], _ = handlers.photos.readable([path])
+    assert small.width == 16 and handlers.open_upload(path).size == (110, 70)
 
 
 def test_another_layer_or_projection_does_not_run_the_model(uploaded, monkeypatch):

@@ -50,6 +50,19 @@ def tried(key: str, kind: str, **given) -> list[dict]:
     )
 
 
+@pytest.mark.parametrize("own", [None, 1.9])
+def test_a_change_of_nothing_gives_the_answer_again_whatever_the_penalty(
+    uploaded, tiny_model, own, monkeypatch
+):
+    monkeypatch.setattr(tiny_model.network.generation_config, "repetition_penalty", own)
+    answers = set()
+    for penalty in (1.0, 1.6):
+        said = run(uploaded, settings=(0.0, 0, 1.0, penalty, 0, 12))[-2][2]
+        assert tried(said["key"], "rescale", factor=1)[-1]["again"] == said["answer"]
+        answers.add(said["answer"])
+    assert len(answers) == 2
+
+
 def expect_same(said: dict, expected: vlm.experiments.Intervention) -> None:
     """The last of what the page was told is the library's intervention."""
     assert said["finished"] and said["again"] == expected.trace.answer

@@ -40,7 +40,7 @@ def test_three_lenses_read_one_token(asked, tiny_model, tmp_path, monkeypatch):
     assert [word for word, _ in told["entering"]] == [
         word for word, _ in tiny_model.embedding_lens(trace.visual_tokens.embeddings[5:6], 4)[0]
     ]
-    assert told["near"] == [] and "python -m vlm.contextual_lens build" in told["without"]
+    assert told["near"] == [] and "python -m vlm index" in told["without"]
 
     index = contextual_lens.build(
         tiny_model, ["a photo of a cat", "a dog on the grass", "what is in this image", "a cat"]

@@ -57,6 +57,10 @@ def test_an_unreadable_photo_among_good_ones_is_left_out_and_named(uploaded, upl
 def test_a_sentence_that_is_too_long_for_the_model_is_told(uploaded):
     payload, _ = compare(uploaded, lines="a cat\n" + "dog " * 74)
     assert unpacked(payload["cosine"]).shape == (1, 2) and payload["notes"] == []
+    payload, _ = compare(uploaded, lines="a cat\n" + "dog " * 75)
+    assert payload["notes"] == []  # it just fits
+    payload, _ = compare(uploaded, lines="a cat\n" + "dog " * 75, template="a photo of {}")
+    assert len(payload["notes"]) == 1 and "longer than this model reads" in payload["notes"][0]
     payload, _ = compare(uploaded, lines="a cat\n" + "q " * 149)
     assert len(payload["notes"]) == 1 and "longer than this model reads" in payload["notes"][0]
 

@@ -18,6 +18,7 @@ from app.page import build, launch_options
 from tests.app.asking import in_a_thread
 
 ROOT = Path(__file__).parents[2]
+DOCUMENT = "assets/docs/api.md"
 QUESTION = "What is in this image?"
 TOOLS = ("answer_endpoint", "trace_endpoint", "similarity_endpoint")
 
@@ -126,17 +127,17 @@ def test_where_there_is_no_room_no_photo_is_taken(served, monkeypatch):
     assert (reply.status_code, reply.text) == (507, bounds.FULL)
 
 
-def test_the_readmes_example_runs_as_printed(served, monkeypatch, capsys):
+def test_the_documents_example_runs_as_printed(served, monkeypatch, capsys):
     [example] = [
         block
-        for block in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+        for block in re.findall(r"```python\n(.*?)```", (ROOT / DOCUMENT).read_text(), re.DOTALL)
         if "ClientSession" in block
     ]
     assert "http://127.0.0.1:7860/" in example
     monkeypatch.chdir(ROOT)
     in_a_thread(
         lambda: exec(
-            compile(example.replace("http://127.0.0.1:7860/", served.address), "README.md", "exec"),
+            compile(example.replace("http://127.0.0.1:7860/", served.address), DOCUMENT, "exec"),
             {},
         )
     )

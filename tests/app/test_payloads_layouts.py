@@ -11,6 +11,7 @@ from PIL import Image
 import vlm
 from app import payloads
 from app.handlers import EXAMPLES
+from app.photo import at_the_edge
 from tests.app import layouts
 from tests.app.conftest import unpacked
 from tests.tiny import photo
@@ -72,8 +73,15 @@ def padded() -> vlm.Trace:
     )
 
 
+def with_rest() -> vlm.Trace:
+    """The last row and column of pixels fill no patch."""
+    patches = layouts.patches(layouts.shown(IMAGE, "whole photo", 0, (0, 0, 48, 96), 4, 8, (1, 1)))
+    return layouts.run(patches, layouts.tokens(patches), [IMAGE])
+
+
 TRACES = {
     "one": one(),
+    "with rest": with_rest(),
     "merged": one(merge=2),
     "queries": one(queries=5),
     "row ends": one(row_ends=True),
@@ -145,6 +153,14 @@ def test_every_layout_is_plain_json_and_points_at_what_is_there(name):
                 " without photo were added up to 16 × 16, 50 % of that;"
             ),
         ),
+        (
+            "with rest",
+            (
+                "than it is; 16 % of it, the dark margins, was cut off; then it was cut into"
+                " 4 × 8 = 32 patches of 2 × 2 pixels; the last pixel at the bottom and the last"
+                " pixel on the right fill no patch, so that the model does not see them."
+            ),
+        ),
         ("padded", "N = 64 patches, V = 32 tokens. 32 patches become no token."),
         (
             "two photos",
@@ -174,6 +190,23 @@ def test_photos_stand_side_by_side_and_boxes_with_them():
     assert record["pictures"][1]["box"] == [0, left, 60, left + 40] and record["photos"][1][
         "seen"
     ] == [0, left, 60, left + 40]
+
+
+def test_what_fills_no_patch_is_shown_as_not_seen_and_boxes_are_where_the_pixels_are():
+    trace = TRACES["with rest"]
+    record = payloads.record("key", trace)
+    seen = [0, 0, 48 * 8 / 9, 96 * 16 / 17]
+    np.testing.assert_allclose(record["photos"][0]["seen"], seen, atol=1e-3)
+    np.testing.assert_allclose(record["pictures"][0]["box"], seen, atol=1e-3)
+    row, column = np.divmod(np.arange(32), 8)
+    edges = np.stack([row / 4.5, column / 8.5, (row + 1) / 4.5, (column + 1) / 8.5], axis=1)
+    np.testing.assert_allclose(unpacked(record["boxes"]), edges * [48, 96, 48, 96], rtol=1e-5)
+    received = trace.patches.pictures[0].received.astype(float)
+    means = received[:8, :16].reshape(4, 2, 8, 2, 3).mean((1, 3)).reshape(-1, 3)
+    np.testing.assert_array_equal(unpacked(record["colours"]), np.rint(means))
+    assert record["received_size"] == [8, 16]
+    edge = at_the_edge(trace.patches).reshape(4, 8)
+    assert edge[[0, -1]].all() and edge[:, [0, -1]].all() and not edge[1:-1, 1:-1].any()
 
 
 def test_each_photo_has_its_place_in_the_prompt():

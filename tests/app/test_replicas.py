@@ -2,10 +2,13 @@
 so that they come back to the process they began with.
 """
 
+import sys
+
 import pytest
 from starlette.testclient import TestClient
 
 from app import replicas
+from app.__main__ import main
 
 
 @pytest.fixture
@@ -40,3 +43,10 @@ def test_a_request_that_is_too_large_is_refused_there_too(mounted):
         .status_code
         == 413
     )
+
+
+def test_without_ray_the_command_says_in_one_sentence_what_to_bring(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert main(["replicas", "--count", "2"]) == 2
+    said = capsys.readouterr().err
+    assert "ray[serve]" in said and len(said.strip().splitlines()) == 1

@@ -1,4 +1,4 @@
-"""Everything the README says of speed: `python -m tests.benchmark`, or some parts of it by name."""
+"""Everything that is said of speed: `python -m tests.benchmark`, or some parts of it by name."""
 
 import argparse
 import tempfile

@@ -14,7 +14,6 @@ from playwright.sync_api import sync_playwright
 import vlm
 from app.handlers.views import BLOCK
 from tests.benchmark.page import asked, served
-from vlm.device import has_fast_bfloat16
 
 # not the one that the page opens with, of which all is there
 PHOTOS = ("astronaut", "coffee", "flower", "rocket", "china")
@@ -61,10 +60,7 @@ def cost(rounds: int) -> None:
             model.contextual_lens(hidden[:-1, positions[0]]),
         ),
     }
-    print(
-        f"{len(hidden)} layers; products with the vocabulary in"
-        f" {'bfloat16' if has_fast_bfloat16() else 'float32'}\n"
-    )
+    print(f"{len(hidden)} layers\n")
     print("| what | seconds | CPU seconds |\n|---|---|---|")
     for what, call in ways.items():
         print(f"| {what} | {took(call, rounds)} |", flush=True)

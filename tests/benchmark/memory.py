@@ -73,7 +73,7 @@ def instruments(model, trace: vlm.Trace) -> Iterator[tuple[str, Callable[[], obj
 
 
 def cost() -> None:
-    """Prints the table of the README."""
+    """Print the table of assets/docs/benchmarks.md."""
     model = vlm.load("embedded")
     trace = model.trace(vlm.open_image("assets/examples/chelsea.jpg"), "What is in this image?")
     print(

@@ -89,7 +89,7 @@ def opened(rounds: int) -> None:
     """
     with served({}) as (address, _), sync_playwright() as playwright:
         visitor = Page(address)
-        visitor.client.predict(fn_index=visitor.status_number)  # until the models are loaded
+        visitor.client.predict("", fn_index=visitor.status_number)  # until the models are loaded
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"),
             args=["--no-sandbox", "--headless", "--disable-gpu"],

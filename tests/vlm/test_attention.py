@@ -3,6 +3,7 @@ nothing else changes.
 """
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import torch
 
 import vlm
 from tests.attending import attending
+from tests.families import EXPLICIT, tiny_family
 from tests.tiny import photo
-from vlm.attention import recording
+from vlm import language_model, self_check
+from vlm.attention import Scoring, recording
 from vlm.device import to_numpy
 
 
@@ -110,3 +113,81 @@ def test_a_words_attention_is_the_last_row_of_eager_attention(model, answered):
         assert step.attention.shape == (3, len(answered.input_ids) + step.index)
         np.testing.assert_allclose(step.attention, to_numpy(explicit), atol=1e-5)
         np.testing.assert_allclose(step.attention.sum(1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", EXPLICIT)
+def test_capped_scores_and_sinks_are_in_every_weight_that_is_shown(name, tmp_path, wide_photo):
+    """Of language models that transformers' fast attention cannot run."""
+    model = vlm.load(tiny_family(tmp_path, name))
+    trace = model.trace(wide_photo, "What is in this image?", vlm.Decoding(max_new_tokens=3))
+    inputs = model.on_device(model.inputs(trace.sight.images, trace.question))
+    length = len(trace.input_ids)
+    with attending(model), torch.inference_mode():
+        explicit = model.network(**inputs, output_attentions=True).attentions
+        said = model.network.generate(
+            **inputs,
+            do_sample=False,
+            max_new_tokens=3,
+            output_attentions=True,
+            return_dict_in_generate=True,
+        )
+    assert [step.token_id for step in trace.steps] == said.sequences[0, length:].tolist()
+    looked, product = model.attention(trace), np.eye(length)
+    for layer, weights in enumerate(explicit):
+        heads = to_numpy(weights[0])
+        np.testing.assert_allclose(looked.weights(0)[layer], heads[:, -1], atol=1e-6)
+        product = (heads.mean(0) + np.eye(length)) / 2 @ product
+        np.testing.assert_allclose(
+            looked.layers[layer].mean()[:length, :length], heads.mean(0), atol=1e-6
+        )
+        plain = replace(looked.layers[layer].scoring, softcap=None, sinks=None)
+        other = replace(looked.layers[layer], scoring=plain).row(length - 1)[:, :length]
+        assert np.abs(to_numpy(other) - looked.weights(0)[layer]).max() > 1e-3
+    np.testing.assert_allclose(looked.rollout(0), product[-1], atol=1e-6)
+    for step, weights in zip(trace.steps, said.attentions):
+        rows = [to_numpy(layer[0, :, -1].mean(0)) for layer in weights]
+        for shown, row in zip(step.attention, rows):  # sliding layers have forgotten the first ones
+            np.testing.assert_allclose(shown[len(shown) - len(row) :], row, atol=1e-6)
+    assert self_check.eager(model, trace, trace.steps[0].attention, 1e-5).holds
+    sums = looked.weights(0).sum(-1)
+    assert sums.min() < 0.99 if "gpt_oss" in name else np.allclose(sums, 1, atol=1e-5)
+
+
+def test_hidden_positions_leave_a_row_what_its_softmax_would_be_without_them(tmp_path, wide_photo):
+    """A sink, too, takes its part of what is left."""
+    model = vlm.load(tiny_family(tmp_path, "internvl_gpt_oss"))
+    trace = model.trace(wide_photo, "What is in this image?", vlm.Decoding(max_new_tokens=1))
+    looked, gone = model.attention(trace), [0, 3, 20]
+    for layer, rows in zip(looked.layers, looked.weights(0, tuple(gone))):
+        group = layer.query.shape[1] // layer.key.shape[1]
+        keys = layer.key[0].repeat_interleave(group, 0)
+        scores = (layer.query[0, :, -1:] @ keys.transpose(1, 2))[:, 0] * layer.scoring.scaling
+        if layer.mask is not None:
+            scores = scores.masked_fill(~layer.mask[0, :, -1], -torch.inf)
+        scores[:, gone] = -torch.inf
+        whole = torch.cat([scores, layer.scoring.sinks[:, None]], 1).softmax(1)
+        np.testing.assert_allclose(rows, to_numpy(whole[:, :-1]), atol=1e-6)
+
+
+def test_an_attention_of_more_than_queries_and_keys_is_declined():
+    for name in ("position_bias", "indices", "block_indices"):
+        with pytest.raises(vlm.ModelError, match=f"Linear.* computed with {name}, which"):
+            Scoring.of(torch.nn.Linear(2, 2), {name: torch.zeros(1), "scaling": 1.0})
+
+
+def test_a_model_whose_attention_nobody_can_read_says_so(model, answered, monkeypatch):
+    """It still answers."""
+    trunk = type(language_model.language_trunk(model.network))
+    monkeypatch.setattr(trunk, "_can_set_attn_implementation", classmethod(lambda each: False))
+    assert [step.token_id for step in model.decode(answered, vlm.Decoding(max_new_tokens=4))] == [
+        step.token_id for step in answered.steps
+    ]
+    for ask in (
+        lambda: model.attention(answered),
+        lambda: model.relevancy(answered, 0),
+        lambda: model.sweep(answered, 0),
+        lambda: model.cut(answered, "picture → answer", 1, 2),
+        lambda: model.drop(answered, 1),
+    ):
+        with pytest.raises(vlm.ModelError, match="computes its attention by itself"):
+            ask()

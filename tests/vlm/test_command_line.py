@@ -1,11 +1,11 @@
-"""`python -m vlm`: the stage table and the answer on standard output, one sentence on standard
+"""`python -m vlm ask`: the stage table and the answer on standard output, one sentence on standard
 error when the input cannot be used.
 """
 
 import pytest
 
 import vlm
-from vlm.__main__ import main
+from vlm.commands import main
 
 QUESTION = "What is in this image?"
 
@@ -21,7 +21,17 @@ def test_it_prints_every_stage_and_the_answer_of_the_library(
     checkpoints, tiny_model, photo_file, capsys
 ):
     assert (
-        main([photo_file, QUESTION, "--model", str(checkpoints("clip")), "--max-new-tokens", "5"])
+        main(
+            [
+                "ask",
+                photo_file,
+                QUESTION,
+                "--model",
+                str(checkpoints("clip")),
+                "--max-new-tokens",
+                "5",
+            ]
+        )
         == 0
     )
     trace = tiny_model.trace(vlm.open_image(photo_file), QUESTION, vlm.Decoding(max_new_tokens=5))
@@ -48,7 +58,7 @@ def test_what_cannot_be_used_is_one_sentence_and_exit_code_2(
     arguments = [photo_file if argument == "PHOTO" else argument for argument in arguments]
     if "--model" not in arguments:
         arguments += ["--model", str(checkpoints("clip"))]
-    assert main(arguments) == 2
+    assert main(["ask", *arguments]) == 2
     captured = capsys.readouterr()
     assert words in captured.err and len(captured.err.strip().splitlines()) == 1
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import vlm
-from vlm import contextual_lens
+from vlm import contextual_lens, language_model
+from vlm.commands import main
 from vlm.device import to_numpy
 from vlm.phrases import phrases
 
@@ -31,11 +32,9 @@ def index(tiny_model):
 
 def states(model, text: str) -> np.ndarray:
     """The last word of a text at every layer, read alone."""
-    from vlm import architecture
-
     ids = torch.tensor([model.processor.tokenizer(text)["input_ids"]], device=model.network.device)
     with torch.inference_mode():
-        hidden = architecture.language_trunk(model.network)(
+        hidden = language_model.language_trunk(model.network)(
             input_ids=ids, output_hidden_states=True
         ).hidden_states
     return to_numpy(torch.stack([each[0, -1] for each in hidden]))
@@ -49,6 +48,20 @@ def test_nearest_to_the_state_of_a_phrase_is_that_phrase(tiny_model, index):
                 own[layer : layer + 1], 3, index
             )
             assert (phrase, at) == (text, layer) and cosine == pytest.approx(1, abs=1e-3)
+
+
+def test_the_last_word_is_a_word_where_the_tokenizer_writes_an_end_after_it(tiny_model, index):
+    from tokenizers.processors import TemplateProcessing
+
+    processor = copy.copy(tiny_model.processor)
+    processor.tokenizer = copy.deepcopy(processor.tokenizer)
+    end = processor.tokenizer.eos_token
+    processor.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"$A {end}", special_tokens=[(end, processor.tokenizer.eos_token_id)]
+    )
+    assert processor.tokenizer("a cat")["input_ids"][-1] == processor.tokenizer.eos_token_id
+    ended = contextual_lens.build(dataclasses.replace(tiny_model, processor=processor), TEXTS)
+    np.testing.assert_array_equal(ended.states, index.states)
 
 
 def test_the_nearest_come_in_order_and_none_twice(tiny_model, index, wide_photo):
@@ -111,7 +124,7 @@ def test_the_number_format_makes_no_other_weights(tiny_model):
 
 def test_without_an_index_the_command_is_named(tiny_model, tmp_path, monkeypatch):
     monkeypatch.setenv("VISUAL_TOKEN_EXPLORER_CACHE", str(tmp_path))
-    with pytest.raises(vlm.ModelError, match="python -m vlm.contextual_lens build --model"):
+    with pytest.raises(vlm.ModelError, match="python -m vlm index --model"):
         tiny_model.contextual_lens(np.zeros((1, 48), np.float32))
 
 
@@ -142,17 +155,14 @@ def test_the_command_writes_an_index_that_the_lens_finds(
     monkeypatch.setenv("VISUAL_TOKEN_EXPLORER_CACHE", str(tmp_path / "cache"))
     texts = tmp_path / "texts.txt"
     texts.write_text("\n".join(TEXTS) + "\n\n")
-    assert (
-        contextual_lens.main(["build", "--model", str(checkpoints("clip")), "--texts", str(texts)])
-        == 0
-    )
+    assert main(["index", "--model", str(checkpoints("clip")), "--texts", str(texts)]) == 0
     assert "5 phrases" in capsys.readouterr().out
     assert contextual_lens.load(tiny_model).phrases == TEXTS
 
 
 @pytest.mark.parametrize("options", [["--texts", "/nowhere/texts.txt"], ["--model", "/nowhere"]])
 def test_the_command_says_in_one_sentence_what_is_wrong(checkpoints, options, capsys):
-    assert contextual_lens.main(["build", "--model", str(checkpoints("clip")), *options]) == 2
+    assert main(["index", "--model", str(checkpoints("clip")), *options]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 

@@ -1,16 +1,21 @@
 """Photos against texts: the article's formulas computed a second time, in numpy."""
 
+import copy
+import dataclasses
 import json
 import math
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import vlm
 from tests.tiny import photo, tiny_clip
+from vlm import self_check
 from vlm.catalogue import LISTED
 from vlm.device import exact_placement, to_numpy
+from vlm.listening import passing
 
 PHOTOS = [photo(90, 150), photo(150, 90, seed=1), photo(60, 60, seed=2)]
 TEXTS = ["a photo of a cat", "waves of colour", "七 days 🐈"]
@@ -187,42 +192,62 @@ TOWERS = {
         "timm_proj": "none",
         "image_size": 64,
     },
+    "coca": {
+        "image_size": 64,
+        "layers": 2,
+        "width": 64,
+        "head_width": 16,
+        "patch_size": 16,
+        "attentional_pool": True,
+        "attn_pooler_heads": 4,
+        "output_tokens": True,
+    },
     "resnet": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "patch_size": None},
 }
 TEXT_TOWER = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 4, "layers": 2}
 
 
-@pytest.fixture(params=TOWERS)
-def tower(request):
-    """A model with this image tower; "siglip" with the bias of the sigmoid loss."""
+def pair_with(kind: str, size: tuple[int, int] = (64, 64), mode: str = "shortest"):
+    """A model with this image tower, which is given `size` pixels; "siglip" with the bias of the
+    sigmoid loss.
+    """
     import open_clip
 
     from vlm.contrastive import ContrastiveModel
 
     torch.manual_seed(0)
-    kind = request.param
     width = 192 if kind == "siglip" else 32
+    text = TEXT_TOWER | ({"embed_cls": True, "output_tokens": True} if kind == "coca" else {})
     options = {
         "embed_dim": width,
-        "vision_cfg": TOWERS[kind],
-        "text_cfg": TEXT_TOWER,
+        "vision_cfg": TOWERS[kind] | {"image_size": size if size[0] != size[1] else size[0]},
+        "text_cfg": text,
         **({"init_logit_bias": -10.0} if kind == "siglip" else {}),
+        **({"multimodal_cfg": TEXT_TOWER} if kind == "coca" else {}),
     }
-    network = (
-        (open_clip.CustomTextCLIP if kind in ("average", "siglip") else open_clip.CLIP)(**options)
-        .eval()
-        .requires_grad_(False)
-    )
+    classes = {
+        "average": open_clip.CustomTextCLIP,
+        "siglip": open_clip.CustomTextCLIP,
+        "coca": open_clip.CoCa,
+    }
+    network = classes.get(kind, open_clip.CLIP)(**options).eval().requires_grad_(False)
     if "timm_model_name" in TOWERS[kind]:
-        network.visual.trunk.set_input_size((64, 64))
-    preprocess = open_clip.image_transform(64, is_train=False, resize_mode="shortest")
-    return kind, ContrastiveModel(
+        network.visual.trunk.set_input_size(size)
+    preprocess = open_clip.image_transform(
+        network.visual.image_size, is_train=False, resize_mode=mode
+    )
+    return ContrastiveModel(
         kind,
         network.to(exact_placement().device),
         preprocess,
         open_clip.get_tokenizer("ViT-B-32"),
-        "shortest",
+        mode,
     )
+
+
+@pytest.fixture(params=TOWERS)
+def tower(request):
+    return request.param, pair_with(request.param)
 
 
 @torch.inference_mode()
@@ -243,9 +268,10 @@ def test_embeddings_logits_and_losses_are_open_clips_own(tower):
     )
     np.testing.assert_array_equal(model.embed_texts(TEXTS), to_numpy(texts))
     m = model.similarity(PHOTOS, TEXTS)
-    np.testing.assert_allclose(
-        m.logits, to_numpy(model.network.get_logits(pixels, tokens)[0]), atol=1e-4
-    )
+    if kind != "coca":  # whose class has no such method
+        np.testing.assert_allclose(
+            m.logits, to_numpy(model.network.get_logits(pixels, tokens)[0]), atol=1e-4
+        )
     # a bias that every logit shares changes no softmax
     assert m.loss == pytest.approx(
         float(open_clip.loss.ClipLoss()(images, texts, model.network.logit_scale.exp())), rel=1e-5
@@ -260,18 +286,69 @@ def test_embeddings_logits_and_losses_are_open_clips_own(tower):
 
 def test_a_map_has_a_patch_for_every_box_and_the_tower_is_heard_only(tower):
     kind, model = tower
-    if kind == "resnet":
+    if kind in ("resnet", "coca"):
         with pytest.raises(vlm.ModelError, match="no patches"):
             model.patch_scores(PHOTOS[0], TEXTS[0])
         return
     scores = model.patch_scores(PHOTOS[0], TEXTS[0])
     assert not scores.exact and scores.cls == 0 and np.abs(scores.patches).max() <= 1 + 1e-5
     assert len(scores.patches) == len(scores.boxes) == scores.rows * scores.columns == 16
-    height, width = 90, 150  # the transform keeps the square in the middle
-    assert scores.boxes[0, :2].tolist() == [0, (width - height) / 2] and scores.boxes[
-        -1, 2:
-    ].tolist() == [height, (width + height) / 2]
+    # of 90 x 150 pixels, resized to 64 x 106, the transform keeps the square in the middle
+    assert scores.boxes[0, :2].tolist() == [0, 21 * 150 / 106]
+    assert scores.boxes[-1, 2:].tolist() == [90, 85 * 150 / 106]
     assert len(scores.corrected) == 16 and np.abs(scores.corrected - scores.patches).max() > 1e-4
+
+
+MODES = ("squash", "shortest", "longest")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("size", [(64, 64), (79, 79), (64, 96), (61, 95)])
+def test_the_box_is_the_part_of_the_photo_that_the_transform_keeps(size, mode):
+    """On photos whose level of grey is the number of the row, and of the column."""
+    model = pair_with("clip", size, mode)
+    for height, width in ((230, 250), (120, 251), (251, 77)):
+        levels = np.mgrid[:height, :width].astype(np.uint8)
+        image = Image.fromarray(np.stack([*levels, levels[0]], axis=2))
+        normalise = model.preprocess.transforms[-1]
+        pixels = model.preprocess(image) * torch.tensor(normalise.std)[:, None, None]
+        pixels = 255 * (pixels + torch.tensor(normalise.mean)[:, None, None])
+        box = model._received_box(image, size)
+        for axis, count in ((0, size[0]), (1, size[1])):
+            edge, scale = box[axis], (box[axis + 2] - box[axis]) / count
+            expected = edge + (np.arange(count) + 0.5) * scale - 0.5
+            inner = (expected > 3 * scale) & (expected < (height, width)[axis] - 1 - 3 * scale)
+            line = pixels[axis].numpy()
+            line = line[:, size[1] // 2] if axis == 0 else line[size[0] // 2]
+            assert inner.sum() > 10
+            assert np.abs(line - expected)[inner].max() < 0.75
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("size", [(64, 96), (79, 79), (61, 95)])
+@pytest.mark.parametrize("kind", ["clip", "siglip"])
+def test_what_is_painted_into_a_patchs_box_changes_that_token_of_open_clips_tower(kind, size, mode):
+    """Also where the sides are no multiples of the patch, as 384 pixels are none of 14."""
+    model, image = pair_with(kind, size, mode), photo(300, 420)
+    [embedding] = model.embed_images([image])
+    assert (embedding.rows, embedding.columns) == (size[0] // 16, size[1] // 16)
+    tower = model.network.visual
+    projection = tower.conv1 if kind == "clip" else tower.trunk.patch_embed.proj
+
+    def tokens(level: int, box) -> np.ndarray:
+        with passing(projection) as projected, torch.inference_mode():
+            tower(model.preprocess(self_check.filled(image, box, level))[None].to(model._weight))
+        return to_numpy(projected[0][0].flatten(1).T)
+
+    boxes = embedding.boxes  # those in the photo: some lie where the transform fills up
+    inside = (boxes.min(1) >= 0) & (boxes[:, 2] <= image.height) & (boxes[:, 3] <= image.width)
+    placed = np.flatnonzero(inside)
+    assert len(placed) >= 4
+    for index in placed[np.linspace(0, len(placed) - 1, 4).astype(int)]:
+        box = boxes[index]
+        change = np.linalg.norm(tokens(255, box) - tokens(0, box), axis=1)
+        assert change.argmax() == index
+        assert np.delete(change, index).max() < change[index] / 4
 
 
 def test_in_the_corrected_map_a_patch_depends_on_its_own_last_layer_only(tower):
@@ -331,8 +408,29 @@ def test_a_word_left_out_changes_the_score_by_the_difference(embedded_contrast):
     assert embedded_contrast.leave_one_out(image, "cat") == (("cat", 0.0),)
 
 
-def test_a_sentence_that_is_cut_is_known(contrast):
+def cut_by_hand(contrast, text: str) -> bool:
+    """Whether another last word (of one token) makes no difference to what is read."""
+    return (contrast.tokenizer([text + " dog"]) == contrast.tokenizer([text + " bird"])).all()
+
+
+@pytest.mark.parametrize("mode", [None, "clips"])
+def test_a_sentence_that_is_cut_is_known_and_one_that_just_fits(contrast, mode):
+    if mode and not hasattr(contrast.tokenizer, "tokenizer_mode"):
+        pytest.skip("a tokenizer of open_clip's own has no modes")
+    if mode:
+        tokenizer = copy.copy(contrast.tokenizer)
+        tokenizer.tokenizer_mode = mode
+        tokenizer.tokenizer = copy.deepcopy(tokenizer.tokenizer)
+        tokenizer.tokenizer.bos_token = tokenizer.tokenizer.cls_token
+        tokenizer.tokenizer.eos_token = tokenizer.tokenizer.sep_token
+        contrast = dataclasses.replace(contrast, tokenizer=tokenizer)
     assert contrast.is_cut("word " * 2000) and not contrast.is_cut("a cat")
+    length = contrast.tokenizer(["a"]).shape[1]
+    for start in ("", "! !!?! "):  # CLIP's filling is the token of an exclamation mark
+        texts = [start + "cat " * count for count in range(length - 9, length + 2)]
+        by_hand = [cut_by_hand(contrast, text.strip()) for text in texts]
+        assert [contrast.is_cut(text.strip() + " dog") for text in texts] == by_hand
+        assert True in by_hand and False in by_hand
 
 
 def test_without_a_network_the_sentence_says_so(monkeypatch):
@@ -362,6 +460,108 @@ def test_the_list_tells_the_size_and_names_weights_that_exist(listed):
         round(sum(parameter.numel() for parameter in network.parameters()) / 1e6)
         == listed.parameters
     )
+
+
+NARROW = {"layers": 1, "width": 32, "head_width": 16}
+
+
+@pytest.fixture(scope="module")
+def loaded_pairs():
+    """Every pair of open_clip's list, as our road to it builds and prepares it: open_clip's own
+    classes with narrow towers, without weights. The constructor's arguments, the kinds of modules
+    that it is made of, its transform and the mode in which that resizes.
+    """
+    import open_clip
+
+    made, patch = {}, pytest.MonkeyPatch()
+
+    def narrow(of):
+        def build(**options):
+            asked.append(options)
+            vision, text = dict(options["vision_cfg"]), dict(options["text_cfg"])
+            side = vision["image_size"]
+            if isinstance(vision.get("layers"), list):
+                vision = {"image_size": side, "layers": [1] * 4, "width": 8}
+            else:
+                vision = {"image_size": side, "patch_size": side // 8, **NARROW}
+            text = {key: text[key] for key in ("context_length",) if key in text}
+            text |= {"width": 32, "heads": 2, "layers": 1, "vocab_size": 64}
+            kept = {
+                key: value
+                for key, value in options.items()
+                if key not in ("vision_cfg", "text_cfg", "multimodal_cfg")
+            }
+            return of(**kept | {"vision_cfg": vision, "text_cfg": text})
+
+        return build
+
+    for name in ("CLIP", "CustomTextCLIP"):
+        patch.setattr(open_clip.factory, name, narrow(getattr(open_clip, name)))
+    patch.setattr(open_clip.factory, "CoCa", narrow(open_clip.CustomTextCLIP))
+    patch.setattr(open_clip.factory, "download_pretrained", lambda *given, **named: "weights")
+    patch.setattr(open_clip.factory, "load_checkpoint", lambda *given, **named: None)
+    patch.setattr(open_clip, "get_tokenizer", lambda name: list)
+    for pair in open_clip.list_pretrained():
+        asked: list[dict] = []
+        model = vlm.load_contrastive("/".join(pair))
+        kinds = {type(module) for module in model.network.modules()}
+        made[pair] = asked[0], kinds, model.preprocess, model.resize_mode
+    patch.undo()
+    return made
+
+
+def test_every_pair_is_computed_with_the_activation_that_its_weights_were_trained_with(
+    loaded_pairs,
+):
+    import open_clip
+
+    wanted = set()
+    for (name, tag), (options, kinds, *_) in loaded_pairs.items():
+        quick = open_clip.get_pretrained_cfg(name, tag).get("quick_gelu")
+        if quick is None:  # the weights' own entry says nothing: what the model says
+            quick = bool(open_clip.get_model_config(name).get("quick_gelu"))
+        assert options["quick_gelu"] is quick, (name, tag)
+        assert (open_clip.transformer.QuickGELU in kinds) is quick, (name, tag)
+        assert (torch.nn.GELU in kinds) is not quick, (name, tag)
+        wanted |= {(name, tag)} if quick else set()
+    assert ("ViT-B-32", "openai") in wanted and len(loaded_pairs) > len(wanted) > 50
+
+
+def test_every_pair_is_given_photos_as_its_weights_were_trained_with_them(loaded_pairs):
+    import open_clip
+
+    for (name, tag), (options, _, preprocess, mode) in loaded_pairs.items():
+        of_weights = open_clip.get_pretrained_cfg(name, tag)
+        side = options["vision_cfg"]["image_size"]
+        steps = {type(step).__name__: step for step in preprocess.transforms}
+        assert tuple(steps["Normalize"].mean) == tuple(of_weights["mean"]), (name, tag)
+        assert tuple(steps["Normalize"].std) == tuple(of_weights["std"]), (name, tag)
+        assert mode == of_weights["resize_mode"], (name, tag)
+        assert steps["Resize"].interpolation.value == of_weights["interpolation"], (name, tag)
+        assert preprocess(PHOTOS[2]).shape == (3, side, side), (name, tag)
+        squashed = of_weights["resize_mode"] == "squash"
+        assert ("CenterCrop" in steps) is not squashed, (name, tag)
+
+
+def test_a_pair_without_its_weights_is_refused(monkeypatch):
+    """open_clip would go on with random ones where the hub gives none."""
+    import open_clip
+
+    from vlm import contrastive_loading
+
+    config = {"model_cfg": open_clip.get_model_config("ViT-B-32") | {"embed_dim": 32}}
+    config["model_cfg"]["vision_cfg"] |= {"layers": 1, "width": 64}
+    config["model_cfg"]["text_cfg"] |= {"layers": 1, "width": 64, "heads": 1}
+
+    def missing(*given, **named):
+        raise FileNotFoundError("no weights")
+
+    monkeypatch.setattr(contrastive_loading, "_configuration_of", lambda name: None)
+    monkeypatch.setattr(contrastive_loading, "_check_configuration", lambda name, path: None)
+    monkeypatch.setattr(open_clip.factory, "_get_hf_config", lambda *given, **named: config)
+    monkeypatch.setattr(open_clip.factory, "download_pretrained_from_hf", missing)
+    with pytest.raises(vlm.ModelError, match="could not be loaded"):
+        vlm.load_contrastive("hf-hub:owner/name")
 
 
 def test_related_sentences_are_nearer_than_unrelated_ones(embedded_contrast):

@@ -592,19 +592,21 @@ def test_the_same_seed_draws_the_same_photos(labelled):
 
 
 def test_a_folder_without_photos_is_named(tmp_path, capsys):
-    from vlm.facts.__main__ import main
+    from vlm.commands import main
 
     with pytest.raises(vlm.VLMError, match="no photos"):
         folder.read(tmp_path, 5)
-    assert main([str(tmp_path), "--model", "/nowhere"]) == 2
+    assert main(["findings", str(tmp_path), "--model", "/nowhere"]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
 def test_the_command_prints_a_table(checkpoints, tiny_contrast, labelled, capsys, monkeypatch):
-    from vlm.facts import __main__ as command
+    from vlm.commands import main
 
     monkeypatch.setattr(vlm, "load_contrastive", lambda name: tiny_contrast)
-    assert command.main([str(labelled), "--model", str(checkpoints("clip")), "--most", "1"]) == 0
+    assert (
+        main(["findings", str(labelled), "--model", str(checkpoints("clip")), "--most", "1"]) == 0
+    )
     lines = capsys.readouterr().out.strip().splitlines()
     assert (
         len(lines) == 2 + len(IDS)

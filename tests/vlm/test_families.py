@@ -3,22 +3,28 @@ box is where its pixels are.
 """
 
 import copy
+import dataclasses
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import ImageOps
 
 import vlm
 from tests.attending import attending
-from tests.families import CROSSED, FAMILIES, tiny_family
+from tests.families import CROSSED, FAMILIES, tiny_family, with_rest
 from tests.tiny import photo
-from vlm import architecture, attention
+from vlm import architecture, attention, generation, self_check
+from vlm.connector import boxes_around
 from vlm.device import to_numpy
 from vlm.families import FAMILIES as ROWS
 from vlm.listening import entering
+from vlm.patches import grid_boxes
 
 QUESTION = "What is in this image?"
+PHOTOS = [photo(90, 150), photo(150, 60, seed=1), photo(112, 112, seed=2)]
 SHAPES = {
     "square": (112, 112),
     "wide": (60, 170),
@@ -70,6 +76,47 @@ def test_a_greedy_answer_is_that_of_generate(model, trace, inputs):
     # BLIP's gives the answer alone
     expected = generated[len(asked) :] if generated[: len(asked)] == asked else generated
     assert [step.token_id for step in trace.steps] == expected
+
+
+def test_a_photo_is_processed_and_encoded_once_a_run_as_the_processor_does_it(
+    model, inputs, monkeypatch
+):
+    kind, image = type(model.processor.image_processor), photo(90, 150)
+    work, tower, looks, passes = kind.__call__, architecture.vision_tower(model.network), [], []
+    monkeypatch.setattr(
+        kind, "__call__", lambda self, *given, **more: looks.append(1) or work(self, *given, **more)
+    )
+    handle = tower.register_forward_pre_hook(lambda *given: passes.append(1))
+    own = model.trace(image, QUESTION, vlm.Decoding(max_new_tokens=1))
+    handle.remove()
+    assert len(looks) == 1 and len(passes) == 1
+    assert "question" in own.roles
+    # the page hands such models the question when they see the photo
+    early = model.see(image, f" {QUESTION} ") if model.reads_question else model.see(image)
+    assert model.ask(early, QUESTION).roles == own.roles
+    again = model.on_device(model.inputs([image], QUESTION, own.sight.processed))
+    assert len(looks) == 2 and set(again) == set(inputs)
+    assert all(torch.equal(again[name], inputs[name]) for name in inputs)
+
+
+def test_a_greedy_answer_obeys_the_checkpoints_settings_as_that_of_generate_does(
+    model, trace, inputs, monkeypatch
+):
+    settings = generation.generator(model.network).generation_config
+    plain = [step.token_id for step in trace.steps]
+    for name, value in {
+        "repetition_penalty": 1.3,
+        "no_repeat_ngram_size": 2,
+        "suppress_tokens": plain[1:2],
+        "begin_suppress_tokens": plain[:1],
+        "min_new_tokens": 4,
+    }.items():
+        monkeypatch.setattr(settings, name, value)
+    generated = model.network.generate(**inputs, do_sample=False, max_new_tokens=6)[0].tolist()
+    asked = inputs["input_ids"][0].tolist()
+    expected = generated[len(asked) :] if generated[: len(asked)] == asked else generated
+    steps = model.decode(trace, vlm.Decoding(max_new_tokens=6))
+    assert [step.token_id for step in steps] == expected != plain
 
 
 def test_every_word_is_as_probable_as_the_whole_forward_says(model, trace, inputs):
@@ -173,6 +220,11 @@ def near_sighted(model):
     """The model with its encoder's layers silenced, so that a patch's vector depends on its own
     pixels alone (or, of convolutions, on those mostly).
     """
+    return silence_the_encoder(model)
+
+
+def silence_the_encoder(model):
+    """A copy of a model in which no patch of the encoder looks at another."""
     copied = copy.deepcopy(model)
     if not architecture.encoder_layers(copied.network):
         for module in architecture.vision_tower(copied.network).modules():
@@ -193,9 +245,17 @@ def near_sighted(model):
 
 
 def test_what_is_painted_into_a_tokens_box_changes_that_token_most(near_sighted):
-    model = near_sighted
-    if not architecture.encoder_layers(model.network):
+    if not architecture.encoder_layers(near_sighted.network):
         pytest.skip("convolutions look far: see the next test")
+    tried, kinds = paint_into_boxes(near_sighted)
+    assert tried or "query" in kinds
+
+
+def paint_into_boxes(model) -> tuple[int, tuple[str, ...]]:
+    """Paint into the boxes of some tokens of a model whose patches see nothing but themselves.
+
+    How many were tried, and the kinds of all its tokens.
+    """
     image = photo(170, 250)
     before = model.see(image)
     visual = before.visual_tokens
@@ -231,7 +291,87 @@ def test_what_is_painted_into_a_tokens_box_changes_that_token_most(near_sighted)
         ]
         assert change[far].max(initial=0) <= 1e-5
         tried += 1
-    assert tried or "query" in visual.kinds
+    return tried, visual.kinds
+
+
+# Pictures whose sides are no multiples of the patch, as SigLIP's 384 pixels of 14 are.
+
+REST = 13  # pixels; 4 patches of 14 beside them, so that a box of a quarter of 69 is a patch off
+WITH_REST = sorted(
+    {*FAMILIES, *CROSSED}
+    - {"fast_vlm", "mistral3", "lighton_ocr", "pixtral"}
+    - {name for name in FAMILIES if name.startswith("qwen")}
+)
+
+
+@pytest.fixture(scope="module", params=WITH_REST)
+def rest_model(request, tmp_path_factory):
+    with with_rest(REST):
+        return vlm.load(tiny_family(tmp_path_factory.mktemp(request.param), request.param))
+
+
+def test_what_fills_no_patch_is_not_seen_and_boxes_are_where_the_pixels_are(rest_model):
+    model, image = rest_model, photo(345, 483)
+    trace = model.encode(image, QUESTION)
+    assert [check.difference for check in model.check(trace)] == [0, 0]
+    before = trace.patches
+    for picture in before.pictures:
+        height, width, _ = picture.received.shape
+        assert (picture.rows, picture.columns) == (height // before.size, width // before.size)
+        assert height % before.size and width % before.size
+    within = np.flatnonzero(
+        (before.boxes[:, :2] >= 0).all(1)
+        & (before.boxes[:, 2] <= image.height)
+        & (before.boxes[:, 3] <= image.width)
+    )
+    for index in within[np.linspace(0, len(within) - 1, 3).astype(int)]:
+        white, black = (
+            model.see(self_check.filled(image, before.boxes[index], level)).patches
+            for level in (255, 0)
+        )
+        # the same place can be in a tile and in the small copy of the whole
+        mine = np.flatnonzero(before.places[:, 0] == before.places[index, 0])
+        changed = np.abs(white.pixels - black.pixels)[mine].mean(1)
+        assert mine[changed.argmax()] == index
+        assert not (np.delete(changed, changed.argmax()) > changed.max() / 4).any()
+    bottom, right = (
+        max(
+            before.covered_box(picture)[side + 2]
+            + 8 * (picture.box[side + 2] - picture.box[side]) / picture.received.shape[side]
+            for picture in before.pictures
+        )
+        for side in (0, 1)
+    )
+    for rim in ((bottom, 0, image.height, image.width), (0, right, image.height, image.width)):
+        if rim[0] < rim[2] and rim[1] < rim[3]:
+            again = model.see(self_check.filled(image, np.array(rim), 255)).patches
+            assert np.abs(again.pixels - before.pixels).max() < 1e-5
+
+
+def test_tokens_of_pictures_with_a_rest_answer_to_their_boxes(rest_model):
+    tried, kinds = paint_into_boxes(silence_the_encoder(rest_model))
+    assert tried or "query" in kinds
+
+
+@pytest.mark.parametrize(
+    "rest_model",
+    ["vipllava", "llava_next", "llava_onevision_thinned", "idefics3", "aya_vision", "mllama"],
+    indirect=True,
+)
+def test_the_self_check_proves_boxes_to_the_pixel(rest_model):
+    trace = rest_model.encode(photo(345, 483), QUESTION)
+    visual, patches = trace.visual_tokens, trace.patches
+    proven, _ = self_check.boxes(rest_model, trace)
+    assert proven.holds
+    # as if the patches filled the whole picture
+    stretched = np.concatenate(
+        [grid_boxes(picture.box, picture.rows, picture.columns) for picture in patches.pictures]
+    )
+    wrong = dataclasses.replace(
+        visual, boxes=boxes_around(stretched, visual.sources).astype(visual.boxes.dtype)
+    )
+    noticed, _ = self_check.boxes(rest_model, dataclasses.replace(trace, visual_tokens=wrong))
+    assert not noticed.holds
 
 
 def test_where_convolutions_are_changed_follows_where_the_photo_is(near_sighted):
@@ -313,7 +453,10 @@ def explicit_attention(model, sight) -> list[np.ndarray]:
         return attention.as_always(module, query, key, value, mask, **named)
 
     with attention.replacing(attend), torch.inference_mode(), entering(layers[0]) as entered:
-        getattr(model.network, "get_image_features", model.network)(**model.on_device(sight.inputs))
+        # KOSMOS-2, whose own forward runs its encoder, is given what is meant for the text as well
+        whole = architecture.family(model.network).given_as
+        run = model.network if whole else model.network.get_image_features
+        run(**model.on_device(sight.inputs))
     read = to_numpy(entered[0][0].flatten(0, -2))
     order: list[int] = []
     for patch in sight.patch_features[0]:  # two of a margin can be the same
@@ -390,8 +533,8 @@ def test_two_photos_in_one_question_stay_apart_or_are_refused(model):
     assert changed.any(1).tolist() == ((photos == 1) & (kinds != "newline")).tolist()
 
 
-def test_the_readme_has_every_family_in_its_table():
-    lines = (Path(__file__).parents[2] / "README.md").read_text().splitlines()
+def test_the_table_of_families_has_every_family():
+    lines = (Path(__file__).parents[2] / "assets" / "docs" / "models.md").read_text().splitlines()
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in lines
@@ -406,3 +549,38 @@ def test_the_readme_has_every_family_in_its_table():
         )
         assert ("cross-attention" in told[kind][3]) == row.crossed
         assert ("one photo" in told[kind][5]) == (row.prompt is not None)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_what_the_model_is_given_is_what_transformers_own_chat_call_gives(model, count):
+    """Ids, pixels and all else, of one photo and of several."""
+    if not model.processor.chat_template:
+        with pytest.raises(vlm.ModelError, match="one photo") if count > 1 else nullcontext():
+            model.inputs(PHOTOS[:count], QUESTION)
+        return
+    words = {"type": "text", "text": QUESTION}
+    message = {
+        "role": "user",
+        "content": [*({"type": "image", "image": image} for image in PHOTOS[:count]), words],
+    }
+    expected = model.processor.apply_chat_template(
+        [message], add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+    )
+    given = model.inputs(PHOTOS[:count], QUESTION)
+    assert set(given) == set(expected)
+    for name, value in given.items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+
+
+def test_several_photos_are_read_as_the_models_own_forward_reads_them(model):
+    if not model.processor.chat_template:
+        pytest.skip("answers questions about one photo")
+    trace = model.encode(PHOTOS, QUESTION)
+    assert [check.difference for check in model.check(trace)] == [0, 0]
+    assert sorted(set(trace.visual_tokens.photos.tolist())) == [0, 1, 2]
+    for number in range(len(PHOTOS)):  # of the photo that changed, only its own patches change
+        others = [*PHOTOS]
+        others[number] = ImageOps.invert(PHOTOS[number])
+        changed = np.abs(model.see(others).patches.pixels - trace.patches.pixels).max(1) > 1e-5
+        photos = np.array([picture.photo for picture in trace.patches.pictures])
+        assert set(photos[trace.patches.places[changed, 0]].tolist()) == {number}

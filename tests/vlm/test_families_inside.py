@@ -11,7 +11,7 @@ import torch
 
 import vlm
 from tests.attending import attending
-from tests.families import FAMILIES, tiny_family
+from tests.families import FAMILIES, ON_OTHERS, tiny_family
 from tests.tiny import photo
 from vlm import architecture
 from vlm.attention import replacing
@@ -20,7 +20,7 @@ from vlm.knockout import Cut, FastV, Knockout, under
 SHORT = vlm.Decoding(max_new_tokens=3)
 
 
-@pytest.fixture(params=FAMILIES)
+@pytest.fixture(params=[*FAMILIES, *ON_OTHERS])
 def answered(request, tmp_path):
     model = vlm.load(tiny_family(tmp_path, request.param))
     return model, model.trace(photo(90, 150), "What is in this image?", SHORT)
@@ -38,7 +38,9 @@ def test_what_looks_inside_the_language_model_holds(answered):
     looked = model.attention(trace)
     for step in trace.steps:
         np.testing.assert_allclose(looked.weights(step.index).mean(1), step.attention, atol=1e-5)
-    np.testing.assert_allclose(looked.rollout(last).sum(), 1, atol=1e-5)
+    sinks = any(layer.scoring.sinks is not None for layer in looked.layers)  # which take a part
+    rolled = looked.rollout(last).sum()
+    assert 0 < rolled < 0.999 if sinks else rolled == pytest.approx(1, abs=1e-5)
 
     relevant = model.relevancy(trace, last)
     assert (

@@ -2,7 +2,6 @@
 memory, and nothing else.
 """
 
-import io
 import json
 import os
 import struct

@@ -359,15 +359,39 @@ def test_a_model_that_accelerate_places_answers_alike(checkpoints, wide_photo, d
 
 
 @pytest.mark.parametrize(
-    ("features", "dtype"), [("fpu avx512_bf16 sse", torch.bfloat16), ("fpu avx2", torch.float32)]
+    ("machine", "able", "dtype"),
+    [
+        ("x86_64", "_is_avx512_bf16_supported", torch.bfloat16),
+        ("AMD64", "_is_amx_tile_supported", torch.bfloat16),
+        ("x86_64", "_is_mkldnn_bf16_supported", torch.float32),  # which oneDNN imitates
+        ("aarch64", "_is_mkldnn_bf16_supported", torch.bfloat16),
+        ("x86_64", None, torch.float32),
+        ("arm64", None, torch.float32),
+    ],
 )
 def test_a_large_model_is_in_bfloat16_where_the_cpu_is_made_for_it(
-    monkeypatch, tmp_path, on_the_cpu, features, dtype
+    monkeypatch, on_the_cpu, machine, able, dtype
 ):
-    (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: {features}\n")
-    monkeypatch.setattr(device, "CPU_FEATURES", tmp_path / "cpuinfo")
+    monkeypatch.setattr(device.platform, "machine", lambda: machine)
+    asked = {
+        torch.cpu: ("_is_avx512_bf16_supported", "_is_amx_tile_supported"),
+        torch.ops.mkldnn: ("_is_mkldnn_bf16_supported",),
+    }
+    for place, names in asked.items():
+        for name in names:
+            assert getattr(place, name)() in (True, False)  # this torch can be asked
+            monkeypatch.setattr(place, name, lambda name=name: name == able)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
     assert device.placement_of(device.LARGE).dtype == dtype
     assert device.placement_of(device.LARGE - 1).dtype == torch.float32
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_training_runs_in_bfloat16_on_such_a_cpu(monkeypatch, on_the_cpu, fast):
+    from vlm.training import base
+
+    monkeypatch.setattr(base, "has_fast_bfloat16", lambda: fast)
+    assert base.working_place().dtype == (torch.bfloat16 if fast else torch.float32)
 
 
 def test_the_number_format_can_be_chosen(monkeypatch):

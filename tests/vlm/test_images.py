@@ -8,11 +8,22 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 import vlm
+from tests.colours import (
+    SRGB,
+    WIDE_GAMUT,
+    chunk,
+    encoded,
+    grey_profile,
+    ink_profile,
+    png,
+    profile,
+    rgb_profile,
+)
 from tests.tiny import photo
-from vlm.images import FORMATS, MAX_BYTES, MAX_PIXELS, MAX_SIDE, to_rgb
+from vlm.images import FORMATS, MAX_BYTES, MAX_PIXELS, MAX_PROFILE, MAX_SIDE, to_rgb
 
 ORIENTATION = 274
 
@@ -36,12 +47,6 @@ def sentence(path, **options) -> str:
 
 def png_header(width: int, height: int) -> bytes:
     """A PNG of a few bytes that claims any size: 1 bit a pixel, all zero."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
     header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
@@ -49,6 +54,11 @@ def png_header(width: int, height: int) -> bytes:
         + chunk(b"IDAT", zlib.compress(bytes(1000)))
         + chunk(b"IEND", b"")
     )
+
+
+def read(content: bytes, path) -> np.ndarray:
+    path.write_bytes(content)
+    return np.asarray(vlm.open_image(path)).astype(float)
 
 
 @pytest.mark.parametrize(
@@ -154,6 +164,142 @@ def test_a_single_transparent_colour_is_laid_over_white(tmp_path, mode, hidden, 
     pixels = opened(image, tmp_path / "keyed.png", transparency=hidden)
     assert pixels[0, 0].tolist() == [255, 255, 255]
     assert pixels[1, 3].tolist() == list(shown if mode == "RGB" else (shown,) * 3)
+
+
+GREYS, COLOURS = [(0, depth) for depth in (1, 2, 4, 8, 16)], [(2, 8), (2, 16)]
+
+
+@pytest.mark.parametrize(("kind", "depth"), GREYS + COLOURS)
+def test_a_transparent_colour_of_every_bit_depth_is_laid_over_white(tmp_path, kind, depth):
+    """A PNG names it in its own bits, and one without shows every pixel."""
+    most = 2**depth - 1
+    shades = np.array([[0, most, most // 2], [most // 3, 2 * most // 3, 0]])
+    samples = shades if kind == 0 else np.stack([shades, shades[::-1], shades[:, ::-1]], -1)
+    painted = np.broadcast_to(np.atleast_3d(255 * samples / most), (2, 3, 3))
+    assert np.abs(read(png(kind, depth, samples), tmp_path / "plain.png") - painted).max() <= 1
+    for place in np.ndindex(2, 3):
+        hidden = samples[place]
+        named = chunk(b"tRNS", np.atleast_1d(hidden).astype(">u2").tobytes())
+        where = np.atleast_3d(samples == hidden).all(-1, keepdims=True)
+        pixels = read(png(kind, depth, samples, named), tmp_path / "keyed.png")
+        assert np.abs(pixels - np.where(where, 255, painted)).max() <= 1, hidden
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+@pytest.mark.parametrize("opacity", [[], [0], [255, 0], [128, 64]])
+def test_a_palette_of_every_bit_depth_is_laid_over_white(tmp_path, depth, opacity):
+    colours = np.random.default_rng(depth).integers(0, 256, (2**depth, 3))
+    entries = np.array([[0, 1, 2**depth - 1], [2 ** (depth - 1), 1, 0]])
+    share = np.array(opacity + [255] * 2**depth)[entries][..., None] / 255
+    more = [chunk(b"PLTE", colours.astype(np.uint8).tobytes()), chunk(b"tRNS", bytes(opacity))]
+    pixels = read(png(3, depth, entries, *more[: 1 + bool(opacity)]), tmp_path / "palette.png")
+    assert np.abs(pixels - (colours[entries] * share + 255 * (1 - share))).max() <= 1
+
+
+@pytest.mark.parametrize(("kind", "depth"), [(4, 8), (4, 16), (6, 8), (6, 16)])
+def test_alpha_of_every_bit_depth_is_laid_over_white(tmp_path, kind, depth):
+    most = 2**depth - 1
+    samples = np.random.default_rng(0).integers(0, most + 1, (4, 5, 2 if kind == 4 else 4))
+    samples[0, :2, -1] = 0, most
+    share = samples[..., -1:] / most
+    pixels = read(png(kind, depth, samples), tmp_path / "alpha.png")
+    painted = 255 * samples[..., :-1] / most * share + 255 * (1 - share)
+    assert np.abs(pixels - painted).max() <= 2  # 16 bits are cut to 8 first
+
+
+def saved(image: Image.Image, path, icc: bytes, **options) -> np.ndarray:
+    return opened(image, path, icc_profile=icc, **options).astype(float)
+
+
+@pytest.mark.parametrize("extension", ["png", "jpg", "webp", "tif"])
+@pytest.mark.parametrize("gamma", [1.0, 1.8, 2.2])
+def test_a_colour_profile_is_applied(tmp_path, extension, gamma):
+    numbers = np.asarray(photo(24, 32))
+    light = (numbers / 255) ** gamma @ (np.linalg.inv(SRGB) @ WIDE_GAMUT).T
+    options = {"jpg": {"quality": 100, "subsampling": 0}, "webp": {"lossless": True}}
+    arguments = tmp_path / f"wide.{extension}", rgb_profile(WIDE_GAMUT, gamma)
+    pixels = saved(Image.fromarray(numbers), *arguments, **options.get(extension, {}))
+    difference = np.abs(pixels - encoded(light))
+    assert difference.mean() < 1 and (difference.max() <= 3 or extension == "jpg")
+    assert np.abs(encoded(light) - numbers).max() > 20  # else the test could not tell
+
+
+def test_a_colour_profile_of_greys_or_inks_is_applied(tmp_path):
+    shades = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    path = tmp_path / "grey.png"
+    linear = encoded(shades / 255)[..., None]
+    assert np.abs(saved(Image.fromarray(shades), path, grey_profile(1.0)) - linear).max() <= 2
+    deep = Image.fromarray(shades.astype(np.uint16) * 257)
+    assert np.abs(saved(deep, path, grey_profile(1.0)) - linear).max() <= 2
+    # a press on which all cyan is black, and nothing else is
+    inks = ink_profile([255 if mixture < 8 else 0 for mixture in range(16)])
+    cyan, none = (Image.new("CMYK", (8, 8), (shade, 0, 0, 0)) for shade in (255, 0))
+    assert saved(cyan, tmp_path / "ink.tif", inks).max() <= 2
+    assert saved(none, tmp_path / "ink.tif", inks).min() >= 253
+
+
+def test_alpha_is_no_colour_of_the_profile(tmp_path):
+    numbers = np.asarray(photo(24, 32))
+    alpha = np.full((24, 32), 51, np.uint8)
+    image = Image.fromarray(np.dstack([numbers, alpha]))
+    pixels = saved(image, tmp_path / "alpha.png", rgb_profile(WIDE_GAMUT, 1.8))
+    light = (numbers / 255) ** 1.8 @ (np.linalg.inv(SRGB) @ WIDE_GAMUT).T
+    assert np.abs(pixels - (0.2 * encoded(light) + 0.8 * 255)).max() <= 2
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize(("kind", "channels"), [(0, 1), (2, 3)])
+def test_the_gamma_of_a_png_is_applied(tmp_path, kind, channels, depth):
+    most = 2**depth - 1
+    samples = np.random.default_rng(0).integers(0, most + 1, (6, 7, channels))
+    for gamma in (1.0, 0.7):
+        named = chunk(b"gAMA", struct.pack(">I", round(gamma * 100_000)))
+        light = (samples / most) ** (1 / gamma)
+        pixels = read(png(kind, depth, samples, named), tmp_path / "gamma.png")
+        rounding = 255 * (1.5 / 255) ** (1 / 2.2 / gamma) if depth == 16 and kind else 1
+        assert np.abs(pixels - 255 * light ** (1 / 2.2)).max() <= rounding
+        # the chunk that says sRGB counts more, and so does a profile
+        plain = read(png(kind, depth, samples), tmp_path / "plain.png")
+        for more in (
+            chunk(b"sRGB", b"\0"),
+            chunk(b"iCCP", b"x\0\0" + zlib.compress(rgb_profile(SRGB, 2.2))),
+        ):
+            both = read(png(kind, depth, samples, more, named), tmp_path / "both.png")
+            assert np.abs(both - plain).max() <= 12 and np.abs(both - pixels).max() > 12
+    for usual in (45455, 0, 1, 2**31 - 1):  # what is usual, or no gamma of any screen
+        named = chunk(b"gAMA", struct.pack(">I", usual))
+        assert np.array_equal(read(png(kind, depth, samples, named), tmp_path / "g.png"), plain)
+
+
+def test_a_photo_in_any_variant_of_srgb_stays_as_it_is(tmp_path):
+    own = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert np.array_equal(
+        saved(photo(24, 32), tmp_path / "own.png", own), np.asarray(photo(24, 32))
+    )
+
+
+def test_a_profile_that_is_damaged_too_large_or_of_other_pixels_is_ignored(tmp_path):
+    image, good = photo(24, 32), rgb_profile(WIDE_GAMUT, 1.8)
+    plain = np.asarray(image)
+    for icc in (b"x", bytes(600), good[:200], grey_profile(1.0), ink_profile([0] * 16)):
+        assert np.array_equal(saved(image, tmp_path / "odd.png", icc), plain)
+    steps = profile(b"RGB ", b"XYZ ", {b"wtpt": good[:20], b"D2B0": b"mpet" + bytes(60)})
+    assert np.array_equal(saved(image, tmp_path / "odd.png", steps), plain)
+    assert np.array_equal(saved(image, tmp_path / "odd.png", good + b"mpet"), plain)
+    large = good + bytes(MAX_PROFILE)
+    assert np.array_equal(saved(image, tmp_path / "odd.webp", large, lossless=True), plain)
+    generator = random.Random(0)
+    for start in (good, ink_profile(list(range(0, 256, 16)))):
+        mode = "RGB" if start is good else "CMYK"
+        for _ in range(30 if mode == "RGB" else 8):  # of inks each takes longer
+            icc = bytearray(start)
+            for _ in range(generator.choice((1, 2, 5, 20))):
+                # mostly in the header and the table of tags, where sizes and kinds stand
+                place = min(int(generator.expovariate(1 / 150)), len(icc) - 1)
+                icc[place] = generator.choice((0, 255, generator.randrange(256)))
+            odd = image.convert(mode)
+            odd.info["icc_profile"] = bytes(icc)
+            assert to_rgb(odd).size == image.size
 
 
 def test_cmyk_becomes_its_colours(tmp_path):

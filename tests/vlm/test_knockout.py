@@ -9,10 +9,12 @@ import torch
 
 import vlm
 from tests.attending import attending
-from vlm import architecture, attention, knockout, lens
+from tests.families import tiny_family
+from vlm import attention, knockout, language_model
 from vlm.attention import replacing
 from vlm.device import to_numpy
 from vlm.knockout import Cut, FastV, Knockout, under
+from vlm.text_tokens import word_ids
 
 QUESTION = "What is in this image?"
 SHORT = vlm.Decoding(max_new_tokens=5)
@@ -64,18 +66,22 @@ def masked_logits(model, trace, hidden):
     """The logits of the next token where a mask given to transformers' own explicit attention hides
     keys from queries.
     """
-    length = len(trace.input_ids)
+    length, where = len(trace.input_ids), model.network.device
     visible = np.tril(np.ones((length, length), bool)) & ~hidden
-    mask = torch.where(torch.from_numpy(visible), 0.0, torch.finfo(torch.float32).min)[None, None]
-    embeds, mask = (
-        each.to(model.network.device)
-        for each in (torch.from_numpy(trace.inputs_embeds)[None], mask)
+    window = getattr(model.network.config.get_text_config(), "sliding_window", None)
+    mask, sliding = (
+        torch.where(torch.from_numpy(each), 0.0, torch.finfo(torch.float32).min)[None, None]
+        for each in (visible, np.triu(visible, 1 - (window or length)))
     )
+    embeds = torch.from_numpy(trace.inputs_embeds)[None].to(where)
+    mask = mask.to(where)
+    if window:
+        mask = {"full_attention": mask, "sliding_attention": sliding.to(where)}
     with attending(model), torch.inference_mode():
-        states = architecture.language_trunk(model.network)(
+        states = language_model.language_trunk(model.network)(
             inputs_embeds=embeds, attention_mask=mask
         ).last_hidden_state
-        logits = architecture.head(model.network, states[:, -1:])[0, -1]
+        logits = language_model.head(model.network, states[:, -1:])[0, -1]
     return to_numpy(logits.log_softmax(-1))
 
 
@@ -93,6 +99,33 @@ def test_a_cut_through_all_layers_is_the_model_whose_mask_hides_those_keys(tiny_
     )
     assert step.token_id == expected.argmax()
     np.testing.assert_allclose(step.log_probability, expected.max(), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["llava_next_gemma_2", "internvl_gpt_oss"])
+def test_cuts_and_drops_are_those_of_capped_scores_and_sinks(name, tmp_path, wide_photo):
+    """Of language models that transformers' fast attention cannot run."""
+    model = vlm.load(tiny_family(tmp_path, name))
+    trace = model.trace(wide_photo, QUESTION, SHORT)
+    parts, positions = knockout.places(trace), trace.visual_tokens.positions
+    for path in ("picture → answer", "picture → all after it"):
+        source, target = knockout.PATHS[path]
+        hidden = np.zeros((len(trace.input_ids),) * 2, bool)
+        hidden[np.ix_(parts[target], parts[source])] = True
+        np.fill_diagonal(hidden, False)
+        expected = masked_logits(model, trace, hidden)
+        [step] = under(
+            Knockout([Cut.path(trace, path, 1, 3)], ()),
+            model.decode(trace, vlm.Decoding(max_new_tokens=1)),
+        )
+        np.testing.assert_allclose(step.log_probability, expected.max(), atol=1e-5)
+        assert abs(expected.max() - trace.steps[0].log_probability) > 1e-3
+    inputs = model.on_device(model.inputs(trace.sight.images, QUESTION))
+    with attending(model), torch.inference_mode():
+        looked = model.network(**inputs, output_attentions=True).attentions[1][0, :, -1].mean(0)
+    half = FastV(positions.tolist(), 2, 0.5, ())
+    list(under(half, model.decode(trace, SHORT)))
+    least = to_numpy(looked)[positions].argsort()[: len(positions) // 2]
+    assert set(half.dropped.tolist()) == set(positions[least].tolist())
 
 
 def test_what_never_sees_the_picture_does_not_change_with_it(tiny_model, trace):
@@ -214,7 +247,7 @@ def test_the_models_own_cuts_are_these(tiny_model, trace):
 
 
 def test_how_probable_a_word_is_as_the_first(tiny_model, trace):
-    ids = lens.word_ids(tiny_model.processor.tokenizer, "cat")
+    ids = word_ids(tiny_model.processor.tokenizer, "cat")
     assert tiny_model.begins(trace, "cat") == pytest.approx(
         sum(np.exp(tiny_model.score(trace, [each])[0]) for each in ids), abs=1e-6
     )

@@ -1,11 +1,21 @@
 """What a lens says is what the model would say: its last row is the model's own logits."""
 
+import dataclasses
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 import vlm
+from tests.families import ON_OTHERS, tiny_family
+from tests.tiny import photo
+from vlm import language_model
+from vlm.language_model import trunk_layers
+from vlm.listening import passing
 
+ROOT = Path(__file__).parents[2]
 QUESTION = "What is in this image?"
 
 
@@ -43,13 +53,13 @@ def test_the_last_row_of_the_logit_lens_is_the_models_own_next_token(model, trac
 
 
 def test_the_final_norm_is_applied_once(model, trace):
-    from vlm import architecture, lens
+    from vlm import lens
 
     hidden = model.hidden_states(trace)
     embeds = torch.from_numpy(trace.inputs_embeds)[None].to(model.network.device)
     with torch.inference_mode():
         own = model.network(inputs_embeds=embeds).logits[0].softmax(-1)
-        norm, head = architecture.final_norm(model.network), model.network.get_output_embeddings()
+        norm, head = language_model.final_norm(model.network), model.network.get_output_embeddings()
         middle = head(norm(torch.from_numpy(hidden[1]).to(embeds.device))).softmax(-1)
         said = head(lens.normed(model.network, hidden)).softmax(-1)
         torch.testing.assert_close(said[-1], own, atol=1e-5, rtol=1e-3)
@@ -83,44 +93,112 @@ def test_the_table_says_at_every_layer_what_the_lens_of_one_token_says(model, tr
         words = model.logit_lens(hidden, int(position), 3)
         for layer, said in enumerate(words):
             np.testing.assert_allclose(
-                table.probabilities[layer, row], [probability for _, probability in said], atol=6e-3
+                table.probabilities[layer, row], [probability for _, probability in said], atol=1e-5
             )
             assert table.probabilities[layer, row].sum() <= 1 + 1e-3
 
 
-@pytest.mark.parametrize("quick", [True, False])
-def test_a_quick_table_names_the_same_words(embedded_model, wide_photo, quick, monkeypatch):
+@pytest.fixture(params=["float32", "bfloat16", "float16"])
+def read(request, checkpoints, wide_photo):
+    """A tiny model in each number format, an answered trace of it, and its states."""
+    model = vlm.load(checkpoints("clip"))
+    network = model.network.to(getattr(torch, request.param))
+    model = dataclasses.replace(model, network=network)
+    trace = model.encode(wide_photo, QUESTION)
+    prefill = model.prefill(trace, hidden=True)
+    decoding = vlm.Decoding(max_new_tokens=3, alternatives=4)
+    return model, trace.with_steps(model.decode(trace, decoding, prefill)), prefill.hidden
+
+
+def chances(model, states) -> np.ndarray:
+    """The lens by its formula, in float64: the softmax of what the head's weights make of normed
+    states.
+    """
     from vlm import lens
 
-    trace = embedded_model.encode(wide_photo, QUESTION)
-    hidden, positions = (
-        embedded_model.hidden_states(trace)[::10],
-        trace.visual_tokens.positions[:16],
+    weight = model.network.get_output_embeddings().weight.double()
+    with torch.inference_mode():
+        return (lens.normed(model.network, states).double() @ weight.T).softmax(-1).cpu().numpy()
+
+
+def test_every_view_shows_the_same_exact_probability_of_a_cell(read):
+    model, trace, hidden = read
+    positions, last = trace.visual_tokens.positions, len(trace.input_ids) - 1
+    exact = chances(model, hidden)
+    table = model.lens_table(hidden, positions, 4)
+    told = np.take_along_axis(exact[:, positions], table.token_ids.astype(int), 2)
+    np.testing.assert_allclose(table.probabilities, told, rtol=1e-4)
+    wanted = table.token_ids[1, 5].tolist()
+    np.testing.assert_allclose(
+        model.word_probabilities(hidden, positions, table, wanted),
+        exact[:, positions][..., wanted],
+        rtol=1e-4,
     )
-    monkeypatch.setattr(lens, "has_fast_bfloat16", lambda: False)
-    exact = embedded_model.lens_table(hidden, positions)
-    monkeypatch.setattr(lens, "has_fast_bfloat16", lambda: quick)
-    found = embedded_model.lens_table(hidden, positions)
-    assert (found.token_ids == exact.token_ids).mean() > 0.98
-    np.testing.assert_allclose(found.normaliser, exact.normaliser, atol=0.05)
+    for position in (*positions[:3], last):
+        for layer, words in enumerate(model.logit_lens(hidden, int(position), 4)):
+            np.testing.assert_allclose(
+                [chance for _, chance in words], np.sort(exact[layer, position])[:-5:-1], rtol=1e-4
+            )
+    first = [int(np.flatnonzero(positions == place)[0]) for place in positions[:3]]
+    for layer in (0, 2, len(hidden) - 1):
+        words = trace.logit_lens(layer, 4)
+        np.testing.assert_allclose(
+            [[chance for _, chance in words[token]] for token in first],
+            table.probabilities[layer, first],
+            rtol=1e-4,
+        )
+    step = trace.steps[0]
+    for each in step.alternatives:
+        assert each.probability == pytest.approx(exact[-1, last, each.token_id], rel=1e-4)
+    scored = model.score(trace, [step.token_id])
+    assert np.exp(scored[0]) == pytest.approx(exact[-1, last, step.token_id], rel=1e-4)
+
+
+def test_every_cosine_of_the_embedding_lens_is_exact(read):
+    model, trace, _ = read
+    rows = trace.visual_tokens.embeddings[:9].astype(float)
+    table = model.network.get_input_embeddings().weight.double().cpu().numpy()
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    lengths = np.linalg.norm(table, axis=1, keepdims=True).clip(1e-6)
+    cosines = np.sort(rows @ (table / lengths).T)
+    given = trace.visual_tokens.embeddings[:9]
+    told = [[cosine for _, cosine in near] for near in model.embedding_lens(given, 3)]
+    np.testing.assert_allclose(told, cosines[:, :-4:-1], atol=1e-6)
+
+
+def test_greedy_decoding_takes_the_tokens_of_generate_in_every_number_format(read):
+    model, trace, _ = read
+    given = model.on_device(model.inputs(trace.sight.images, QUESTION))
+    own = model.network.generate(**given, do_sample=False, max_new_tokens=3)
+    said = own[0, given["input_ids"].shape[1] :].tolist()
+    assert [step.token_id for step in trace.steps] == said
+
+
+def test_what_the_cpu_can_multiply_decides_the_number_format_and_nothing_else():
+    """Where it is asked; what a model in that format shows is tested above on every CPU."""
+    asking = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("vlm", "app")
+        for path in (ROOT / folder).rglob("*.py")
+        if re.search("has_fast_bfloat16|cpuinfo|get_cpu_capability", path.read_text())
+    }
+    assert asking == {"vlm/device.py", "vlm/training/base.py"}
 
 
 def test_a_table_holds_no_more_logits_than_it_says(tiny_model, wide_photo, monkeypatch):
-    from vlm import architecture, lens
 
     trace = tiny_model.encode(wide_photo, QUESTION)
     hidden, positions = tiny_model.hidden_states(trace), trace.visual_tokens.positions
-    monkeypatch.setattr(lens, "has_fast_bfloat16", lambda: False)
     whole = tiny_model.lens_table(hidden, positions)
     sizes, head, vocabulary = (
         [],
-        architecture.head,
+        language_model.head,
         len(tiny_model.network.get_output_embeddings().weight),
     )
-    monkeypatch.setattr(lens, "CACHED", 7)
-    monkeypatch.setattr(lens, "AT_ONCE", 4 * vocabulary * 5)
+    monkeypatch.setattr(language_model, "CACHED", 7)
+    monkeypatch.setattr(language_model, "AT_ONCE", 4 * vocabulary * 5)
     monkeypatch.setattr(
-        architecture,
+        language_model,
         "head",
         lambda model, rows, words: sizes.append(head(model, rows, words)) or sizes[-1],
     )
@@ -134,21 +212,20 @@ def test_a_table_holds_no_more_logits_than_it_says(tiny_model, wide_photo, monke
 
 
 def test_a_word_that_says_too_little_alone_is_refused(embedded_model):
-    from vlm import lens
+    from vlm.text_tokens import word_ids
 
     tokenizer = embedded_model.processor.tokenizer
     assert {
-        tokenizer.decode([number]).strip().lower()
-        for number in lens.word_ids(tokenizer, "domestic cat")
+        tokenizer.decode([number]).strip().lower() for number in word_ids(tokenizer, "domestic cat")
     } == {"cat"}
     assert (
-        set(lens.word_ids(tokenizer, "Cat"))
-        == set(lens.word_ids(tokenizer, "cat"))
-        < set(lens.word_ids(tokenizer, "CAT"))
+        set(word_ids(tokenizer, "Cat"))
+        == set(word_ids(tokenizer, "cat"))
+        < set(word_ids(tokenizer, "CAT"))
     )
     for word, reason in (("", "no word"), ("xqzzyw", "fewer than 4 letters")):
         with pytest.raises(vlm.QuestionError, match=reason):
-            lens.word_ids(tokenizer, word)
+            word_ids(tokenizer, word)
 
 
 def test_a_trace_reads_its_own_tokens(tiny_model, wide_photo):
@@ -193,7 +270,7 @@ def test_the_embedding_lens_holds_no_more_cosines_than_it_says(tiny_model, wide_
     rows = tiny_model.encode(wide_photo, QUESTION).visual_tokens.embeddings
     whole, sizes, read = tiny_model.embedding_lens(rows, 3), [], lens._readings
     monkeypatch.setattr(
-        lens, "AT_ONCE", 4 * len(tiny_model.network.get_input_embeddings().weight) * 5
+        language_model, "AT_ONCE", 4 * len(tiny_model.network.get_input_embeddings().weight) * 5
     )
     monkeypatch.setattr(
         lens,
@@ -206,3 +283,26 @@ def test_the_embedding_lens_holds_no_more_cosines_than_it_says(tiny_model, wide_
     assert max(sizes) == 5 and [[word for word, _ in near] for near in parts] == [
         [word for word, _ in near] for near in whole
     ]
+
+
+@pytest.mark.parametrize("name", [*ON_OTHERS, "kosmos_2", "mllama", "cohere2_vision"])
+def test_norm_and_head_are_those_of_the_language_model_wherever_they_stand(name, tmp_path):
+    """Against the layers' own outputs and the whole forward of the class that answers."""
+    model = vlm.load(tiny_family(tmp_path, name))
+    network = model.network
+    inputs = model.on_device(model.inputs([photo(90, 150)], "What is in this image?"))
+    trunk = language_model.language_trunk(network)
+    with torch.inference_mode(), passing(trunk) as ended:
+        with passing(trunk_layers(network)[-1]) as last:
+            logits = network(**inputs).logits[0]
+        states = last[-1] if torch.is_tensor(last[-1]) else last[-1][0]
+        hidden = ended[-1].last_hidden_state
+        torch.testing.assert_close(
+            language_model.final_norm(network)(states), hidden, rtol=0, atol=0
+        )
+        torch.testing.assert_close(language_model.head(network, hidden)[0], logits, rtol=0, atol=0)
+        chosen = torch.tensor([3, 1, 8])
+        torch.testing.assert_close(
+            language_model.head(network, hidden, chosen)[0], logits[:, chosen], rtol=1e-5, atol=1e-5
+        )
+    assert language_model.language_layers(network) == len(trunk_layers(network))

@@ -153,6 +153,16 @@ def test_a_checkpoint_without_a_chat_template_says_so_when_asked(checkpoint):
         model.encode(photo(30, 40), "hi")
 
 
+@pytest.mark.parametrize("kind", ["blip-2", "instructblip"])
+@pytest.mark.parametrize("said", [{}, {"is_encoder_decoder": True}])
+def test_a_language_model_with_an_encoder_is_declined_before_anything_is_read(tmp_path, kind, said):
+    """As BLIP-2 and InstructBLIP on flan-t5 have it."""
+    text = {"model_type": "t5", **said}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind, "text_config": text}))
+    found = sentence(tmp_path)
+    assert "kind t5, an encoder and a decoder" in found and "with OPT" in found
+
+
 @pytest.mark.parametrize(
     ("step", "reason"),
     [

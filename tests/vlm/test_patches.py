@@ -4,6 +4,7 @@ pixels are.
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import vlm
@@ -35,10 +36,21 @@ def test_patches_come_in_raster_order_each_as_height_width_channels():
         )
 
 
-@pytest.mark.parametrize(("height", "width"), [(7, 8), (8, 7)])
-def test_an_image_that_patches_do_not_divide_is_refused(height, width):
+@pytest.mark.parametrize(("height", "width"), [(3, 8), (8, 3)])
+def test_an_image_smaller_than_a_patch_is_refused(height, width):
     with pytest.raises(vlm.ModelError, match=f"{height} x {width}"):
         vlm.patchify(np.zeros((3, height, width), np.float32), 4)
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 12), (11, 12), (8, 15), (11, 13)])
+def test_pixels_that_fill_no_patch_are_left_out_as_a_convolution_leaves_them_out(height, width):
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(3, height, width, generator=generator, dtype=torch.float64)
+    kernel = torch.rand(5, 3, 4, 4, generator=generator, dtype=torch.float64)
+    expected = torch.nn.functional.conv2d(image[None], kernel, stride=4)[0].flatten(1).T
+    patches = vlm.patchify(image.numpy(), 4)
+    np.testing.assert_allclose(patches @ kernel.permute(0, 2, 3, 1).flatten(1).T.numpy(), expected)
+    assert np.array_equal(vlm.unpatchify(patches, 2, 4), image[:, :8, :12])
 
 
 @pytest.mark.parametrize("resize", ["crop", "squash"])

@@ -8,8 +8,9 @@ import torch
 
 import vlm
 from tests.attending import attending
+from tests.families import EXPLICIT, tiny_family
 from tests.tiny import photo
-from vlm import attention, relevancy
+from vlm import architecture, attention, language_model, relevancy
 
 QUESTION = "What is in this image?"
 
@@ -59,7 +60,35 @@ def test_the_backward_pass_is_autograds(tiny_model, trace, monkeypatch):
         torch.autograd, "grad", lambda *arguments: kept.append(grad(*arguments)) or kept[-1]
     )
     tiny_model.relevancy(trace, 2)
-    torch.testing.assert_close(kept[0][0], expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(kept[-1][0], expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", EXPLICIT)
+def test_capped_scores_and_sinks_are_in_relevancy(name, tmp_path, wide_photo, monkeypatch):
+    """Of language models that transformers' fast attention cannot run."""
+    model = vlm.load(tiny_family(tmp_path, name))
+    trace = model.trace(wide_photo, QUESTION, vlm.Decoding(max_new_tokens=1))
+    inputs = model.on_device(model.inputs(trace.sight.images, QUESTION))
+    with attending(model), torch.enable_grad():
+        given = architecture.language_inputs(model.network, inputs)
+        embeds = given["inputs_embeds"].detach().requires_grad_()
+        trunk = language_model.language_trunk(model.network)
+        output = trunk(**(given | {"inputs_embeds": embeds}), output_attentions=True)
+        logits = language_model.head(model.network, output.last_hidden_state)
+    *gradients, by_input = torch.autograd.grad(
+        logits[0, -1, trace.steps[0].token_id], [*output.attentions, embeds]
+    )
+    product = torch.eye(embeds.shape[1], device=embeds.device)
+    for weights, gradient in zip(output.attentions, gradients):
+        product = product + (weights * gradient).clamp(min=0)[0].mean(0) @ product
+    kept, grad = [], torch.autograd.grad
+    monkeypatch.setattr(
+        torch.autograd, "grad", lambda *arguments: kept.append(grad(*arguments)) or kept[-1]
+    )
+    values = model.relevancy(trace, 0)
+    np.testing.assert_allclose(values, product[-1].detach().cpu(), rtol=1e-3, atol=1e-7)
+    torch.testing.assert_close(kept[-1][0], by_input, rtol=1e-3, atol=1e-6)
+    assert values[trace.visual_tokens.positions].any()
 
 
 def test_nothing_is_left_behind_and_no_weight_has_a_gradient(tiny_model, trace):

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 import vlm
 from tests.tiny import photo
-from vlm.__main__ import main
+from vlm.commands import main
 
 SAMPLING = vlm.Decoding(max_new_tokens=5, temperature=1.0, seed=3)
 
@@ -128,6 +128,7 @@ def test_what_is_no_whole_run_is_one_sentence(saved, capsys, damage, words):
 def test_the_command_line_saves_what_it_answered(checkpoints, wide_photo, tmp_path, capsys):
     wide_photo.save(tmp_path / "photo.png")
     given = [
+        "ask",
         str(tmp_path / "photo.png"),
         "What is it?",
         "--model",

@@ -2,15 +2,22 @@
 
 import copy
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 import torch
 
 import vlm
+from tests.families import tiny_family
 from tests.tiny import photo
-from vlm import self_check
+from vlm import language_model, self_check
+from vlm.compat import ensure_torchvision
 from vlm.device import to_numpy
+
+ensure_torchvision()
+
+import transformers  # noqa: E402
 
 QUESTION = "What is in this image?"
 NAMES = [
@@ -56,11 +63,10 @@ def test_other_visual_tokens_are_noticed(tiny_model, trace):
 
 
 def test_a_norm_that_is_applied_twice_is_noticed(tiny_model, trace):
-    from vlm import architecture
 
     network = copy.deepcopy(tiny_model.network)
     # uneven, so that twice is not once
-    architecture.final_norm(network).weight.data.mul_(
+    language_model.final_norm(network).weight.data.mul_(
         torch.linspace(0.5, 3, 48, device=network.device)
     )
     twice = dataclasses.replace(tiny_model, network=network)
@@ -74,7 +80,7 @@ def test_a_norm_that_is_applied_twice_is_noticed(tiny_model, trace):
         def hidden_states(self, trace):
             with torch.inference_mode():
                 return to_numpy(
-                    architecture.final_norm(network)(
+                    language_model.final_norm(network)(
                         torch.from_numpy(hidden(trace)).to(network.device)
                     )
                 )
@@ -84,10 +90,10 @@ def test_a_norm_that_is_applied_twice_is_noticed(tiny_model, trace):
 
 
 def test_a_lens_that_norms_its_last_row_once_more_is_noticed(tiny_model, trace, monkeypatch):
-    from vlm import architecture, lens
+    from vlm import lens
 
     network = copy.deepcopy(tiny_model.network)
-    architecture.final_norm(network).weight.data.mul_(
+    language_model.final_norm(network).weight.data.mul_(
         torch.linspace(0.5, 3, 48, device=network.device)
     )
     model = dataclasses.replace(tiny_model, network=network)
@@ -96,7 +102,7 @@ def test_a_lens_that_norms_its_last_row_once_more_is_noticed(tiny_model, trace, 
     monkeypatch.setattr(
         lens,
         "normed",
-        lambda model, hidden: architecture.final_norm(model)(
+        lambda model, hidden: language_model.final_norm(model)(
             torch.from_numpy(hidden).to(model.device)
         ),
     )
@@ -124,6 +130,41 @@ def test_another_attention_is_noticed(tiny_model, trace):
     assert self_check.eager(tiny_model, trace, None, 1e-4).holds is None
 
 
+@pytest.mark.parametrize(
+    ("name", "words", "change"),
+    [
+        ("llava_next_granite", "flatter.*by 0.125 .logits_scaling 8 ", lambda logits: logits / 8),
+        ("cohere2_vision", "flatter.*by 0.0625 .logit_scale 0.0625 ", lambda logits: logits / 16),
+        ("aya_vision", "flatter.*by 0.0625 .logit_scale 0.0625 ", lambda logits: logits / 16),
+        (
+            "llava_next_gemma_2",
+            "flatter.*into ±4 .final_logit_softcapping 4 ",
+            lambda logits: 4 * torch.tanh(logits / 4),
+        ),
+        ("blip_2_granite", None, None),  # its text model answers itself
+        ("paligemma_2", None, None),  # capped as its text model is
+        ("qwen2_vl", None, None),
+    ],
+)
+def test_what_the_text_model_alone_would_do_to_the_logits_is_said(name, words, change, tmp_path):
+    """And is what transformers' class of the text model does with the same weights."""
+    model = vlm.load(tiny_family(tmp_path, name))
+    trace = model.encode(photo(90, 150), QUESTION)
+    said = next(each for each in self_check.compare(model, trace) if each.name == NAMES[1])
+    assert said.holds
+    if words is None:
+        assert "text model" not in said.words
+        return
+    assert re.search(f"the text model alone would be {words}in its configuration", said.words)
+    config = model.network.config.get_text_config()
+    alone = transformers.AutoModelForCausalLM.from_config(config).eval()
+    alone.model = language_model.language_trunk(model.network)
+    alone.lm_head = model.network.get_output_embeddings()
+    with torch.inference_mode():
+        logits = alone(**model.language_inputs(trace), use_cache=False).logits[0, -1]
+    torch.testing.assert_close(logits, change(model.prefill(trace).logits), rtol=1e-4, atol=1e-4)
+
+
 def test_boxes_at_the_wrong_places_are_noticed(embedded_model):
     trace = embedded_model.encode(vlm.open_image("assets/examples/coffee.jpg"), QUESTION)
     visual = trace.visual_tokens
@@ -148,8 +189,6 @@ def test_tokens_without_a_place_prove_nothing(tiny_model, trace):
 
 
 def test_the_versions_name_what_is_at_work(tiny_model):
-    import transformers
-
     found = self_check.versions(tiny_model)
     assert found["torch"] == torch.__version__ and found["transformers"] == transformers.__version__
     assert (

@@ -1,12 +1,17 @@
-"""TT: what each position of the prompt is, and which questions cannot be asked."""
+"""TT: what each position of the prompt is, which questions cannot be asked, and which tokens a word
+is, whatever kind of tokenizer cuts it.
+"""
+
+import copy
 
 import numpy as np
 import pytest
 
 import vlm
 from tests.tiny import photo, tiny_llava
+from tests.vocabularies import KINDS
 from vlm.device import to_numpy
-from vlm.text_tokens import token_string
+from vlm.text_tokens import first_token, token_string, word_ids
 
 QUESTIONS = [
     "What is in this image?",
@@ -23,6 +28,20 @@ QUESTIONS = [
     "  spaces around  ",
     "\N{OBJECT REPLACEMENT CHARACTER}",
 ]
+
+# a word and a sentence that holds it once
+INSIDE = (
+    ("cat", "I see a cat here."),
+    ("giraffe", "The photo shows one dog and a giraffe."),
+    ("Cat", "He said then Cat, and dog."),
+    ("42", "There are 42 giraffes."),
+    ("zebra", "Here a zebra is."),  # several pieces
+    ("Éléphant", "un grand Éléphant gris"),
+    ("猫", "这是一只猫。"),
+    ("狗", "猫在桌子上,狗在院子里。"),
+    ("猫", "ここに猫がいます。"),
+    ("แมว", "นี่คือแมว"),
+)
 
 
 @pytest.fixture(params=["tiny", "embedded"])
@@ -144,3 +163,102 @@ def test_a_question_that_fits_exactly_leaves_room_for_one_token(short_model):
 def test_the_answer_ends_where_the_context_does(short_model):
     trace = short_model.trace(photo(30, 40), "hi", vlm.Decoding(max_new_tokens=1000))
     assert len(trace.input_ids) + len(trace.steps) == 48 or trace.steps[-1].is_end
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def tokenizer(kind):
+    return KINDS[kind]()
+
+
+def cut_out(tokenizer, word: str, sentence: str) -> list[int]:
+    """The tokens of a sentence that hold a letter of the word, by the tokenizer's own offsets."""
+    found = tokenizer(sentence, return_offsets_mapping=True, add_special_tokens=False)
+    begin = sentence.index(word)
+    return [
+        number
+        for number, (start, end) in zip(found["input_ids"], found["offset_mapping"])
+        if start < begin + len(word) and end > begin and sentence[start:end].strip()
+    ]
+
+
+@pytest.mark.parametrize(("word", "sentence"), INSIDE)
+def test_a_word_begins_with_the_token_it_begins_with_inside_a_sentence(
+    tokenizer, kind, word, sentence
+):
+    if (kind, word) == ("WordPiece", "แมว"):
+        pytest.skip("WordPiece makes one unknown word of writing without spaces")
+    inside = cut_out(tokenizer, word, sentence)
+    if inside[0] == tokenizer.unk_token_id:  # every word it does not know would be the same one
+        with pytest.raises(vlm.QuestionError, match="does not know"):
+            first_token(tokenizer, word)
+        return
+    first = first_token(tokenizer, word)
+    assert first == inside[0]
+    assert token_string(tokenizer, first).strip()
+
+
+def test_two_words_are_two_tokens(tokenizer):
+    assert len({first_token(tokenizer, word) for word in ("cat", "giraffe", "dog")}) == 3
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("giraffe", "I see a giraffe here."),
+        ("giraffe", "giraffe and dog"),
+        ("cat", "I see a cat here."),
+        ("cat", 'He said "cat" then.'),
+        ("cat", "a dog (cat) and"),
+        ("dog", "here is\ndog and cat"),
+    ],
+)
+def test_the_entries_of_a_word_hold_the_one_in_each_sentence(tokenizer, kind, word, sentence):
+    if kind == "Unigram" and word != "giraffe":
+        pytest.skip("it cuts this word into single letters, which say nothing alone")
+    inside = cut_out(tokenizer, word, sentence)
+    if len(inside) > 1:
+        pytest.skip("this kind cuts the word into pieces in this place")
+    ids = word_ids(tokenizer, word)
+    assert inside[0] in ids
+    assert {token_string(tokenizer, number).strip().lower() for number in ids} == {word}
+
+
+@pytest.mark.parametrize("written", ['"cat"', "(cat)", "“cat”", "«cat»", " cat. ", "cat,", "[cat"])
+def test_marks_around_a_word_are_not_the_word(tokenizer, written):
+    assert first_token(tokenizer, written) == first_token(tokenizer, "cat")
+    if len(cut_out(tokenizer, "cat", "I see a cat here.")) == 1:
+        assert word_ids(tokenizer, written) == word_ids(tokenizer, "cat")
+
+
+def test_a_mark_alone_is_looked_for(tokenizer, kind):
+    if kind != "WordPiece":
+        assert token_string(tokenizer, first_token(tokenizer, ".")).strip() == "."
+    for empty in ("", "  ", "\n"):
+        for ask in (first_token, word_ids):
+            with pytest.raises(vlm.QuestionError, match="no word"):
+                ask(tokenizer, empty)
+
+
+def test_the_map_of_a_word_is_its_own_with_a_tokenizer_of_llama_2(tiny_model):
+    """Of LLaVA 1.5's tokenizer all words were the map of a lone space."""
+    tokenizer = KINDS["Llama 2, a mark before every text"]()
+    processor = copy.copy(tiny_model.processor)
+    trace = tiny_model.encode(photo(90, 150), "a cat")
+    hidden, positions = tiny_model.hidden_states(trace), trace.visual_tokens.positions
+    table = tiny_model.lens_table(hidden, positions)
+    processor.tokenizer = tokenizer
+    model = vlm.model.VisionLanguageModel(tiny_model.name, tiny_model.network, processor)
+    maps = {}
+    for word in ("cat", "dog", "giraffe"):
+        [number] = cut_out(tokenizer, word, f"a {word} here")
+        said, maps[word] = model.word_maps(hidden, positions, table, word)
+        assert said == f" {word}"
+        expected = model.word_probabilities(hidden, positions, table, [number])[..., 0]
+        np.testing.assert_array_equal(maps[word], expected)
+        assert {piece.lower() for piece in model.beginnings(word)} == {word}
+    assert not np.array_equal(maps["cat"], maps["dog"])

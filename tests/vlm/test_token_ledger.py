@@ -11,9 +11,11 @@ from vlm import families
 from vlm.token_ledger import FAMILIES, _processor, ledgers
 
 SIZES = [(300, 451), (1080, 1920), (64, 800), (20, 20), (700, 700), (1500, 400)]
+# 1 and 3 are numbers of channels too
+THIN = [(3, 400), (90, 1)]
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("size", SIZES + THIN, ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_the_processor_makes_room_for_as_many_tokens(family, size):
     height, width = size
@@ -78,6 +80,21 @@ def test_the_reason_multiplies_to_the_count(size):
         else:
             continue
         assert rows * columns == spent.tokens, spent
+
+
+@pytest.mark.parametrize("thickness", [1, 2, 3, 4])
+@pytest.mark.parametrize("family", ["Pixtral", "Mistral 3", "LightOnOCR"])
+def test_a_photo_of_few_pixels_of_height_is_not_read_sideways(family, thickness):
+    """Rows and columns, in words and in number."""
+
+    def grid(height: int, width: int) -> tuple[int, int]:
+        [spent] = [each for each in vlm.ledger(height, width) if each.family == family]
+        rows, columns = re.search(r": (\d+) x (\d+) (?:patches|squares)", spent.why).groups()
+        assert int(rows) * int(columns) == spent.tokens
+        return int(rows), int(columns)
+
+    flat, tall = grid(thickness, 400), grid(400, thickness)
+    assert flat[0] == tall[1] == 1 and flat[1] == tall[0] > 10
 
 
 @pytest.mark.parametrize("size", [(0, 10), (10, -1), (10, 8_193)])

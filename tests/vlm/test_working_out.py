@@ -59,7 +59,8 @@ def test_a_known_family_with_a_vision_encoder_in_no_table_keeps_its_row(tmp_path
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("kosmos_2", "cannot run its vision encoder by itself"),
+        # before transformers 5.24 its class cannot run its encoder alone
+        ("kosmos_2", "(cannot run its vision encoder by itself|no chat template)"),
         ("llava_next", "none of its parts gives the visual tokens"),
         ("fast_vlm", "does not cut the photo by one convolution"),
         ("paligemma", "no chat template"),

@@ -5,7 +5,7 @@ on a model and a photo.
         print(finding.fact.id, finding.verdict, finding.sentence)
 
 Nothing is bent to fit a paper: most findings come from larger models, and "not seen here" is an
-answer. `python -m vlm.facts FOLDER` asks the same of a folder of photos and gives rates with
+answer. `python -m vlm findings FOLDER` asks the same of a folder of photos and gives rates with
 confidence intervals.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 from PIL import Image
 
 from vlm.facts.finding import CANNOT, NOT_SEEN, SEEN, Case, Fact, Finding, Untestable
-from vlm.facts.folder import Rate, rates
+from vlm.facts.folder import Rate, rate_table, rates
 from vlm.facts.table import FACTS
 from vlm.records import Trace
 
@@ -30,6 +30,7 @@ __all__ = [
     "SEEN",
     "Untestable",
     "check",
+    "rate_table",
     "rates",
 ]
 

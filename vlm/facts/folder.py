@@ -200,3 +200,18 @@ def cases(model: Any, photos: Sequence[Photo], contrast: Any, seed: int = 0) -> 
             pairs=tuple(group) if full else (),
         )
         group = [] if full else group
+
+
+def rate_table(found: Sequence[Rate]) -> str:
+    """Write the rates in Markdown, one line a finding."""
+    lines = [
+        "| finding | seen | of | share (95 % interval) | could not be tested |",
+        "|---|---|---|---|---|",
+    ]
+    for each in found:
+        share = f"{each.share:.2f} ({each.low:.2f} to {each.high:.2f})" if each.tested else "–"
+        why = f"{each.untestable}: {each.why}" if each.untestable else ""
+        lines.append(
+            f"| {each.fact.id}. {each.fact.claim} | {each.seen} | {each.tested} | {share} | {why} |"
+        )
+    return "\n".join(lines)

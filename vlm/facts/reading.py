@@ -11,6 +11,7 @@ import numpy as np
 from vlm import experiments
 from vlm.facts.finding import ANSWER, Case, Outcome, Untestable, on_picture
 from vlm.records import Decoding, Trace
+from vlm.text_tokens import word_ids
 
 READABLE = 0.1  # of the thing's tokens
 FAR_LARGER = 2.0  # times the median text embedding
@@ -27,10 +28,8 @@ EVERYDAY = (
 
 def readable_with_depth(case: Case) -> Outcome:
     """Fact 5: in the deeper layers the logit lens names the thing at its tokens."""
-    from vlm import lens
-
     ids, chosen = (
-        set(lens.word_ids(case.model.processor.tokenizer, case.word())),
+        set(word_ids(case.model.processor.tokenizer, case.word())),
         list(case.chosen()),
     )
     # a share for each layer
@@ -125,11 +124,9 @@ def longer_than_text(case: Case) -> Outcome:
 
 def bag_of_tokens(case: Case) -> Outcome:
     """Fact 12: in another order the tokens give nearly the same description, but not the same side."""
-    from vlm import lens
-
     case.positions
     tokenizer, thing = case.model.processor.tokenizer, case.words[0] if case.words else "main thing"
-    sides = [lens.word_ids(tokenizer, side) for side in ("left", "right")]
+    sides = [word_ids(tokenizer, side) for side in ("left", "right")]
     told, asked = (
         case.model.ask(case.trace.sight, question) for question in (DESCRIBE, SIDE.format(thing))
     )
@@ -138,7 +135,7 @@ def bag_of_tokens(case: Case) -> Outcome:
         return list(case.model.decode(trace, Decoding(max_new_tokens=ANSWER)))[-1].answer
 
     def leaning(trace: Trace) -> float:
-        chances = case.model.prefill(trace).logits.float().softmax(-1)
+        chances = case.model.prefill(trace).logits.softmax(-1)
         left, right = (float(chances[list(ids)].sum()) for ids in sides)
         return float(np.log(max(left, 1e-12) / max(right, 1e-12)))
 
@@ -225,8 +222,6 @@ def sure_of_what_is_there(case: Case) -> Outcome:
     """Fact 17: somewhere in the picture the logit lens is surer of what is there than of what is
     not.
     """
-    from vlm import lens
-
     case.word()
     tokenizer, answer = (
         case.model.processor.tokenizer,
@@ -236,7 +231,7 @@ def sure_of_what_is_there(case: Case) -> Outcome:
     absent = case.absent or tuple(
         word for word in EVERYDAY if word not in named and word not in answer
     )
-    ids = {word: ids for word in (*case.words, *absent) if (ids := _telling(lens, tokenizer, word))}
+    ids = {word: ids for word in (*case.words, *absent) if (ids := _telling(tokenizer, word))}
     there, away = (
         [word for word in case.words if word in ids],
         [word for word in absent if word in ids and word.lower() not in named],
@@ -269,11 +264,11 @@ def sure_of_what_is_there(case: Case) -> Outcome:
     )
 
 
-def _telling(lens, tokenizer, word: str) -> tuple[int, ...]:
+def _telling(tokenizer, word: str) -> tuple[int, ...]:
     """The vocabulary entries of a word; none where it is cut into pieces that say nothing."""
     from vlm.errors import QuestionError
 
     try:
-        return lens.word_ids(tokenizer, word)
+        return word_ids(tokenizer, word)
     except QuestionError:
         return ()

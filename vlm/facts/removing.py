@@ -9,6 +9,7 @@ import numpy as np
 from vlm import experiments
 from vlm.facts.finding import Case, Outcome, Untestable, on_picture, rank_correlation
 from vlm.records import Step, Trace
+from vlm.text_tokens import word_ids
 
 DRAWS, BEATS = 10, 9  # random sets of as many tokens; how many of them the thing must outdo
 PRESENCE = "Is there {} {} in the image?"
@@ -21,17 +22,15 @@ EMPTY = frozenset("the this that image photo picture shows there and with for ar
 
 def the_thing_is_needed(case: Case) -> Outcome:
     """Fact 7: without its own tokens the thing is found less than without as many others."""
-    from vlm import lens
-
     word, chosen = case.word(), case.chosen()
     tokenizer = case.model.processor.tokenizer
-    sides = [lens.word_ids(tokenizer, side) for side in ("yes", "no")]
+    sides = [word_ids(tokenizer, side) for side in ("yes", "no")]
     asked = case.model.ask(
         case.trace.sight, PRESENCE.format("an" if word[:1].lower() in "aeiou" else "a", word)
     )
 
     def sure(trace: Trace) -> float:
-        chances = case.model.prefill(trace).logits.float().softmax(-1)
+        chances = case.model.prefill(trace).logits.softmax(-1)
         yes, no = (float(chances[list(ids)].sum()) for ids in sides)
         return float(np.log(max(yes, 1e-12) / max(no, 1e-12)))
 

@@ -10,31 +10,20 @@ import torch
 
 from vlm import embedded
 from vlm.compat import ensure_torchvision
-from vlm.device import Placement, placement
+from vlm.device import Placement, has_fast_bfloat16, placement
 from vlm.store import build_once, cache_directory, fetch
 
 
 def working_place() -> Placement:
-    """The library's own placement, in bfloat16 where a CPU computes in it at full speed.
+    """The library's own placement, in bfloat16 where a CPU computes in it at full speed; elsewhere
+    a step in it takes tens of times longer than in float32.
 
     Float16 is no format to train in.
     """
     place = placement()
-    if place.device.type == "cpu" and cpu_has_bfloat16():
+    if place.device.type == "cpu" and has_fast_bfloat16():
         return Placement(place.device, torch.bfloat16)
     return Placement(place.device, torch.float32) if place.dtype == torch.float16 else place
-
-
-def cpu_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether this CPU multiplies bfloat16 matrices in hardware.
-
-    Without, a step takes tens of times longer than in float32.
-    """
-    try:
-        flags = cpuinfo.read_text()
-    except OSError:
-        return False
-    return any(flag in flags.split() for flag in ("amx_bf16", "avx512_bf16"))
 
 
 def vision(parts: Sequence[Path] | None = None):

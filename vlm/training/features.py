@@ -19,8 +19,8 @@ from jaxtyping import Float
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from vlm.towers import normalised
 from vlm.embedded import FEATURE_LAYERS
+from vlm.towers import normalised
 from vlm.training.datasets import BadRow
 
 log = logging.getLogger(__name__)
