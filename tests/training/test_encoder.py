@@ -11,20 +11,26 @@ from torch.nn import functional
 
 from vlm import embedded, embedded_parts
 from vlm.errors import ModelError
-from vlm.training import base, encoder_commands, packs, teacher
+from vlm.training import base, distillation, encoder_commands, packs, teacher
 from vlm.training.__main__ import main
 from vlm.training.adapters import SCALE, adopt_deltas, trained
 from vlm.training.datasets import DataError
-from vlm.training.distillation import Learner, Settings, layer_outputs, likeness, mutual_cosines
+from vlm.training.distillation import (
+    Learner,
+    Settings,
+    compare_patches,
+    compare_photos,
+    encode_layers,
+)
 from vlm.training.encoder_run import Run, calibrate, rate_factor, save, train
 from vlm.training.shards import load_deltas, save_shards
-from vlm.training.views import Views, draw_views, show, untouched
+from vlm.training.views import Views, draw_views, render_views, whole_views
 
 SETTINGS = Settings(
     steps=100,
     batch=4,
     rank=2,
-    kept=0.25,
+    patch_share=0.25,
     teacher_side=64,
     directions=3,
     warmup=2,
@@ -98,12 +104,12 @@ def advance(run, photos, steps):
 
 
 def test_the_teachers_weights_come_under_timms_names_in_order():
-    wanted = teacher.network().state_dict()
+    wanted = teacher.build_network().state_dict()
     names = [name for name in wanted if "num_batches" not in name]
     assert len(names) == 322
     weights = {f"other.{name}": torch.randn_like(wanted[name]) for name in names}
     state = teacher.map_in_order(weights, wanted)
-    teacher.network().load_state_dict(state)
+    teacher.build_network().load_state_dict(state)
     assert all(torch.equal(state[name], weights[f"other.{name}"]) for name in names)
     with pytest.raises(DataError, match="321 tensors were given, 322 are needed"):
         teacher.map_in_order(dict(list(weights.items())[1:]), wanted)
@@ -113,7 +119,7 @@ def test_the_teachers_weights_come_under_timms_names_in_order():
 
 
 def test_the_teachers_names_are_imagenets_in_their_order():
-    names = teacher.class_names()
+    names = teacher.list_class_names()
     assert len(names) == 1000 and len(set(names)) > 990
     assert (names[0], names[281], names[-1]) == ("tench", "tabby", "toilet tissue")
 
@@ -121,7 +127,7 @@ def test_the_teachers_names_are_imagenets_in_their_order():
 def test_a_photos_text_vector_is_the_weighted_mean_of_its_likeliest_classes():
     vectors = torch.randn(30, 4)
     logits = torch.randn(2, 30) * 3
-    for one, vector in zip(logits, teacher.conse(logits, vectors)):
+    for one, vector in zip(logits, teacher.compute_conse(logits, vectors)):
         probabilities = torch.softmax(one / 1.5, 0)
         likeliest = probabilities.argsort(descending=True)[:10]
         weights = probabilities[likeliest] / probabilities[likeliest].sum()
@@ -130,16 +136,16 @@ def test_a_photos_text_vector_is_the_weighted_mean_of_its_likeliest_classes():
 
 def test_an_untouched_view_is_the_photo_and_a_mirrored_one_its_mirror_image(photos):
     whole = photos.float() / 255
-    assert torch.allclose(show(photos, untouched(8), 224), whole, atol=1e-5)
-    mirrored = dataclasses.replace(untouched(8), mirrored=torch.ones(8, dtype=torch.bool))
-    assert torch.allclose(show(photos, mirrored, 224), whole.flip(-1), atol=1e-5)
+    assert torch.allclose(render_views(photos, whole_views(8), 224), whole, atol=1e-5)
+    mirrored = dataclasses.replace(whole_views(8), mirrored=torch.ones(8, dtype=torch.bool))
+    assert torch.allclose(render_views(photos, mirrored, 224), whole.flip(-1), atol=1e-5)
 
 
 def test_a_crop_shows_its_part_of_the_photo(photos):
     box = torch.tensor([0.75, 0.25, 0.5, 0.5]).repeat(8, 1)  # right above
     views = Views(box, torch.zeros(8, dtype=torch.bool), torch.ones(8, 3))
     part = photos[:, :, :112, 112:].float() / 255
-    assert torch.allclose(show(photos, views, 112), part, atol=1e-5)
+    assert torch.allclose(render_views(photos, views, 112), part, atol=1e-5)
 
 
 def test_views_lie_inside_the_photo_and_depend_on_the_seed_alone():
@@ -172,14 +178,14 @@ def test_teacher_and_student_see_the_same_view(vision, tiny_teacher, photos):
 
 def test_the_softened_probabilities_term_is_their_divergence(vision, tiny_teacher, photos):
     run = a_run(vision, tiny_teacher, photos)
-    learner, views = run.learner, untouched(8)
+    learner, views = run.learner, whole_views(8)
     given = {}
     for number, heads in enumerate(learner.heads):
         heads.classes.register_forward_hook(
             lambda _, inputs, output, number=number: given.update({number: output})
         )
     terms = learner.losses(photos, views, None)
-    wanted = functional.softmax(learner.lesson(photos, views).logits / 2, dim=-1)
+    wanted = functional.softmax(learner.compute_targets(photos, views).logits / 2, dim=-1)
     expected = sum(
         functional.kl_div(given[number].log_softmax(-1), wanted, reduction="batchmean")
         for number in (0, 1)
@@ -189,23 +195,40 @@ def test_the_softened_probabilities_term_is_their_divergence(vision, tiny_teache
 
 def test_every_patch_learns_the_teachers_map_at_its_own_place(vision, tiny_teacher, photos):
     learner = a_run(vision, tiny_teacher, photos).learner
-    lesson = learner.lesson(photos, untouched(8))
+    targets = learner.compute_targets(photos, whole_views(8))
     images = torch.zeros(8, 3, 224, 224)
-    whole = learner._places(lesson, images, None)
+    whole = learner._places(targets, images, None)
     chosen = torch.tensor([[3, 200]] * 8)
     assert whole.shape == (8, 256, 3)
-    assert torch.equal(learner._places(lesson, images, chosen), whole[:, [3, 200]])
+    assert torch.equal(learner._places(targets, images, chosen), whole[:, [3, 200]])
     # a corner's patch gets the corner of the map
-    corner = (lesson.places[:, :, 0, 0] - learner.scale.places) @ learner.scale.directions
+    corner = (targets.places[:, :, 0, 0] - learner.scale.places) @ learner.scale.directions
     assert torch.allclose(whole[:, 0], corner, atol=1e-5)
+
+
+def test_networks_in_bfloat16_give_nearly_the_same_losses(
+    monkeypatch, vision, tiny_teacher, photos
+):
+    """As a GPU runs them."""
+    run = a_run(vision, tiny_teacher, photos)
+    exact = run.learner.losses(photos, whole_views(8), None)
+    monkeypatch.setattr(
+        distillation, "choose_precision", lambda device: torch.autocast("cpu", torch.bfloat16)
+    )
+    rounded = run.learner.losses(photos, whole_views(8), None)
+    assert all(term.dtype == torch.float32 for term in rounded.values())
+    for name, term in exact.items():
+        assert rounded[name].item() == pytest.approx(term.item(), abs=0.05), name
+    run.advance(photos[run.indices()], 0.0)
+    assert torch.isfinite(run.terms["loss"])
 
 
 def test_nothing_is_changed_before_the_first_step(vision, tiny_teacher, photos):
     run = a_run(vision, tiny_teacher, photos)
-    terms = run.learner.losses(photos, untouched(8), None)
+    terms = run.learner.losses(photos, whole_views(8), None)
     assert terms["grouping"].item() == 0.0
-    before = layer_outputs(run.learner.before, photos.float() / 255)
-    after = layer_outputs(run.learner.vision, photos.float() / 255)
+    before = encode_layers(run.learner.frozen, photos.float() / 255)
+    after = encode_layers(run.learner.vision, photos.float() / 255)
     assert all(torch.equal(one, other) for one, other in zip(before, after))
 
 
@@ -216,15 +239,15 @@ def test_the_layers_are_transformers_own(vision, photos):
     )
     with torch.no_grad():
         states = vision((images - mean) / std, output_hidden_states=True).hidden_states[1:]
-        outputs = layer_outputs(vision, images)
-        all_patches = layer_outputs(vision, images, torch.arange(256).repeat(2, 1))
+        outputs = encode_layers(vision, images)
+        all_patches = encode_layers(vision, images, torch.arange(256).repeat(2, 1))
     for one, other, same in zip(outputs, states, all_patches, strict=True):
         assert torch.allclose(one, other, atol=1e-5) and torch.allclose(same, other, atol=1e-5)
 
 
 def test_likeness_is_every_others_cosine():
     features = torch.randn(4, 6)
-    found = likeness(features)
+    found = compare_photos(features)
     assert found.shape == (4, 3)
     for row in range(4):
         others = features[[other for other in range(4) if other != row]]
@@ -234,8 +257,8 @@ def test_likeness_is_every_others_cosine():
 
 def test_mutual_cosines_leave_out_what_all_patches_share():
     patches = torch.randn(2, 9, 16)
-    assert torch.allclose(mutual_cosines(patches + 7), mutual_cosines(patches), atol=1e-4)
-    assert torch.allclose(mutual_cosines(patches).diagonal(dim1=1, dim2=2), torch.ones(2, 9))
+    assert torch.allclose(compare_patches(patches + 7), compare_patches(patches), atol=1e-4)
+    assert torch.allclose(compare_patches(patches).diagonal(dim1=1, dim2=2), torch.ones(2, 9))
 
 
 def test_the_heads_learn_first_and_the_rate_falls_at_the_end():
@@ -263,12 +286,12 @@ def test_a_resumed_run_is_the_uninterrupted_one(vision, tiny_teacher, photos, tm
     for name, value in run.deltas().items():
         assert torch.equal(value, again.deltas()[name]), name
     quicker = dataclasses.replace(SETTINGS, rate=0.5)
-    other = a_run(copy.deepcopy(again.learner.before), tiny_teacher, photos, quicker)
+    other = a_run(copy.deepcopy(again.learner.frozen), tiny_teacher, photos, quicker)
     other.restore(run.state())
     assert [group["rate"] for group in other.optimizer.param_groups] == [0.5, SETTINGS.head_rate]
     changed = dataclasses.replace(SETTINGS, rank=3)
     with pytest.raises(DataError, match="rank"):
-        a_run(copy.deepcopy(again.learner.before), tiny_teacher, photos, changed).restore(
+        a_run(copy.deepcopy(again.learner.frozen), tiny_teacher, photos, changed).restore(
             run.state()
         )
 
@@ -278,19 +301,19 @@ def test_the_deltas_added_to_the_encoder_are_the_trained_student(
 ):
     run = a_run(vision, tiny_teacher, photos)
     advance(run, photos, 6)
-    plain = run.learner.before
+    plain = run.learner.frozen
     save_shards(tmp_path, "encoder", run.deltas(), {"lora_scale": str(SCALE)}, limit=4000)
     assert len(embedded_parts.encoder_parts(tmp_path)) > 1
     deltas, about = load_deltas(tmp_path)
     adopt_deltas(run.learner.vision, deltas, float(about["lora_scale"]))  # as they are rounded
     images = photos.float() / 255
     with torch.no_grad():
-        wanted = layer_outputs(run.learner.vision, images)
-        before = layer_outputs(plain, images)
+        wanted = encode_layers(run.learner.vision, images)
+        before = encode_layers(plain, images)
         plain.load_state_dict(
             embedded.merge(plain.state_dict(), deltas, float(about["lora_scale"]))
         )
-        found = layer_outputs(plain, images)
+        found = encode_layers(plain, images)
     assert (wanted[-1] - before[-1]).abs().max() > 1e-2
     for one, other in zip(found, wanted):
         assert torch.allclose(one, other, atol=1e-4)
@@ -373,8 +396,8 @@ def test_the_commands_pack_train_resume_and_go_on_from_deltas(
         (data / dataset / "labels.csv").write_text("\n".join(["image,label", *rows]))
     monkeypatch.setattr(embedded, "vision_config", lambda: vision.config)
     monkeypatch.setattr(base, "vision", lambda parts: (vision, None))
-    monkeypatch.setattr(teacher, "prepare", lambda sentence: tiny_teacher)
-    monkeypatch.setattr(teacher, "network", Colours)
+    monkeypatch.setattr(teacher, "build_teacher", lambda sentence: tiny_teacher)
+    monkeypatch.setattr(teacher, "build_network", Colours)
     assert main(["encoder", "--work", str(tmp_path)]) == 2  # nothing is packed
     assert main(["pack", "--data", str(data), "--work", str(tmp_path)]) == 0
     read, one = encoder_commands.load_networks(tmp_path / "pack")
@@ -382,7 +405,7 @@ def test_the_commands_pack_train_resume_and_go_on_from_deltas(
     for name, weight in vision.state_dict().items():
         assert torch.equal(read.state_dict()[name], weight.bfloat16().float()), name
     common = ["encoder", "--work", str(tmp_path), "--batch", "4", "--rank", "2"]
-    common += ["--teacher-side", "64", "--kept", "0.25", "--log-every", "1"]
+    common += ["--teacher-side", "64", "--patches", "0.25", "--log-every", "1"]
     assert main([*common, "--out", str(tmp_path / "one"), "--steps", "2"]) == 0
     assert main([*common, "--out", str(tmp_path / "one"), "--steps", "3", "--resume"]) == 0
     _, about = load_deltas(tmp_path / "one")

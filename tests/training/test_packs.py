@@ -8,7 +8,7 @@ from PIL import Image
 from vlm.training import encoder_commands, packs
 from vlm.training.__main__ import main, parser
 from vlm.training.datasets import DataError
-from vlm.training.neighbours import linear_probe, nearest_neighbours, summaries
+from vlm.training.neighbours import count_right_by_probe, count_right_neighbours, summarise_layers
 from vlm.training.splits import is_held_out
 
 
@@ -88,14 +88,16 @@ def test_packed_photos_come_back_squashed_in_parts(data, tmp_path, monkeypatch):
 
 
 def test_nearest_neighbours_leave_the_photo_itself_out():
-    angles = torch.tensor([0.0, 0.1, 1.0, 1.1, 2.0, 2.12])
-    features = torch.stack([angles.cos(), angles.sin()], dim=1)
-    assert nearest_neighbours(features, list("aabbcc")) == (1.0, 1.0)
-    one, five = nearest_neighbours(features, list("abcabc"))
+    third = 2 * torch.pi / 3
+    angles = torch.tensor([0.0, 0.1, third, third + 0.1, 2 * third, 2 * third + 0.1])
+    # what all share says nothing
+    features = torch.stack([angles.cos(), angles.sin()], dim=1) + torch.tensor([30.0, -7.0])
+    assert count_right_neighbours(features, list("aabbcc")) == (1.0, 1.0)
+    one, five = count_right_neighbours(features, list("abcabc"))
     assert (one, five) == (0.0, 1.0)
-    assert nearest_neighbours(features, list("abcdef")) == (0.0, 0.0)
-    one, two = nearest_neighbours(features, list("ababab"), count=2)
-    assert one == 0.0 and 0 < two < 1
+    assert count_right_neighbours(features, list("abcdef")) == (0.0, 0.0)
+    assert count_right_neighbours(features, list("ababab"), count=2) == (0.0, 0.0)
+    assert count_right_neighbours(features, list("ababab"), count=3) == (0.0, 1.0)
 
 
 def test_a_linear_probe_names_what_is_linear_and_nothing_else():
@@ -103,14 +105,14 @@ def test_a_linear_probe_names_what_is_linear_and_nothing_else():
     labels = [str(number % 4) for number in range(40)]
     centres = torch.eye(4, 50)
     features = torch.stack([centres[int(label)] for label in labels]) + 0.05 * torch.randn(40, 50)
-    assert linear_probe(features, labels) == 1.0
-    assert linear_probe(torch.randn(40, 50), labels) < 0.6
+    assert count_right_by_probe(features, labels) == 1.0
+    assert count_right_by_probe(torch.randn(40, 50), labels) < 0.6
 
 
 def test_a_summary_is_the_class_token_and_the_mean_of_the_patches():
     tokens = torch.randn(2, 5, 8) * 3 + 1
     normed = torch.nn.functional.layer_norm(tokens, (8,))
-    (found,) = summaries([tokens])
+    (found,) = summarise_layers([tokens])
     assert torch.allclose(found, torch.cat([normed[:, 0], normed[:, 1:].mean(1)], 1), atol=1e-6)
 
 
@@ -134,6 +136,7 @@ def test_the_table_of_neighbours_names_its_command(data, monkeypatch, capsys):
     assert sum(line.startswith(("| 1 |", "| 2 |")) for line in printed) == 2
     assert any("imagen_200x5, 2 classes, 4 photos" in line for line in printed)
     assert main(["neighbours", "--data", str(data), "--sets", "other"]) == 2
+    assert main(["neighbours", "--data", str(data), "--from", str(data)]) == 2  # no deltas there
 
 
 def test_the_encoders_commands_have_defaults():

@@ -20,8 +20,8 @@ from torch.nn import functional
 from vlm.embedded import FEATURE_LAYERS, IMAGE_MEAN, IMAGE_SIDE, IMAGE_STD
 from vlm.towers import normalised
 from vlm.training.adapters import add_adapters, trained
-from vlm.training.teacher import SIDE, Lesson, Teacher, conse
-from vlm.training.views import Views, show
+from vlm.training.teacher import SIDE, Targets, Teacher, compute_conse
+from vlm.training.views import Views, render_views
 
 WEIGHTS = {
     "pooled": 1.0,
@@ -42,11 +42,11 @@ class Settings:
         batch: photos a step.
         rank: of the deltas.
         read: layers whose output the heads read, each with heads of its own.
-        kept: share of the patches that the student sees of a view.
+        patch_share: share of the patches that the student sees of a view.
         directions: principal directions of the teacher's feature map that the patches learn.
         temperature: of the softened class probabilities.
         weights: of the terms of the loss.
-        held: share of a batch whose patches' mutual cosines are compared with the old encoder's.
+        grouping_share: share of a batch whose patches' mutual cosines are compared with the old encoder's.
         heads_first: steps after which the deltas begin to learn; before, the heads learn alone.
         cooldown: last share of the run (of its steps or its minutes) in which the rate falls to 0.
         averaging: of the exponential average of the weights that is handed over.
@@ -57,12 +57,12 @@ class Settings:
     batch: int = 32
     rank: int = 32
     read: tuple[int, ...] = (11, 12)
-    kept: float = 0.5
+    patch_share: float = 0.5
     teacher_side: int = SIDE
     directions: int = 64
     temperature: float = 2.0
     weights: Mapping[str, float] = field(default_factory=WEIGHTS.copy)
-    held: float = 0.25
+    grouping_share: float = 0.25
     rate: float = 1e-3
     head_rate: float = 3e-3
     warmup: int = 20
@@ -72,24 +72,24 @@ class Settings:
     save_every: int = 50
 
 
-def quick_numbers(device: torch.device) -> torch.autocast:
+def choose_precision(device: torch.device) -> torch.autocast:
     """bfloat16 for the networks where a GPU runs them, float32 elsewhere and in every loss."""
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
-def pixel_values(images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
+def normalise_images(images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
     """`images` in 0..1 as the student's processor normalises them."""
     mean, std = (images.new_tensor(values)[:, None, None] for values in (IMAGE_MEAN, IMAGE_STD))
     return (images - mean) / std
 
 
-def layer_outputs(
+def encode_layers(
     vision: nn.Module,
     images: Float[Tensor, "B 3 H W"],
     patches: Int[Tensor, "B P"] | None = None,
 ) -> list[Float[Tensor, "B positions F"]]:
     """The output of every layer, CLS first, of all patches or of the chosen ones alone."""
-    states = vision.embeddings(pixel_values(images))
+    states = vision.embeddings(normalise_images(images))
     if patches is not None:
         chosen = patches[..., None].expand(-1, -1, states.shape[-1])
         states = torch.cat([states[:, :1], states[:, 1:].gather(1, chosen)], dim=1)
@@ -100,14 +100,14 @@ def layer_outputs(
     return outputs
 
 
-def likeness(features: Float[Tensor, "B F"]) -> Float[Tensor, "B others"]:
+def compare_photos(features: Float[Tensor, "B F"]) -> Float[Tensor, "B others"]:
     """The cosine of each row with every other row."""
     directions = functional.normalize(features.float(), dim=-1)
     others = ~torch.eye(len(features), dtype=torch.bool, device=features.device)
     return (directions @ directions.T)[others].unflatten(0, (len(features), -1))
 
 
-def mutual_cosines(patches: Float[Tensor, "B P F"]) -> Float[Tensor, "B P P"]:
+def compare_patches(patches: Float[Tensor, "B P F"]) -> Float[Tensor, "B P P"]:
     """Of each photo's patches among themselves, their mean taken off."""
     directions = functional.normalize(patches - patches.mean(1, keepdim=True), dim=-1)
     return directions @ directions.transpose(1, 2)
@@ -125,7 +125,7 @@ class Heads(nn.Module):
 
 
 @dataclass(frozen=True)
-class Scale:
+class TeacherScale:
     """Where the teacher's numbers lie, over untouched photos: their means, and the principal
     directions of its feature map.
     """
@@ -136,31 +136,31 @@ class Scale:
     directions: Float[Tensor, "teacher_width directions"]
 
 
-def measure_scale(lessons: list[Lesson], teacher: Teacher, directions: int) -> Scale:
-    pooled = torch.cat([lesson.pooled.float() for lesson in lessons])
-    logits = torch.cat([lesson.logits.float() for lesson in lessons])
+def measure_scale(all_targets: list[Targets], teacher: Teacher, directions: int) -> TeacherScale:
+    pooled = torch.cat([targets.pooled.float() for targets in all_targets])
+    logits = torch.cat([targets.logits.float() for targets in all_targets])
     places = torch.cat(
-        [lesson.places.float().permute(0, 2, 3, 1).flatten(0, 2) for lesson in lessons]
+        [targets.places.float().permute(0, 2, 3, 1).flatten(0, 2) for targets in all_targets]
     )
     centred = places - places.mean(0)
     _, vectors = torch.linalg.eigh(centred.T @ centred)
-    return Scale(
+    return TeacherScale(
         pooled.mean(0),
-        conse(logits, teacher.class_vectors).mean(0),
+        compute_conse(logits, teacher.class_vectors).mean(0),
         places.mean(0),
         vectors[:, -directions:].contiguous(),
     )
 
 
 def random_patches(
-    count: int, grid: int, kept: float, generator: torch.Generator
+    count: int, grid: int, share: float, generator: torch.Generator
 ) -> Int[Tensor, "B P"] | None:
     """Which patches of each photo the student sees; nothing where it sees all."""
     total = grid * grid
-    if kept >= 1:
+    if share >= 1:
         return None
     order = torch.rand(count, total, generator=generator).argsort(1)
-    return order[:, : max(1, round(total * kept))].sort(1).values
+    return order[:, : max(1, round(total * share))].sort(1).values
 
 
 class Learner(nn.Module):
@@ -169,7 +169,7 @@ class Learner(nn.Module):
     def __init__(self, vision: nn.Module, teacher: Teacher, settings: Settings):
         super().__init__()
         self.settings = settings
-        self.before = copy.deepcopy(vision).requires_grad_(False)
+        self.frozen = copy.deepcopy(vision).requires_grad_(False)
         self.vision = vision
         self.teacher = teacher
         add_adapters(vision, settings.rank, settings.seed)
@@ -184,11 +184,11 @@ class Learner(nn.Module):
             )
             for _ in settings.read
         )
-        self.scale: Scale | None = None
+        self.scale: TeacherScale | None = None
 
-    def lesson(self, photos: UInt8[Tensor, "B 3 H W"], views: Views) -> Lesson:
-        images = show(photos, views, self.settings.teacher_side)
-        with quick_numbers(images.device):
+    def compute_targets(self, photos: UInt8[Tensor, "B 3 H W"], views: Views) -> Targets:
+        images = render_views(photos, views, self.settings.teacher_side)
+        with choose_precision(images.device):
             return self.teacher(images)
 
     def losses(
@@ -199,48 +199,52 @@ class Learner(nn.Module):
     ) -> dict[str, Float[Tensor, ""]]:
         """Each term's mean over the batch; teacher and student see the same views."""
         settings, scale = self.settings, self.scale
-        lesson = self.lesson(photos, views)
-        images = show(photos, views, IMAGE_SIDE)
-        with quick_numbers(images.device):
-            outputs = layer_outputs(self.vision, images, patches)
-        probabilities = (lesson.logits.float() / settings.temperature).softmax(-1)
+        targets = self.compute_targets(photos, views)
+        images = render_views(photos, views, IMAGE_SIDE)
+        with choose_precision(images.device):
+            outputs = encode_layers(self.vision, images, patches)
+        probabilities = (targets.logits.float() / settings.temperature).softmax(-1)
         entropy = -(probabilities * probabilities.clamp(min=1e-9).log()).sum(-1).mean()
-        text = conse(lesson.logits, self.teacher.class_vectors) - scale.text
-        places = self._places(lesson, images, patches)
-        alike = (likeness(lesson.pooled - scale.pooled) + likeness(probabilities.sqrt())) / 2
+        text = compute_conse(targets.logits, self.teacher.class_vectors) - scale.text
+        places = self._places(targets, images, patches)
+        alike = (
+            compare_photos(targets.pooled - scale.pooled) + compare_photos(probabilities.sqrt())
+        ) / 2
         alike = (alike / NEAR).softmax(-1)
         terms = dict.fromkeys(("pooled", "classes", "text", "neighbours", "places"), 0.0)
         for layer, heads in zip(settings.read, self.heads):
             tokens = normalised(outputs[layer - 1].float(), 1)
             summary = torch.cat([tokens[:, 0], tokens[:, 1:].mean(1)], dim=-1)
-            terms["pooled"] += apart(heads.pooled(summary), lesson.pooled - scale.pooled)
+            terms["pooled"] += measure_distance(
+                heads.pooled(summary), targets.pooled - scale.pooled
+            )
             logits = heads.classes(summary).float().log_softmax(-1)
             terms["classes"] += -(probabilities * logits).sum(-1).mean() - entropy
-            terms["text"] += apart(heads.text(summary), text)
-            found = (likeness(summary - summary.mean(0)) / NEAR).log_softmax(-1)
+            terms["text"] += measure_distance(heads.text(summary), text)
+            found = (compare_photos(summary - summary.mean(0)) / NEAR).log_softmax(-1)
             terms["neighbours"] += functional.kl_div(found, alike, reduction="batchmean")
-            terms["places"] += apart(heads.places(tokens[:, 1:]), places)
+            terms["places"] += measure_distance(heads.places(tokens[:, 1:]), places)
         terms = {name: term / len(settings.read) for name, term in terms.items()}
-        some = max(1, round(len(photos) * settings.held))
-        with torch.no_grad(), quick_numbers(images.device):
-            old = layer_outputs(
-                self.before, images[:some], None if patches is None else patches[:some]
+        some = max(1, round(len(photos) * settings.grouping_share))
+        with torch.no_grad(), choose_precision(images.device):
+            old = encode_layers(
+                self.frozen, images[:some], None if patches is None else patches[:some]
             )
         terms["grouping"] = torch.stack(
             [
                 functional.mse_loss(
-                    mutual_cosines(outputs[layer - 1][:some, 1:].float()),
-                    mutual_cosines(old[layer - 1][:, 1:].float()),
+                    compare_patches(outputs[layer - 1][:some, 1:].float()),
+                    compare_patches(old[layer - 1][:, 1:].float()),
                 )
                 for layer in FEATURE_LAYERS
             ]
         ).mean()
         return terms
 
-    def _places(self, lesson: Lesson, images: Tensor, patches: Tensor | None) -> Tensor:
+    def _places(self, targets: Targets, images: Tensor, patches: Tensor | None) -> Tensor:
         """The teacher's feature map in its principal directions, at the patches' places."""
         directions = self.scale.directions
-        places = lesson.places.float().permute(0, 2, 3, 1) - self.scale.places
+        places = targets.places.float().permute(0, 2, 3, 1) - self.scale.places
         grid = images.shape[-1] // self.vision.config.patch_size
         places = functional.interpolate(
             (places @ directions).permute(0, 3, 1, 2),
@@ -260,6 +264,8 @@ class Learner(nn.Module):
         }
 
 
-def apart(given: Float[Tensor, "... F"], wanted: Float[Tensor, "... F"]) -> Float[Tensor, ""]:
+def measure_distance(
+    given: Float[Tensor, "... F"], wanted: Float[Tensor, "... F"]
+) -> Float[Tensor, ""]:
     """1 - cosine, averaged."""
     return 1 - functional.cosine_similarity(given.float(), wanted.float(), dim=-1).mean()

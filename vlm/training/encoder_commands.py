@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from vlm import embedded
-from vlm.embedded_parts import encoder_parts
 from vlm.training import base, distillation, encoder_run, neighbours, packs, teacher
 from vlm.training.adapters import SCALE, adopt_deltas
 from vlm.training.datasets import DataError, dataset_folders, read_dataset
 from vlm.training.parts import provenance, read_parts
-from vlm.training.shards import load_deltas, save_shards
+from vlm.training.shards import find_deltas, load_deltas, save_shards
 from vlm.training.splits import EVALUATION_ONLY
 
 log = logging.getLogger(__name__)
@@ -40,7 +39,7 @@ def pack(options, command: str, progress) -> None:
     vision, _ = base.vision(parts=())
     state = {name: weight.to(torch.bfloat16) for name, weight in vision.state_dict().items()}
     save_shards(folder, BASE, state, {}, packs.PART_BYTES)
-    state = teacher.prepare(base.sentence).state_dict()
+    state = teacher.build_teacher(base.sentence).state_dict()
     save_shards(folder, TEACHER, state, {}, packs.PART_BYTES)
 
 
@@ -59,7 +58,7 @@ def load_networks(folder: Path) -> tuple[torch.nn.Module, teacher.Teacher]:
     state = _read_state(folder, BASE)
     vision.load_state_dict({name: weight.float() for name, weight in state.items()})
     state = _read_state(folder, TEACHER)
-    one = teacher.Teacher(teacher.network(), torch.empty_like(state["class_vectors"]))
+    one = teacher.Teacher(teacher.build_network(), torch.empty_like(state["class_vectors"]))
     one.load_state_dict(state)
     return vision.eval(), one.to(memory_format=torch.channels_last)
 
@@ -84,7 +83,7 @@ def train(options, command: str, progress) -> None:
         seed=options.seed,
         batch=options.batch,
         rank=options.rank,
-        kept=options.kept,
+        patch_share=options.patches,
         teacher_side=options.teacher_side,
         rate=options.rate,
         head_rate=options.head_rate,
@@ -118,6 +117,12 @@ def train(options, command: str, progress) -> None:
     names = sorted({key.split("/", 1)[0] for key in photos.keys})
     chosen = _some_of(tested, packs.CHOICE, options.test_photos)
 
+    def test() -> None:
+        with run.averaged():
+            features = summarise(learner.vision, tested, chosen, device)
+        line = _line(features, [tested.labels[index] for index in chosen])
+        log.info("%d samples, %s", before + run.samples, line)
+
     def report(run: encoder_run.Run) -> None:
         if run.step % options.log_every == 0:
             terms = ", ".join(f"{name} {float(value):.3f}" for name, value in run.terms.items())
@@ -129,11 +134,9 @@ def train(options, command: str, progress) -> None:
             )
             save_shards(options.out, "encoder", run.deltas(), metadata)
         if run.step % options.test_every == 0 or run.done:
-            with run.averaged():
-                outputs = summarise(learner.vision, tested, chosen, device)
-            labels = [tested.labels[index] for index in chosen]
-            log.info("%d samples, %s", before + run.samples, _line(outputs, labels))
+            test()
 
+    test()
     encoder_run.train(run, pixels, options.minutes, report)
 
 
@@ -158,12 +161,12 @@ def summarise(
     parts = []
     for start in range(0, len(indices), AT_ONCE):
         images = photos.pixels(indices[start : start + AT_ONCE]).to(device).float() / 255
-        parts.append(neighbours.summaries(distillation.layer_outputs(vision, images)))
+        parts.append(neighbours.summarise_layers(distillation.encode_layers(vision, images)))
     return torch.cat(parts, dim=1)
 
 
 def _line(features: Tensor, labels: Sequence[str]) -> str:
-    found = [neighbours.nearest_neighbours(layer, labels) for layer in features[-4:]]
+    found = [neighbours.count_right_neighbours(layer, labels) for layer in features[-4:]]
     first = len(features) - len(found) + 1
     return f"{len(labels)} photos of {packs.CHOICE}, neighbours: " + ", ".join(
         f"layer {first + number} {one:.3f} / {five:.3f}" for number, (one, five) in enumerate(found)
@@ -172,7 +175,7 @@ def _line(features: Tensor, labels: Sequence[str]) -> str:
 
 def measure_neighbours(options, command: str, progress) -> None:
     """A table of every layer: nearest neighbours and a linear probe, on whole data sets."""
-    parts = encoder_parts(options.parts) if options.parts else ()
+    parts = find_deltas(options.parts) if options.parts else ()
     model, processor = base.vision(parts)
 
     def outputs(images) -> list[Tensor]:
@@ -190,8 +193,8 @@ def measure_neighbours(options, command: str, progress) -> None:
         features = _read_summaries([photo.path for photo in photos], outputs, progress)
         columns[f"{folder.name}, {len(set(labels))} classes, {len(labels)} photos"] = [
             "{:.3f} / {:.3f}, {:.3f}".format(
-                *neighbours.nearest_neighbours(layer, labels),
-                neighbours.linear_probe(layer, labels),
+                *neighbours.count_right_neighbours(layer, labels),
+                neighbours.count_right_by_probe(layer, labels),
             )
             for layer in features
         ]
@@ -219,7 +222,7 @@ def _read_summaries(
         for path in paths[start : start + AT_ONCE]:
             with Image.open(path) as image:
                 images.append(image.convert("RGB"))
-        parts.append(neighbours.summaries(outputs(images)).cpu())
+        parts.append(neighbours.summarise_layers(outputs(images)).cpu())
         progress(start + len(images), len(paths), "photos measured")
     return torch.cat(parts, dim=1)
 

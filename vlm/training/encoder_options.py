@@ -48,7 +48,10 @@ def add_parsers(stages, work: Path) -> None:
     encoder.add_argument("--batch", type=int, default=defaults.batch, help="photos a step")
     encoder.add_argument("--rank", type=int, default=defaults.rank)
     encoder.add_argument(
-        "--kept", type=float, default=defaults.kept, help="share of the patches the student sees"
+        "--patches",
+        type=float,
+        default=defaults.patch_share,
+        help="share of the patches the student sees",
     )
     encoder.add_argument(
         "--teacher-side", type=int, default=defaults.teacher_side, help="pixels of its views"

@@ -12,11 +12,17 @@ from torch import Tensor
 
 from vlm.embedded import IMAGE_SIDE
 from vlm.training.datasets import DataError
-from vlm.training.distillation import Learner, Scale, Settings, measure_scale, random_patches
-from vlm.training.views import draw_views, untouched
+from vlm.training.distillation import (
+    Learner,
+    Settings,
+    TeacherScale,
+    measure_scale,
+    random_patches,
+)
+from vlm.training.views import draw_views, whole_views
 
 # what a checkpoint must agree on to be gone on from
-SAVED_WITH = ("seed", "rank", "read", "directions")
+SAVED_WITH = ("seed", "batch", "rank", "read", "directions")
 
 
 def rate_factor(progress: float, step: int, settings: Settings) -> float:
@@ -96,7 +102,7 @@ class Run:
         generator = self.generator(2, self.step)
         views = draw_views(len(photos), generator).to(self.device)
         grid = IMAGE_SIDE // learner.vision.config.patch_size
-        patches = random_patches(len(photos), grid, settings.kept, generator)
+        patches = random_patches(len(photos), grid, settings.patch_share, generator)
         photos = photos.to(self.device)
         patches = None if patches is None else patches.to(self.device)
         terms = learner.losses(photos, views, patches)
@@ -158,7 +164,7 @@ class Run:
             value.copy_(state["average"][name])
         self.optimizer.load_state_dict(state["optimizer"])
         self._set_rates()  # a resumed run may be given others
-        self.learner.scale = Scale(
+        self.learner.scale = TeacherScale(
             **{name: value.to(self.device) for name, value in state["scale"].items()}
         )
 
@@ -174,13 +180,15 @@ def save(run: Run, path: Path) -> None:
 def calibrate(run: Run, pixels: Callable[[Sequence[int]], Tensor], count: int = 256) -> None:
     """Measure the teacher's scale on some photos."""
     order = torch.randperm(run.photos, generator=run.generator(0))[:count].tolist()
-    lessons = []
+    all_targets = []
     for start in range(0, len(order), 32):
         some = order[start : start + 32]
-        lessons.append(
-            run.learner.lesson(pixels(some).to(run.device), untouched(len(some)).to(run.device))
+        all_targets.append(
+            run.learner.compute_targets(
+                pixels(some).to(run.device), whole_views(len(some)).to(run.device)
+            )
         )
-    run.learner.scale = measure_scale(lessons, run.learner.teacher, run.settings.directions)
+    run.learner.scale = measure_scale(all_targets, run.learner.teacher, run.settings.directions)
 
 
 def train(

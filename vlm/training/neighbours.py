@@ -15,7 +15,7 @@ FOLDS = 5
 RIDGE = 0.1  # of the mean squared length of a photo's centred features
 
 
-def summaries(
+def summarise_layers(
     outputs: Sequence[Float[Tensor, "B positions F"]],
 ) -> Float[Tensor, "layers B two_widths"]:
     """[CLS; mean of the patches] of each layer, normalised."""
@@ -23,13 +23,14 @@ def summaries(
     return torch.stack([torch.cat([one[:, 0], one[:, 1:].mean(1)], dim=-1) for one in tokens])
 
 
-def nearest_neighbours(
+def count_right_neighbours(
     features: Float[Tensor, "photos width"], labels: Sequence[str], count: int = 5
 ) -> tuple[float, float]:
-    """The share of the photos whose nearest other photo (by cosine) has their label, and that have
-    one with their label among the `count` nearest.
+    """The share of the photos whose nearest other photo (by the cosine of centred features) has
+    their label, and that have one with their label among the `count` nearest.
     """
-    directions = functional.normalize(features.float(), dim=-1)
+    centred = features.float() - features.float().mean(0)
+    directions = functional.normalize(centred, dim=-1)
     cosines = directions @ directions.T
     cosines.fill_diagonal_(-2.0)
     nearest = cosines.topk(min(count, len(labels) - 1)).indices
@@ -38,7 +39,7 @@ def nearest_neighbours(
     return right[:, 0].float().mean().item(), right.any(1).float().mean().item()
 
 
-def linear_probe(features: Float[Tensor, "photos width"], labels: Sequence[str]) -> float:
+def count_right_by_probe(features: Float[Tensor, "photos width"], labels: Sequence[str]) -> float:
     """The share of the photos whose class a ridge regression names right that was fitted on the
     photos of the other folds.
 

@@ -47,7 +47,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedPhoto:
     """A photo ready to travel: WebP bytes of the squashed photo and its thumbnail."""
 
     source: Source
@@ -122,7 +122,7 @@ def find_photos(paths: Iterable[Path]) -> list[Source]:
     return sources
 
 
-def squash(source: Source) -> Packed | None:
+def squash(source: Source) -> PackedPhoto | None:
     """The photo as the student's processor brings it to its square; nothing if it cannot be read."""
     try:
         with Image.open(source.path) as image:
@@ -133,10 +133,10 @@ def squash(source: Source) -> Packed | None:
     buffer = io.BytesIO()
     square.save(buffer, "WEBP", quality=QUALITY)
     thumbnail = square.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
-    return Packed(source, buffer.getvalue(), np.asarray(thumbnail, np.float32).ravel())
+    return PackedPhoto(source, buffer.getvalue(), np.asarray(thumbnail, np.float32).ravel())
 
 
-def split(packed: Sequence[Packed]) -> set[str]:
+def split(packed: Sequence[PackedPhoto]) -> set[str]:
     """The keys that the encoder is not trained on: what the other stages hold out by a photo's own
     name, official test photos, the set that settings are chosen with, and near-duplicates of all.
 
@@ -148,15 +148,17 @@ def split(packed: Sequence[Packed]) -> set[str]:
     tested = {one.source.key for one in packed if one.source.tested}
     chosen = {key for key in keys if key.split("/", 1)[0] == CHOICE}
     alone = {key for key in keys if is_held_out(key)} | tested | chosen
-    return held_out(keys, thumbnails, threshold=ALIKE, also=alone) | alone
+    return held_out(keys, thumbnails, threshold=ALIKE, evaluation_keys=alone) | alone
 
 
-def save_photos(folder: Path, name: str, packed: Sequence[Packed], seed: int = 0) -> list[Path]:
+def save_photos(
+    folder: Path, name: str, packed: Sequence[PackedPhoto], seed: int = 0
+) -> list[Path]:
     """Write `NAME-00.safetensors` and on, in an order of chance, so that every part is a sample of
     the whole.
     """
     order = torch.randperm(len(packed), generator=torch.Generator().manual_seed(seed)).tolist()
-    parts: list[list[Packed]] = [[]]
+    parts: list[list[PackedPhoto]] = [[]]
     used = 0
     for one in (packed[index] for index in order):
         if used + len(one.file) > PART_BYTES and parts[-1]:
@@ -199,7 +201,7 @@ def load_photos(folder: Path, name: str) -> Photos:
     return Photos(tuple(keys), tuple(labels), tuple(files))
 
 
-def squash_all(sources: Sequence[Source], progress=None, threads: int = 2) -> Iterator[Packed]:
+def squash_all(sources: Sequence[Source], progress=None, threads: int = 2) -> Iterator[PackedPhoto]:
     """Every photo that can be read."""
     with ThreadPoolExecutor(threads) as pool:
         for done, one in enumerate(pool.map(squash, sources), start=1):

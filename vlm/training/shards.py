@@ -43,8 +43,8 @@ def save_shards(
         path.unlink()
 
 
-def load_deltas(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The encoder's deltas in a folder and what their files say of themselves.
+def find_deltas(folder: Path) -> list[Path]:
+    """The files of the encoder's deltas in a folder.
 
     Raises:
         DataError: there are none.
@@ -54,4 +54,13 @@ def load_deltas(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise DataError(
             f"{folder} holds no encoder-00.safetensors. Give the --out of a run of encoder."
         )
-    return read_encoder_parts(paths)
+    return paths
+
+
+def load_deltas(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The encoder's deltas in a folder and what their files say of themselves.
+
+    Raises:
+        DataError: there are none.
+    """
+    return read_encoder_parts(find_deltas(folder))

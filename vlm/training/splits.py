@@ -57,21 +57,22 @@ def held_out(
     features: Float[Tensor, "photos width"],
     share: float = HELD_OUT_SHARE,
     threshold: float = DUPLICATE_COSINE,
-    also: Collection[str] = (),
+    evaluation_keys: Collection[str] = (),
 ) -> set[str]:
     """The held-out keys among `keys`.
 
-    A group with a photo of an evaluation-only data set, or with one of `also`, is held out whole.
+    A group with a photo of an evaluation-only data set, or with one of `evaluation_keys`,
+    is held out whole.
     """
     order = sorted(range(len(keys)), key=lambda index: keys[index])
     groups = duplicate_groups(features[order], threshold)
     members: dict[int, list[str]] = {}
     for position, group in enumerate(groups):
         members.setdefault(group, []).append(keys[order[position]])
-    also = frozenset(also)
+    evaluation_keys = frozenset(evaluation_keys)
     out: set[str] = set()
     for names in members.values():
         evaluation_only = any(name.split("/", 1)[0] in EVALUATION_ONLY for name in names)
-        if evaluation_only or is_held_out(names[0], share) or not also.isdisjoint(names):
+        if evaluation_only or is_held_out(names[0], share) or not evaluation_keys.isdisjoint(names):
             out.update(names)
     return out

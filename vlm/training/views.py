@@ -47,13 +47,13 @@ def draw_views(count: int, generator: Generator) -> Views:
     return Views(torch.cat([centres, sizes], dim=1), mirrored, colours)
 
 
-def untouched(count: int) -> Views:
+def whole_views(count: int) -> Views:
     """The photos as they are."""
     boxes = torch.tensor([0.5, 0.5, 1.0, 1.0]).repeat(count, 1)
     return Views(boxes, torch.zeros(count, dtype=torch.bool), torch.ones(count, 3))
 
 
-def show(
+def render_views(
     photos: UInt8[Tensor, "B 3 H W"], views: Views, side: int
 ) -> Float[Tensor, "B 3 side side"]:
     """The views at `side` x `side` pixels, in 0..1."""
