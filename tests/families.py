@@ -12,8 +12,8 @@ from vlm.compat import ensure_torchvision
 
 ensure_torchvision()
 
-import torch  # noqa: E402
-import transformers as tf  # noqa: E402
+import torch
+import transformers as tf
 
 MARKS = (
     "<pad>",

@@ -29,9 +29,9 @@ from vlm.memory import Plan
 
 ensure_torchvision()
 
-from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin  # noqa: E402
-from transformers.utils import logging as transformers_logging  # noqa: E402
-from transformers.vision_utils import get_vision_window_index  # noqa: E402
+from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin
+from transformers.utils import logging as transformers_logging
+from transformers.vision_utils import get_vision_window_index
 
 # What the model's own forward tells its language model that is decided anew for every run.
 NOT_KEPT = frozenset(

@@ -39,7 +39,7 @@ from vlm.word_attention import WordAttention, word_attention
 
 ensure_torchvision()
 
-from transformers import PreTrainedModel, ProcessorMixin  # noqa: E402
+from transformers import PreTrainedModel, ProcessorMixin
 
 
 class Instruments:

@@ -22,7 +22,7 @@ from vlm.listening import passing, passing_in_order
 
 ensure_torchvision()
 
-from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, Cache, PreTrainedModel  # noqa: E402
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, Cache, PreTrainedModel
 
 HALF = (torch.bfloat16, torch.float16)  # number formats of 16 bits
 AT_ONCE = 64 * 2**20  # bytes of numbers in float32 that are held at a time

@@ -16,11 +16,11 @@ from vlm.patches import Box, Patches, Picture, grid_boxes, patchify, place_boxes
 
 ensure_torchvision()
 
-from transformers.image_processing_utils import get_patch_output_size, select_best_resolution  # noqa: E402
-from transformers.image_transforms import get_resize_output_image_size  # noqa: E402
-from transformers.models.cohere2_vision import image_processing_cohere2_vision as cohere2_vision  # noqa: E402
-from transformers.models.got_ocr2 import image_processing_got_ocr2 as got_ocr2  # noqa: E402
-from transformers.models.mllama import image_processing_mllama as mllama  # noqa: E402
+from transformers.image_processing_utils import get_patch_output_size, select_best_resolution
+from transformers.image_transforms import get_resize_output_image_size
+from transformers.models.cohere2_vision import image_processing_cohere2_vision as cohere2_vision
+from transformers.models.got_ocr2 import image_processing_got_ocr2 as got_ocr2
+from transformers.models.mllama import image_processing_mllama as mllama
 
 Size = tuple[int, int]  # height, width
 # what the processor gives the encoder: pixel_values and its companions

@@ -76,9 +76,8 @@ def _folder(name: str | os.PathLike, told: Progress, four_bit: bool) -> tuple[Pa
 
 
 def _configuration(folder: Path) -> dict:
-    """
-    Raises:
-        ModelError: it cannot be read.
+    """Raises:
+    ModelError: it cannot be read.
     """
     try:
         configuration = json.loads((folder / "config.json").read_text())
@@ -140,10 +139,9 @@ def check_kind(name: str, configuration: dict) -> None:
 
 
 def _check_language(name: str, configuration: dict) -> None:
-    """
-    Raises:
-        ModelError: the language model has an encoder of its own, or an attention that cannot be
-            read.
+    """Raises:
+    ModelError: the language model has an encoder of its own, or an attention that cannot be
+        read.
     """
     from transformers import CONFIG_MAPPING, MODEL_MAPPING
 

@@ -37,7 +37,7 @@ from vlm.vision_encoder import encode_image
 
 ensure_torchvision()
 
-from transformers import DynamicCache, PreTrainedModel, ProcessorMixin  # noqa: E402
+from transformers import DynamicCache, PreTrainedModel, ProcessorMixin
 
 # For a question; the first that begins and ends with other bytes than the question does.
 STAND_INS = ("\N{OBJECT REPLACEMENT CHARACTER}", "\N{SNOWMAN}", "\N{SECTION SIGN}")

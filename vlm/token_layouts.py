@@ -20,7 +20,7 @@ from vlm.patches import Patches
 
 ensure_torchvision()
 
-from transformers.models.llava_next.modeling_llava_next import unpad_image  # noqa: E402
+from transformers.models.llava_next.modeling_llava_next import unpad_image
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class TokenLayout:
 
 
 def merged(config, patches: Patches, photos: Sequence[Size], merge: int) -> TokenLayout:
-    """merge x merge neighbouring patches become one token, picture by picture, left to right, top
+    """Merge x merge neighbouring patches become one token, picture by picture, left to right, top
     to bottom.
 
     Raises:

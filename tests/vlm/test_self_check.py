@@ -17,7 +17,7 @@ from vlm.device import to_numpy
 
 ensure_torchvision()
 
-import transformers  # noqa: E402
+import transformers
 
 QUESTION = "What is in this image?"
 NAMES = [

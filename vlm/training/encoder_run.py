@@ -12,13 +12,7 @@ from torch import Tensor
 
 from vlm.embedded import IMAGE_SIDE
 from vlm.training.datasets import DataError
-from vlm.training.distillation import (
-    Learner,
-    Settings,
-    TeacherScale,
-    measure_scale,
-    random_patches,
-)
+from vlm.training.distillation import Learner, Settings, TeacherScale, measure_scale, random_patches
 from vlm.training.views import draw_views, whole_views
 
 # what a checkpoint must agree on to be gone on from
