@@ -166,11 +166,15 @@ def summarise(
 
 
 def _line(features: Tensor, labels: Sequence[str]) -> str:
-    found = [neighbours.count_right_neighbours(layer, labels) for layer in features[-4:]]
-    first = len(features) - len(found) + 1
-    return f"{len(labels)} photos of {packs.CHOICE}, neighbours: " + ", ".join(
-        f"layer {first + number} {one:.3f} / {five:.3f}" for number, (one, five) in enumerate(found)
+    last = list(enumerate(features, start=1))[-4:]
+    return f"{len(labels)} photos of {packs.CHOICE}, neighbours and probe: " + ", ".join(
+        f"layer {number} {_figures(layer, labels)}" for number, layer in last
     )
+
+
+def _figures(features: Tensor, labels: Sequence[str]) -> str:
+    one, five = neighbours.count_right_neighbours(features, labels)
+    return f"{one:.3f} / {five:.3f}, {neighbours.count_right_by_probe(features, labels):.3f}"
 
 
 def measure_neighbours(options, command: str, progress) -> None:
@@ -192,11 +196,7 @@ def measure_neighbours(options, command: str, progress) -> None:
         labels = [photo.label for photo in photos]
         features = _read_summaries([photo.path for photo in photos], outputs, progress)
         columns[f"{folder.name}, {len(set(labels))} classes, {len(labels)} photos"] = [
-            "{:.3f} / {:.3f}, {:.3f}".format(
-                *neighbours.count_right_neighbours(layer, labels),
-                neighbours.count_right_by_probe(layer, labels),
-            )
-            for layer in features
+            _figures(layer, labels) for layer in features
         ]
     if not columns:
         raise DataError(
