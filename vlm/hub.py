@@ -76,6 +76,7 @@ class Reference:
 
     @property
     def page(self) -> str:
+        """Give the address of the model's page on the hub."""
         return f"{_endpoint()}/{self.name}"
 
 

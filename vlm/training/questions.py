@@ -124,14 +124,17 @@ _PLACE = re.compile(
 )
 _COLOUR = re.compile(
     rf"\b({'|'.join(COLOURS)})"
-    r" (shirt|dress|jacket|dog|cat|horse|car|bus|train|truck|hat|coat|ball|bird|couch|sofa|bike|boat|shorts|wall|walls|bed|umbrella|helmet|sweater|kite|frisbee|cow|bear|"
+    r" (shirt|dress|jacket|dog|cat|horse|car|bus|train|truck|hat|coat|ball|bird|couch|sofa|bike|"
+    r"boat|shorts|wall|walls|bed|umbrella|helmet|sweater|kite|frisbee|cow|bear|"
     r"plane|airplane|bench|chair|chairs|door|hair|fire"
     r" hydrant|uniform|cabinets|curtains|carpet|swimsuit|outfit|t-shirt)\b",
     re.IGNORECASE,
 )
 _COUNT = re.compile(
     r"\b(one|two|three|four|five|six) (?:[\w-]+"
-    r" ){0,1}?(dogs?|men|women|boys|girls|children|people|cats|horses|birds|cows|elephants|giraffes|zebras|boats|sheep|kids|bears|chairs|beds|sinks|sofas|couches|planes|buses|players|adults|females|males|trains|kites|skiers|surfers|bikers)\b",
+    r" ){0,1}?(dogs?|men|women|boys|girls|children|people|cats|horses|birds|cows|elephants|"
+    r"giraffes|zebras|boats|sheep|kids|bears|chairs|beds|sinks|sofas|couches|planes|buses|"
+    r"players|adults|females|males|trains|kites|skiers|surfers|bikers)\b",
     re.IGNORECASE,
 )
 
@@ -162,6 +165,7 @@ def sentence(text: str) -> str:
 
 
 def label_words(label: str) -> str:
+    """Write a label as words: spaces for underscores, lower case."""
     return " ".join(label.replace("_", " ").split()).strip().lower()
 
 
@@ -278,6 +282,7 @@ def about_label(label: str, kind: str | None) -> list[Asked]:
 
 
 def about_room(label: str) -> list[Asked]:
+    """Ask what a photo of a room, or of a house from outside, shows, by its label."""
     name = label_words(label)
     if name.startswith("house"):
         return [
