@@ -17,8 +17,9 @@ LOOK = """
   --input-background-fill: #fff;
 }
 body {
-  margin: 0 auto; max-width: 1400px; padding: 12px 16px; font: 16px/1.4 ui-sans-serif, system-ui,
-  sans-serif; color: var(--body-text-color); background: #fff;
+  margin: 0 auto; max-width: 1400px; padding: 12px 16px;
+  font: 16px/1.4 ui-sans-serif, system-ui, sans-serif;
+  color: var(--body-text-color); background: #fff;
 }
 h1 { font-size: 1.15rem; margin: 0 0 4px; }
 #facts { font-size: .85rem; display: flex; flex-wrap: wrap; gap: 2px 16px; }

@@ -132,7 +132,7 @@ def thinned(config, shape: Size, side: int) -> Size:
 
 
 def queries(config, patches: Patches, photos: Sequence[Size], merge: int) -> TokenLayout:
-    """Lay out a fixed number of learned queries, which look at the whole photo and have no place."""
+    """Lay out a fixed number of learned queries, which see the whole photo and have no place."""
     count = (
         config.latent_query_num if hasattr(config, "latent_query_num") else config.num_query_tokens
     )

@@ -100,8 +100,8 @@ COLOURS = [
 ]
 NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 SUBJECTS = (
-    "man|woman|boy|girl|child|person|dog|cat|bird|horse|people|men|women|boys|girls|children|dogs|kids|player|surfer|skier|skateboarder|cow|cows|horses|bear|elephant|group"
-    " of people"
+    "man|woman|boy|girl|child|person|dog|cat|bird|horse|people|men|women|boys|girls|children|dogs|"
+    "kids|player|surfer|skier|skateboarder|cow|cows|horses|bear|elephant|group of people"
 )
 SIDED = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 _SUBJECT = re.compile(
@@ -119,7 +119,9 @@ _PLACE = re.compile(
     rf"\b({SUBJECTS})\b.*?\b((?:on|in|at|near|under|along|through|inside|beside)"
     r" (?:a|an|the|some|his|her|their)? ?(?:[\w-]+"
     r" ){0,3}(?:grass|beach|snow|water|street|field|road|table|"
-    r"couch|sofa|bed|park|room|kitchen|bathroom|pool|ocean|river|lake|mountain|sand|forest|woods|track|bench|slope|hill|yard|sidewalk|floor|air|wave|waves|court|ramp|dirt|rock|rocks|desk|fence|tree|trees))\.$",
+    r"couch|sofa|bed|park|room|kitchen|bathroom|pool|ocean|river|lake|mountain|sand|forest|woods|"
+    r"track|bench|slope|hill|yard|sidewalk|floor|air|wave|waves|court|ramp|dirt|rock|rocks|desk|"
+    r"fence|tree|trees))\.$",
     re.IGNORECASE,
 )
 _COLOUR = re.compile(
