@@ -100,7 +100,7 @@ def llava_next():
 
 
 def llava_onevision():
-    """Build LLaVA-OneVision's processor: up to 6 x 6 tiles of 384 x 384 pixels, 729 patches each."""
+    """Build LLaVA-OneVision's processor: up to 6 x 6 tiles of 384 x 384 pixels, 729 patches."""
     tf = _transformers()
     pinpoints = [[384 * rows, 384 * columns] for rows in range(1, 7) for columns in range(1, 7)]
     images = tf.LlavaOnevisionImageProcessor(
