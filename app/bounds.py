@@ -56,6 +56,7 @@ class Bounded:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 404 to a closed path, 413 or 507 to a body too large; pass the rest on."""
         if scope["type"] == "http" and CLOSED.search(scope["path"]):
             await PlainTextResponse("There is no such thing on this page.", 404)(
                 scope, receive, send

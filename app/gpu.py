@@ -21,9 +21,9 @@ if ACTIVE:
     # outside a job there is no GPU, whatever torch is made to say
     os.environ.setdefault("VLM_DEVICE", "cpu")
 
-import vlm  # noqa: E402
+import vlm  # noqa: E402  after `spaces`, which has to come before torch
 
-from . import models  # noqa: E402
+from . import models  # noqa: E402  likewise
 
 DEVICE = "cuda"  # in the worker
 # seconds: to move the weights there, for a token, and the most that a visitor's share of a day

@@ -27,9 +27,11 @@ class Photo(gr.Image):
     """
 
     def get_block_name(self) -> str:
+        """Name the component as Gradio's own image, whose front end draws it."""
         return "image"
 
     def preprocess(self, payload) -> str | None:
+        """Give the path of the uploaded file, where gr.Image would decode it; None without one."""
         return payload.path if payload else None
 
 
@@ -43,12 +45,15 @@ class Photos(gr.File):
     """
 
     def get_block_name(self) -> str:
+        """Name the component as Gradio's own file input, whose front end draws it."""
         return "file"
 
     def preprocess(self, payload) -> list[str] | None:
+        """Give the paths of the uploaded files, which stay unopened; None without any."""
         return [each.path for each in payload] if payload else None
 
     def api_info(self) -> dict:
+        """Describe the input as a list of images, in a schema that refers to nothing outside it."""
         return {"type": "array", "items": ImageData.model_json_schema()}
 
 
@@ -116,6 +121,7 @@ class Page(gr.Blocks):
             raise to_notice(error) from error
 
     async def preprocess_data(self, block_fn, inputs, *arguments, **named):
+        """Preprocess an event's inputs as Blocks do, but refuse in a sentence what does not fit."""
         if asks_elsewhere(inputs):
             raise gr.Error(
                 "This page fetches nothing from an address; save the photo and upload the file"

@@ -35,9 +35,8 @@ def layout(trace: vlm.Trace) -> dict:
     shown, kinds = board.picture(patches, laid), list(dict.fromkeys(tokens.kinds))
 
     def moved(box, photo: int) -> list[float]:
-        return [
-            round(float(edge), 3) for edge in np.array(box) + [0, lefts[photo], 0, lefts[photo]]
-        ]
+        left = lefts[photo]
+        return [round(float(edge), 3) for edge in np.add(box, (0, left, 0, left))]
 
     return {
         "photo": data_url(together, PHOTO_SIDE),

@@ -46,10 +46,11 @@ class Background(Generic[T]):
 
     @property
     def status(self) -> Status:
+        """Tell how far the value is, without waiting for it."""
         return self._status
 
     def start(self) -> None:
-        """Begin, if it has not begun, or begin again after a failure or when the value was let go."""
+        """Begin, if it has not begun; begin again after a failure or when the value was let go."""
         with self._changed:
             if self._retired:
                 return
@@ -171,8 +172,8 @@ def _load_contrastive(progress: vlm.Progress):
 
 
 def _warm_umap(progress: vlm.Progress) -> bool:
-    """Numba compiles UMAP on its first fit: some ten seconds of both cores that nobody should wait
-    for, least of all the first answer.
+    """Compile UMAP, which numba does on its first fit: some ten seconds of both cores that nobody
+    should wait for, least of all the first answer.
     """
     contrastive.wait(lambda status: status.state != "loading")
     answered.wait(PATIENCE)

@@ -12,16 +12,36 @@ MARK = "THE RUN GOES HERE"
 # those that need no server
 PANELS = ("stage_strip", "received", "scatter", "answer", "inspector", "connector", "sequence")
 LOOK = """
-:root { --body-text-color: #1f2937; --border-color-primary: #d1d5db; --block-background-fill: #fff; --input-background-fill: #fff; }
-body { margin: 0 auto; max-width: 1400px; padding: 12px 16px; font: 16px/1.4 ui-sans-serif, system-ui, sans-serif; color: var(--body-text-color); background: #fff; }
-h1 { font-size: 1.15rem; margin: 0 0 4px; } #facts { font-size: .85rem; display: flex; flex-wrap: wrap; gap: 2px 16px; } #notes { white-space: pre-wrap; overflow-wrap: anywhere; border-left: 4px solid #4338ca; padding: 2px 10px; margin: 8px 0; }
-main { display: grid; grid-template-columns: minmax(280px, 5fr) minmax(300px, 6fr); gap: 14px 18px; margin-top: 10px; } main > section { min-width: 0; } #stage-strip { grid-column: 1 / -1; }
-#stage-strip .open { cursor: default; border-color: var(--border-color-primary); box-shadow: none; } button, select { font: inherit; } footer { font-size: .8rem; margin-top: 14px; }
+:root {
+  --body-text-color: #1f2937; --border-color-primary: #d1d5db; --block-background-fill: #fff;
+  --input-background-fill: #fff;
+}
+body {
+  margin: 0 auto; max-width: 1400px; padding: 12px 16px;
+  font: 16px/1.4 ui-sans-serif, system-ui, sans-serif;
+  color: var(--body-text-color); background: #fff;
+}
+h1 { font-size: 1.15rem; margin: 0 0 4px; }
+#facts { font-size: .85rem; display: flex; flex-wrap: wrap; gap: 2px 16px; }
+#notes {
+  white-space: pre-wrap; overflow-wrap: anywhere; border-left: 4px solid #4338ca; padding: 2px 10px;
+  margin: 8px 0;
+}
+main {
+  display: grid; grid-template-columns: minmax(280px, 5fr) minmax(300px, 6fr); gap: 14px 18px;
+  margin-top: 10px;
+}
+main > section { min-width: 0; }
+#stage-strip { grid-column: 1 / -1; }
+#stage-strip .open { cursor: default; border-color: var(--border-color-primary); box-shadow: none; }
+button, select { font: inherit; }
+footer { font-size: .8rem; margin-top: 14px; }
 @media (max-width: 760px) { main { grid-template-columns: minmax(0, 1fr); } }
 """
 
 
 def read(name: str) -> str:
+    """Read the text of a file of the panels' folder, by its name."""
     return (HERE / name).read_text()
 
 
@@ -40,14 +60,17 @@ def offline_page() -> str:
         for name in PANELS
     )
     return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
 <title>Visual Token Explorer</title>
 <style>{LOOK}{read("views.css")}{css}</style></head>
 <body><header><h1 id="question"></h1><div id="facts"></div><p id="notes" hidden></p></header>
 <main>
 {html}</main>
-<footer>Kept with Visual Token Explorer. Hover or click a square, a dot, a word: what belongs to it lights up everywhere. Nothing here needs a network.</footer>
+<footer>Kept with Visual Token Explorer. Hover or click a square, a dot, a word: what belongs to it
+lights up everywhere. Nothing here needs a network.</footer>
 <script type="application/json" id="run">{MARK}</script>
 {shared}{panels}<script>(() => {{ {read("taken_home.js")} }})();</script>
 </body></html>

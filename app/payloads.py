@@ -253,9 +253,10 @@ def lens_rows(first: int, table, read: Callable[[int], str]) -> dict:
     how probable. `read` gives what a token reads as.
     """
     ids, places = np.unique(table.token_ids, return_inverse=True)
-    by_token = lambda values: np.ascontiguousarray(
-        np.moveaxis(values.reshape(table.token_ids.shape), 1, 0)
-    )
+
+    def by_token(values: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(np.moveaxis(values.reshape(table.token_ids.shape), 1, 0))
+
     return {
         "first": first,
         "words": [read(int(number)) for number in ids],

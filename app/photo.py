@@ -222,7 +222,7 @@ def merging(patches: vlm.Patches, tokens: vlm.VisualTokens) -> str:
 
 
 def square(patches: vlm.Patches, tokens: vlm.VisualTokens, count: int) -> str:
-    """ "2 × 2" where the patches of each token form such a rectangle, else their number."""
+    """Write "2 × 2" where the patches of each token form such a rectangle, else their number."""
     sources = tokens.sources[(tokens.sources >= 0).any(1)]
     places = patches.places[np.where(sources >= 0, sources, sources.max(1, keepdims=True))][..., 1:]
     sizes = {tuple(size) for size in (places.max(1) - places.min(1) + 1).tolist()}

@@ -12,7 +12,7 @@ import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import vlm
 
@@ -63,15 +63,18 @@ class Budget:
         self._holders: Counter = Counter()  # of every storage: how many values
 
     def join(self, cache: "Recent") -> None:
+        """Count what a cache holds among the bytes of this budget."""
         with self.lock:
             self._caches.add(cache)
 
     def take(self, storages: dict) -> None:
+        """Count the bytes of a value's storages, each once however many values share it."""
         for storage, size in storages.items():
             self.held += 0 if self._holders[storage] else size
             self._holders[storage] += 1
 
     def give_back(self, storages: dict) -> None:
+        """Discount the bytes of a value's storages that no other value holds."""
         for storage, size in storages.items():
             self._holders[storage] -= 1
             if not self._holders[storage]:
@@ -99,7 +102,7 @@ class Recent(Generic[T]):
         budget: the bytes that this cache shares with others.
     """
 
-    _heavy: "weakref.WeakSet[Recent]" = weakref.WeakSet()
+    _heavy: ClassVar["weakref.WeakSet[Recent]"] = weakref.WeakSet()
 
     def __init__(self, size: int = 512, heavy: bool = False, budget: Budget | None = None) -> None:
         self._size = size
@@ -174,6 +177,7 @@ class Recent(Generic[T]):
         return next(iter(self._values.values())).used
 
     def drop_oldest(self) -> None:
+        """Let go of the value that was used least recently."""
         self._drop(next(iter(self._values)))
 
     def _drop(self, key: Hashable) -> None:

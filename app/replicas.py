@@ -27,6 +27,7 @@ class Named:
         self.app = app
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
+        """Pass the request on; set the cookie in the answer to a browser that brought none."""
         if scope["type"] != "http" or f"{COOKIE}=".encode() in dict(scope["headers"]).get(
             b"cookie", b""
         ):

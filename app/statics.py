@@ -34,6 +34,7 @@ class Kept:
         self.app, self.answers = app, {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a fixed file from the kept compressed answers; pass all other requests on."""
         headers = Headers(scope=scope) if scope["type"] == "http" else {}
         wanted = (
             scope["type"] == "http"

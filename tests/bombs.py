@@ -124,9 +124,9 @@ def frames(kind: str, count: int, side: int) -> bytes:
 
 
 def webp_exif(data: bytes) -> bytes:
-    piece = lambda name, content: (
-        name + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
-    )
+    def piece(name: bytes, content: bytes) -> bytes:
+        return name + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
+
     picture = saved(Image.new("RGB", (8, 8)), "WEBP")[12:]
     whole = (
         b"WEBP"

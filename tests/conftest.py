@@ -14,7 +14,7 @@ os.environ.setdefault("VLM_DEVICE", "cpu")
 
 from jaxtyping import install_import_hook
 
-import tests.shapes  # noqa: F401
+import tests.shapes  # noqa: F401  has to be there before the hook names it
 
 install_import_hook("vlm", "tests.shapes.check").__enter__()
 

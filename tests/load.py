@@ -42,7 +42,7 @@ Words = list[tuple[str, float]]
 
 @dataclass(frozen=True)
 class Visitor:
-    """Somebody with a photo (a file, 150 x 90 to 180 x 120 pixels, one of a kind) and a question."""
+    """Somebody with a question and a photo (a file of 150 x 90 to 180 x 120 pixels, unique)."""
 
     number: int
     picture: Path
@@ -280,11 +280,12 @@ def crowd(address: str, model, folder: Path, count: int, tokens: int, seconds: f
             f"throughput: {len(good) / last:.2f} runs a second\n\n| seconds until | median | 95th"
             " percentile | largest |\n|---|---|---|---|"
         )
-        for name in ("first", "word", "end"):
-            print(
-                f"| {dict(first='the stages are shown', word='the first word', end='the end of the answer')[name]}"
-                f" | {quantiles([getattr(each, name) for each in good])} |"
-            )
+        for name, words in (
+            ("first", "the stages are shown"),
+            ("word", "the first word"),
+            ("end", "the end of the answer"),
+        ):
+            print(f"| {words} | {quantiles([getattr(each, name) for each in good])} |")
     return not errors and not wrong
 
 

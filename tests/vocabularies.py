@@ -11,7 +11,6 @@ from transformers import PreTrainedTokenizerFast
 MARK = "\N{LOWER ONE EIGHTH BLOCK}"
 # what the vocabularies are learned from: no piece is longer than one of these
 LEARNED = [
-    "",
     "I",
     "see",
     "a",
@@ -41,7 +40,7 @@ LEARNED = [
     "猫",
     "这",
     "是",
-][1:]
+]
 LEARNED = [f" {word}" for word in LEARNED] + [
     "cat",
     "dog",

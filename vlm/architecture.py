@@ -121,7 +121,8 @@ def load_checkpoint(
     if made_up:
         layers = getattr(model.config, "vision_feature_layer", None)
         listed = (
-            f" (or correct vision_feature_layer, {layers!r:.60}, by which the connector's are sized)"
+            f" (or correct vision_feature_layer, {layers!r:.60}, by which the connector's are"
+            " sized)"
             if isinstance(layers, (list, tuple))
             else ""
         )
@@ -501,7 +502,7 @@ def class_positions(model: PreTrainedModel) -> int:
 
 
 def has_turned_patches(model: PreTrainedModel) -> bool:
-    """Whether f_v tells places by turning queries and keys, so that it takes pictures of any size."""
+    """Tell whether f_v marks places by turning queries and keys, and so takes any size."""
     return tower_row(model).rotary is not None
 
 
@@ -536,7 +537,7 @@ def control_tokens(processor: ProcessorMixin) -> tuple[str, ...]:
 
 
 def control_ids(processor: ProcessorMixin) -> frozenset[int]:
-    """Their rows of the vocabulary, without the one that stands for what is unknown, which is text."""
+    """Their rows of the vocabulary, without that of the unknown token, which is text."""
     tokenizer = processor.tokenizer
     return frozenset(tokenizer.convert_tokens_to_ids(list(control_tokens(processor)))) - {
         tokenizer.unk_token_id

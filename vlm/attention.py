@@ -149,8 +149,8 @@ def as_always(
     attention_mask: Tensor | None,
     **named,
 ):
-    """Transformers' attention, its weights told to the recorder if there is one: scaled dot product
-    attention, or the module's own explicit one where that is not enough.
+    """Compute transformers' attention, its weights told to the recorder if there is one: scaled dot
+    product attention, or the module's own explicit one where that is not enough.
     """
     scoring = Scoring.of(module, named)
     record, last, without, beside = _recorder.get() or (None, False, (), None)
@@ -173,8 +173,8 @@ def as_always(
 
 
 def own_attention(module: nn.Module) -> Callable[..., tuple[Tensor, Tensor]] | None:
-    """Transformers' explicit ("eager") attention of the file that a module is from: its output and
-    its weights.
+    """Find transformers' explicit ("eager") attention in the file that a module is from: it gives
+    an output and its weights.
     """
     return getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
 

@@ -33,6 +33,6 @@ def ensure_torchvision() -> Literal["native", "shim"]:
     _LIBRARIES.append(library)
     for operator in ("nms", "qnms"):
         library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    import torchvision  # noqa: F401
+    import torchvision  # noqa: F401  loads now, with the operators defined
 
     return "shim"

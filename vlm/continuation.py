@@ -19,7 +19,7 @@ from vlm import architecture
 
 
 def continued(inputs: Mapping[str, Any], embeds: Float[Tensor, "1 new D"]) -> dict[str, Any]:
-    """The arguments of g_phi for its prompt's `inputs` and the embeddings of `new` words after it."""
+    """Extend g_phi's arguments, its prompt's `inputs`, by embeddings of `new` words after it."""
     length, new = inputs["inputs_embeds"].shape[1], embeds.shape[1]
     if not new:
         return dict(inputs)

@@ -322,7 +322,7 @@ class ContrastiveModel:
             resized = tuple(round(side / ratio) for side in photo)
         # the middle of it, filled up first where there is too little
         offsets = [
-            -((to - of) // 2) if to > of else int(round((of - to) / 2))
+            -((to - of) // 2) if to > of else round((of - to) / 2)
             for of, to in zip(resized, received)
         ]
         return window_box(photo, resized, tuple(offsets), received)

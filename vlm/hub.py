@@ -38,7 +38,8 @@ from vlm.store import Progress, cache_directory, sha256
 log = logging.getLogger(__name__)
 
 NAME = re.compile(
-    r"(?P<name>[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95})(@(?P<revision>[A-Za-z0-9][\w.-]{0,99}))?",
+    r"(?P<name>[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95})"
+    r"(@(?P<revision>[A-Za-z0-9][\w.-]{0,99}))?",
     re.ASCII,
 )
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -76,6 +77,7 @@ class Reference:
 
     @property
     def page(self) -> str:
+        """Give the address of the model's page on the hub."""
         return f"{_endpoint()}/{self.name}"
 
 

@@ -183,8 +183,10 @@ class _Patient(io.BytesIO):
 
 
 def _check_jpeg(content: bytes, name: str) -> None:
-    """Raises:
-    ImageError: it is a JPEG that costs far more than its pixels.
+    """Refuse a JPEG whose reading costs far more than its pixels.
+
+    Raises:
+        ImageError: it is a JPEG that costs far more than its pixels.
     """
     if not content.startswith(b"\xff\xd8"):
         return

@@ -131,6 +131,7 @@ class Masking:
         self._crossing = crossing
 
     def __call__(self, module, query, key, value, attention_mask, **named):
+        """Compute a module's attention, the hidden keys masked; 0 for a query with none left."""
         layer, new, kept = module.layer_idx + 1, query.shape[2], key.shape[2]
         beside = module in self._crossing
         # a sliding cache gives the last keys only; a cache from elsewhere begins before this object
@@ -191,6 +192,7 @@ class Knockout(Masking):
     def hidden(
         self, layer: int, beside: bool, queries: Tensor, keys: Tensor
     ) -> Bool[Tensor, "queries keys"] | None:
+        """Hide every cut's keys from its queries in its layers; a position always reads itself."""
         result = None
         for cut, sources, targets in self._cuts:
             if cut.first <= layer <= cut.last and (cut.keys is None) == beside:
@@ -243,6 +245,7 @@ class FastV(Masking):
         mask: Tensor | None,
         named: dict,
     ) -> None:
+        """Drop the visual tokens that the prompt's last position attends to least."""
         if layer >= self._layer and self.dropped is None and beside == bool(self._crossing):
             self._layer = layer
             scoring = Scoring.of(module, named)
@@ -255,6 +258,7 @@ class FastV(Masking):
     def hidden(
         self, layer: int, beside: bool, queries: Tensor, keys: Tensor
     ) -> Bool[Tensor, "queries keys"] | None:
+        """Hide the dropped visual tokens in the later layers; a position always reads itself."""
         if self.dropped is None or layer <= self._layer or beside != bool(self._crossing):
             return None
         dropped = torch.isin(keys, self.dropped)[None]

@@ -224,9 +224,12 @@ def adjustment_left_out(model: PreTrainedModel) -> str | None:
 def _named(config: object, values: tuple[float, ...]) -> str:
     """The setting about logits or scales that holds one of these numbers, in brackets."""
     for name, value in config.to_dict().items():
-        if isinstance(value, (int, float)) and re.search("logit|scal|multipl|cap", name):
-            if any(abs(value - each) <= 1e-3 * abs(each) for each in values):
-                return f" ({name} {value:g} in its configuration)"
+        if (
+            isinstance(value, (int, float))
+            and re.search("logit|scal|multipl|cap", name)
+            and any(abs(value - each) <= 1e-3 * abs(each) for each in values)
+        ):
+            return f" ({name} {value:g} in its configuration)"
     return ""
 
 

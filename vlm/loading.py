@@ -76,8 +76,10 @@ def _folder(name: str | os.PathLike, told: Progress, four_bit: bool) -> tuple[Pa
 
 
 def _configuration(folder: Path) -> dict:
-    """Raises:
-    ModelError: it cannot be read.
+    """Read a checkpoint's config.json.
+
+    Raises:
+        ModelError: it cannot be read.
     """
     try:
         configuration = json.loads((folder / "config.json").read_text())
@@ -124,7 +126,8 @@ def check_kind(name: str, configuration: dict) -> None:
         if followed and not any(layouts.kind_of(each) in layouts.PICTURES for each in followed):
             raise ModelError(
                 f"{name!r} is a {kind} model, whose {followed[0]} this version does not follow; it"
-                " can be opened once it has a row, see 'How to add a family' in assets/docs/models.md."
+                " can be opened once it has a row, see 'How to add a family' in"
+                " assets/docs/models.md."
             )
         return
     if configuration.get("auto_map"):
@@ -139,9 +142,11 @@ def check_kind(name: str, configuration: dict) -> None:
 
 
 def _check_language(name: str, configuration: dict) -> None:
-    """Raises:
-    ModelError: the language model has an encoder of its own, or an attention that cannot be
-        read.
+    """Refuse a checkpoint whose language model's attention cannot be read.
+
+    Raises:
+        ModelError: the language model has an encoder of its own, or an attention that cannot be
+            read.
     """
     from transformers import CONFIG_MAPPING, MODEL_MAPPING
 

@@ -340,7 +340,10 @@ class VisionLanguageModel(Instruments):
         """What g_phi is called with: VT + TT as they are in the trace, and positions and masks as
         the model's own forward made them.
         """
-        there = lambda rows: torch.from_numpy(rows).to(self.network.device, self.network.dtype)  # noqa: E731
+
+        def there(rows: np.ndarray) -> Tensor:
+            return torch.from_numpy(rows).to(self.network.device, self.network.dtype)
+
         tokens, deeper = (
             there(trace.visual_tokens.embeddings),
             [there(rows) for rows in trace.visual_tokens.deeper],
@@ -439,7 +442,7 @@ class VisionLanguageModel(Instruments):
         return to_numpy(logits.log_softmax(-1).gather(1, said[:, None])[:, 0])
 
     def _following(self, trace: Trace, token_ids: list[int], count: int) -> dict[str, Tensor]:
-        """What g_phi is called with for tokens that follow the trace and `count` tokens after it."""
+        """Prepare g_phi's arguments for tokens that follow the trace and `count` tokens."""
         embeds = self.network.get_input_embeddings()(
             torch.tensor([token_ids], device=self.network.device)
         )

@@ -47,7 +47,7 @@ def html(trace: Trace) -> str:
         else "<p><i>not answered yet</i></p>"
     )
     return (
-        "<div"
-        f' style="display:flex;flex-wrap:wrap;gap:16px"><div>{photos}</div><div><p>{escape(trace.question)}</p>{answer}<table'
-        f' style="border-collapse:collapse">{stages}</table></div></div>'
+        f'<div style="display:flex;flex-wrap:wrap;gap:16px"><div>{photos}</div>'
+        f"<div><p>{escape(trace.question)}</p>{answer}"
+        f'<table style="border-collapse:collapse">{stages}</table></div></div>'
     )

@@ -62,7 +62,10 @@ def least_side(takes: Callable[[int, int], bool], width: int, height: int) -> in
     refused.
     """
     longer, refused = max(width, height), min(width, height)
-    fits = lambda side: takes(*((longer, side) if width >= height else (side, longer)))  # noqa: E731
+
+    def fits(side: int) -> bool:
+        return takes(*((longer, side) if width >= height else (side, longer)))
+
     taken = min(2 * refused, longer)
     while not fits(taken):
         if taken == longer:

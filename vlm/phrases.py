@@ -6,29 +6,46 @@ No phrase is taken from anybody's captions. The same seed gives the same phrases
 
 import random
 
-ANIMALS = """dog cat puppy kitten horse cow sheep goat pig donkey elephant lion tiger leopard bear panda monkey ape gorilla zebra giraffe deer moose camel llama kangaroo koala rabbit
-squirrel hamster mouse rat fox wolf raccoon skunk hedgehog bat otter beaver seal whale dolphin shark fish goldfish ray octopus crab lobster shrimp snail jellyfish turtle tortoise snake
-lizard crocodile frog toad bird duck goose swan chicken rooster turkey pigeon parrot owl eagle hawk crow sparrow penguin ostrich flamingo peacock seagull butterfly moth bee wasp ant fly
-beetle spider dragonfly grasshopper ladybug worm caterpillar dinosaur"""
-PEOPLE = """man woman boy girl child baby person crowd player dancer singer soldier farmer cook doctor nurse teacher student worker policeman fireman astronaut pilot driver cyclist runner
-swimmer surfer skier climber fisherman painter musician bride couple family team clown king"""
-VEHICLES = """car taxi bus truck van train tram bicycle motorcycle scooter boat ship canoe sailboat airplane helicopter rocket balloon tractor ambulance trailer wagon sled submarine tank"""
-ROOMS = """bed sofa chair stool bench table desk lamp shelf cupboard drawer wardrobe mirror window door curtain carpet rug pillow blanket mattress fireplace stove oven refrigerator
-microwave toaster sink toilet bathtub shower faucet towel clock vase candle picture painting poster television radio computer laptop keyboard screen printer telephone camera fan heater
-stairs ceiling wall floor tile brick basket bucket box crate barrel bin"""
-THINGS = """cup mug glass bottle bowl plate spoon fork knife pan pot kettle teapot jug tray jar can book newspaper letter pen pencil scissors hammer saw drill screw nail ladder rope chain
-lock key umbrella bag backpack suitcase purse wallet hat cap helmet shirt jacket coat dress skirt trousers jeans sock shoe boot sandal glove scarf tie belt ring necklace watch glasses
-sunglasses mask ball football basketball baseball bat racket skateboard surfboard ski kite frisbee toy doll robot puzzle dice guitar piano violin drum trumpet flute microphone flag sign
-map coin stamp envelope balloon ribbon ladle sponge broom brush comb soap toothbrush bandage syringe microscope telescope compass magnet battery bulb cable wheel tire engine propeller
-anchor cannon sword shield rifle arrow tent hammock parachute fence gate post statue fountain mailbox hydrant"""
-FOOD = """apple pear banana orange lemon grape cherry strawberry raspberry peach plum pineapple mango melon coconut tomato potato carrot onion pepper cucumber cabbage lettuce broccoli
-mushroom corn bean pea pumpkin egg bread toast sandwich burger pizza pasta soup salad rice cheese butter milk juice tea coffee beer wine cake pie cookie chocolate candy pancake waffle
-doughnut sausage steak bacon noodle sushi honey jam"""
-OUTDOORS = """tree palm bush hedge grass flower rose tulip daisy sunflower lily cactus fern moss leaf branch trunk root seed nut log stone rock pebble sand mud snow ice water wave river
-lake waterfall sea beach island hill mountain cliff cave valley desert volcano field meadow forest garden path road street bridge tunnel railway station airport harbour lighthouse tower
-castle palace church temple mosque pyramid house hut barn windmill skyscraper factory shop market stadium playground sky cloud rainbow lightning sun moon star fire smoke fog shadow"""
-PLACES = """grass snow sand beach street road field forest garden park kitchen bathroom bedroom office table floor water river lake sea sky mountain bridge wall roof tree fence bench
-stage boat sofa bed desk shelf window city village desert meadow ice"""
+ANIMALS = """dog cat puppy kitten horse cow sheep goat pig donkey elephant lion tiger leopard bear
+panda monkey ape gorilla zebra giraffe deer moose camel llama kangaroo koala rabbit squirrel hamster
+mouse rat fox wolf raccoon skunk hedgehog bat otter beaver seal whale dolphin shark fish goldfish
+ray octopus crab lobster shrimp snail jellyfish turtle tortoise snake lizard crocodile frog toad
+bird duck goose swan chicken rooster turkey pigeon parrot owl eagle hawk crow sparrow penguin
+ostrich flamingo peacock seagull butterfly moth bee wasp ant fly beetle spider dragonfly grasshopper
+ladybug worm caterpillar dinosaur"""
+PEOPLE = """man woman boy girl child baby person crowd player dancer singer soldier farmer cook
+doctor nurse teacher student worker policeman fireman astronaut pilot driver cyclist runner swimmer
+surfer skier climber fisherman painter musician bride couple family team clown king"""
+VEHICLES = """car taxi bus truck van train tram bicycle motorcycle scooter boat ship canoe sailboat
+airplane helicopter rocket balloon tractor ambulance trailer wagon sled submarine tank"""
+ROOMS = """bed sofa chair stool bench table desk lamp shelf cupboard drawer wardrobe mirror window
+door curtain carpet rug pillow blanket mattress fireplace stove oven refrigerator microwave toaster
+sink toilet bathtub shower faucet towel clock vase candle picture painting poster television radio
+computer laptop keyboard screen printer telephone camera fan heater stairs ceiling wall floor tile
+brick basket bucket box crate barrel bin"""
+THINGS = """cup mug glass bottle bowl plate spoon fork knife pan pot kettle teapot jug tray jar can
+book newspaper letter pen pencil scissors hammer saw drill screw nail ladder rope chain lock key
+umbrella bag backpack suitcase purse wallet hat cap helmet shirt jacket coat dress skirt trousers
+jeans sock shoe boot sandal glove scarf tie belt ring necklace watch glasses sunglasses mask ball
+football basketball baseball bat racket skateboard surfboard ski kite frisbee toy doll robot puzzle
+dice guitar piano violin drum trumpet flute microphone flag sign map coin stamp envelope balloon
+ribbon ladle sponge broom brush comb soap toothbrush bandage syringe microscope telescope compass
+magnet battery bulb cable wheel tire engine propeller anchor cannon sword shield rifle arrow tent
+hammock parachute fence gate post statue fountain mailbox hydrant"""
+FOOD = """apple pear banana orange lemon grape cherry strawberry raspberry peach plum pineapple
+mango melon coconut tomato potato carrot onion pepper cucumber cabbage lettuce broccoli mushroom
+corn bean pea pumpkin egg bread toast sandwich burger pizza pasta soup salad rice cheese butter milk
+juice tea coffee beer wine cake pie cookie chocolate candy pancake waffle doughnut sausage steak
+bacon noodle sushi honey jam"""
+OUTDOORS = """tree palm bush hedge grass flower rose tulip daisy sunflower lily cactus fern moss
+leaf branch trunk root seed nut log stone rock pebble sand mud snow ice water wave river lake
+waterfall sea beach island hill mountain cliff cave valley desert volcano field meadow forest garden
+path road street bridge tunnel railway station airport harbour lighthouse tower castle palace church
+temple mosque pyramid house hut barn windmill skyscraper factory shop market stadium playground sky
+cloud rainbow lightning sun moon star fire smoke fog shadow"""
+PLACES = """grass snow sand beach street road field forest garden park kitchen bathroom bedroom
+office table floor water river lake sea sky mountain bridge wall roof tree fence bench stage boat
+sofa bed desk shelf window city village desert meadow ice"""
 INSIDE = frozenset(
     [
         "field",

@@ -67,6 +67,7 @@ def _transformers():
 
 
 def llava():
+    """Build LLaVA-1.5's processor: 336 x 336 pixels, patches of 14."""
     tf = _transformers()
     images = tf.CLIPImageProcessor(
         size={"shortest_edge": 336}, crop_size={"height": 336, "width": 336}
@@ -81,6 +82,7 @@ def llava():
 
 
 def llava_next():
+    """Build LLaVA-NeXT's processor: tiles of 336 x 336 pixels, patches of 14."""
     tf = _transformers()
     pinpoints = [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]]
     images = tf.LlavaNextImageProcessor(
@@ -98,6 +100,7 @@ def llava_next():
 
 
 def llava_onevision():
+    """Build LLaVA-OneVision's processor: up to 6 x 6 tiles of 384 x 384 pixels, 729 patches."""
     tf = _transformers()
     pinpoints = [[384 * rows, 384 * columns] for rows in range(1, 7) for columns in range(1, 7)]
     images = tf.LlavaOnevisionImageProcessor(
@@ -114,6 +117,7 @@ def llava_onevision():
 
 
 def qwen2_5_vl():
+    """Build Qwen2-VL's and Qwen2.5-VL's processor: patches of 14 pixels, merged 2 x 2."""
     tf = _transformers()
     images = tf.Qwen2VLImageProcessor(
         patch_size=14,
@@ -124,6 +128,7 @@ def qwen2_5_vl():
 
 
 def qwen3_vl():
+    """Build Qwen3-VL's and Qwen3.5's processor: patches of 16 pixels, merged 2 x 2."""
     tf = _transformers()
     images = tf.Qwen2VLImageProcessor(
         patch_size=16, merge_size=2, size={"shortest_edge": 256 * 256, "longest_edge": 4096 * 4096}
@@ -132,6 +137,7 @@ def qwen3_vl():
 
 
 def internvl():
+    """Build InternVL3's processor: 1 to 12 tiles of 448 x 448 pixels, 256 tokens each."""
     tf = _transformers()
     marks = {
         "start_image_token": "<img>",
@@ -160,6 +166,7 @@ def idefics(longest: int, side: int, each: int):
 
 
 def gemma3():
+    """Build Gemma 3's processor: 896 x 896 pixels, 256 tokens."""
     tf = _transformers()
     marks = {
         "boi_token": "<start_of_image>",
@@ -174,6 +181,7 @@ def gemma3():
 
 
 def paligemma():
+    """Build PaliGemma 2's processor: 224 x 224 pixels, 256 tokens."""
     tf = _transformers()
     images = tf.SiglipImageProcessor(size={"height": 224, "width": 224})
     images.image_seq_length = 256
@@ -181,6 +189,7 @@ def paligemma():
 
 
 def pixtral(longest: int, patch: int, merge: int = 1):
+    """Build Pixtral's or Mistral 3's processor: sides up to `longest` pixels."""
     tf = _transformers()
     images = tf.PixtralImageProcessor(
         size={"longest_edge": longest}, patch_size={"height": merge * patch, "width": merge * patch}
@@ -189,6 +198,7 @@ def pixtral(longest: int, patch: int, merge: int = 1):
 
 
 def lighton_ocr():
+    """Build LightOnOCR's processor: sides up to 1,540 pixels, patches of 14, merged 2 x 2."""
     tf = _transformers()
     marks = {
         "image_token": "[IMG]",
@@ -204,6 +214,7 @@ def lighton_ocr():
 
 
 def aya_vision():
+    """Build Aya Vision's processor: 1 to 12 tiles of 364 x 364 pixels, a token for 28 x 28."""
     tf = _transformers()
     images = tf.GotOcr2ImageProcessor(
         size={"height": 364, "width": 364}, crop_to_patches=True, min_patches=1, max_patches=12
@@ -212,6 +223,7 @@ def aya_vision():
 
 
 def cohere2_vision():
+    """Build Command A Vision's processor: 1 to 12 tiles of 512 x 512 pixels, patches of 16."""
     tf = _transformers()
     marks = {
         "boi_token": "<|START_OF_IMG|>",
@@ -230,6 +242,7 @@ def cohere2_vision():
 
 
 def fast_vlm():
+    """Build FastVLM's processor: 1,024 x 1,024 pixels, a token for 64 x 64."""
     tf = _transformers()
     images = tf.CLIPImageProcessor(
         size={"shortest_edge": 1024}, crop_size={"height": 1024, "width": 1024}
@@ -256,6 +269,7 @@ def kosmos_2():
 
 
 def blip():
+    """Build BLIP-2's and InstructBLIP's processor: 224 x 224 pixels, 32 queries."""
     tf = _transformers()
     return tf.Blip2Processor(
         tf.BlipImageProcessor(size={"height": 224, "width": 224}), _tokenizer(), num_query_tokens=32

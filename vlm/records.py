@@ -98,6 +98,7 @@ class Alternative:
 
     @property
     def probability(self) -> float:
+        """Give the model's own probability, before D_d: exp(log_probability)."""
         return math.exp(self.log_probability)
 
 
@@ -142,6 +143,7 @@ class Step:
 
     @property
     def probability(self) -> float:
+        """Give the model's own probability of the token, before D_d: exp(log_probability)."""
         return math.exp(self.log_probability)
 
 
@@ -282,22 +284,27 @@ class Trace:
 
     @property
     def image(self) -> Image.Image:
+        """Give X, the first photo: H x W pixels."""
         return self.sight.image
 
     @property
     def patches(self) -> Patches:
+        """Give x_p, the flattened patches and where they are from."""
         return self.sight.patches
 
     @property
     def patch_features(self) -> Float[np.ndarray, "layers N width"]:
+        """Give the encoder's states of the patches, layer by layer: layers x N x width."""
         return self.sight.patch_features
 
     @property
     def prefix_features(self) -> Float[np.ndarray, "layers prefix width"]:
+        """Give the encoder's states of CLS and registers: layers x prefix x width."""
         return self.sight.prefix_features
 
     @property
     def encoder_output(self) -> Float[np.ndarray, "N F"]:
+        """Give X', the encoder's output: N x F."""
         return self.sight.encoder_output
 
     @property

@@ -180,7 +180,10 @@ def _changed(
     import threading
 
     thread = threading.get_ident()
-    here = lambda: threading.get_ident() == thread  # noqa: E731
+
+    def here() -> bool:
+        return threading.get_ident() == thread
+
     if before is not None:
         handle = module.register_forward_pre_hook(
             lambda module, inputs: (before(inputs[0]), *inputs[1:]) if here() else None

@@ -39,6 +39,7 @@ class Difference:
 
     @property
     def close(self) -> bool:
+        """Tell whether another machine's arithmetic explains the largest difference."""
         return self.largest is not None and self.largest <= CLOSE * max(self.scale, 1.0)
 
 
@@ -67,7 +68,7 @@ class Replay:
 
     @property
     def holds(self) -> bool:
-        """The same answer, and no number further away than another machine's arithmetic explains."""
+        """Tell whether the answer is the same and all numbers are close."""
         return self.answers[0] == self.answers[1] and all(each.close for each in self.differences)
 
     @property

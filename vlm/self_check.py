@@ -151,8 +151,10 @@ def eager(
 
 
 def boxes(model: Any, trace: Trace) -> Iterator[Comparison]:
-    """Fill the boxes of a few tokens with white, and with black: do the patches that they are made
-    of differ, to the pixel, and most; and then they? (Of those that show the same place, any.)
+    """Check the boxes of a few visual tokens by filling each with white, and with black.
+
+    The patches that a token is made of have to differ, to the pixel, and most; and then the token
+    (of those that show the same place, any).
     """
     names, visual, sight = (
         ("boxes of the visual tokens", "visual tokens in their boxes"),
@@ -244,7 +246,7 @@ def filled(image: Image.Image, box: Float[np.ndarray, " 4"], level: int) -> Imag
 
 def whole_pixels(box: Float[np.ndarray, " 4"]) -> tuple[int, int, int, int]:
     """The whole pixels of a photo that a box holds, at least one."""
-    top, left, bottom, right = (int(round(edge)) for edge in box)
+    top, left, bottom, right = (round(float(edge)) for edge in box)
     return top, left, max(bottom, top + 1), max(right, left + 1)
 
 

@@ -59,10 +59,12 @@ class WheelFile:
 
     @property
     def requirement(self) -> str:
+        """Give the wheel's pinned requirement as pip reads it."""
         return f"{self.package}=={self.version}"
 
     @property
     def wheel_name(self) -> str:
+        """Give the file name of the wheel."""
         return f"{self.package.replace('-', '_')}-{self.version}-{self.tag}.whl"
 
 

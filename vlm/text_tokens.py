@@ -18,7 +18,13 @@ SHORTEST = 4  # letters of a piece of a word that says something alone
 # what may stand before a word: another word, a line's end, a bracket, a comma of Chinese
 SPACED, LINE, BRACKET, COMMA = "a ", "a\n", "a (", "a\N{FULLWIDTH COMMA}"
 # the beginning of what Unicode calls the letters of writing without spaces between words
-UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "HALFWIDTH KATAKANA", "BOPOMOFO", "IDEOGRAPHIC") + (
+UNSPACED = (
+    "CJK",
+    "HIRAGANA",
+    "KATAKANA",
+    "HALFWIDTH KATAKANA",
+    "BOPOMOFO",
+    "IDEOGRAPHIC",
     "THAI",
     "LAO",
     "KHMER",

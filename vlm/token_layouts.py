@@ -33,8 +33,8 @@ class TokenLayout:
 
 
 def merged(config, patches: Patches, photos: Sequence[Size], merge: int) -> TokenLayout:
-    """Merge x merge neighbouring patches become one token, picture by picture, left to right, top
-    to bottom.
+    """Merge `merge` x `merge` neighbouring patches into one token, picture by picture, left to
+    right, top to bottom.
 
     Raises:
         ModelError: a picture's rows or columns cannot be merged so.
@@ -132,7 +132,7 @@ def thinned(config, shape: Size, side: int) -> Size:
 
 
 def queries(config, patches: Patches, photos: Sequence[Size], merge: int) -> TokenLayout:
-    """A fixed number of learned queries, each of which looks at the whole photo: none has a place."""
+    """Lay out a fixed number of learned queries, which see the whole photo and have no place."""
     count = (
         config.latent_query_num if hasattr(config, "latent_query_num") else config.num_query_tokens
     )

@@ -3,9 +3,9 @@
 No weights, no photo, no inference.
 
 The counts come from the processors' own rules (mostly `_get_num_multimodal_tokens` of transformers,
-made for servers that plan ahead), set to what the named checkpoints publish (see `published`). What a
-processor counts beside visual tokens (markers, row breaks) is taken off again, so that every number
-means the same: positions of the sequence that hold a piece of the picture.
+made for servers that plan ahead), set to what the named checkpoints publish (see `published`). What
+a processor counts beside visual tokens (markers, row breaks) is taken off again, so that every
+number means the same: positions of the sequence that hold a piece of the picture.
 """
 
 import math

@@ -23,9 +23,9 @@ def normalised(tokens: Float[Tensor, "... F"], layers: int) -> Float[Tensor, "..
 
 
 class ClassAndPatches(nn.Module):
-    """Image tower whose vector is one linear map of [CLS.
+    """Image tower whose vector is one linear map of [CLS; mean of the patches].
 
-    Mean of the patches], so that it is a sum over CLS and patches.
+    So it is a sum over CLS and patches.
 
     CLS and patches are the outputs of some of the trunk's layers (counted from 1), normalised and
     side by side. open_clip's own timm tower pools CLS or patches of the last layer; this stands in
@@ -53,9 +53,11 @@ class ClassAndPatches(nn.Module):
         )
 
     def pool(self, tokens: Float[Tensor, "B positions F"]) -> Float[Tensor, "B E"]:
+        """Pool tokens, B x positions x F, into vectors, B x E."""
         return self.proj(torch.cat([tokens[:, 0], tokens[:, 1:].mean(1)], dim=-1))
 
     def forward(self, image: Float[Tensor, "B C H W"]) -> Float[Tensor, "B E"]:
+        """Encode images, B x C x H x W, into vectors, B x E."""
         return self.pool(self.tokens(image))
 
     def shares(

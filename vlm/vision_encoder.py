@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -94,7 +95,7 @@ def encode_image(
         visual_tokens, kept = _run(model, inputs)
         end = _now(model)
     [(read, middle)] = entered
-    split = lambda hidden: _patches_and_prefix(hidden, count, order, tiles)  # noqa: E731
+    split = partial(_patches_and_prefix, count=count, order=order, tiles=tiles)
     projected = (
         _projections(heard["projection"][0], places, tiles) if "projection" in heard else None
     )
@@ -164,7 +165,7 @@ def _patches_and_prefix(
 def _projections(
     output: Tensor, places: Int[Tensor, "N 3"], tiles: tuple[int, Int[Tensor, " tiles"]] | None
 ) -> Float[Tensor, "N width"]:
-    """A convolution's output, patch by patch: either one row a patch already, or a grid a picture."""
+    """Put a convolution's output, one row a patch already or a grid a picture, in patch order."""
     if output.ndim != 4:
         return output.flatten(1)
     picture, row, column = places.to(output.device).unbind(1)
@@ -243,8 +244,10 @@ class EncoderAttention:
     _starts: dict = field(default_factory=dict, compare=False, repr=False)
 
     def check(self, layer: int) -> None:
-        """Raises:
-        ModelError: there is no such layer.
+        """Refuse the number of a layer that the vision encoder does not have.
+
+        Raises:
+            ModelError: there is no such layer.
         """
         if not 1 <= layer <= len(self.layers):
             raise ModelError(
@@ -379,7 +382,7 @@ def _positions(
     order: Int[Tensor, " N"] | None,
     tiles: tuple[int, Int[Tensor, " tiles"]] | None,
 ) -> Int[np.ndarray, " N"]:
-    """Where each patch stands among the positions of one layer's calls: see `_patches_and_prefix`."""
+    """Find where each patch stands among one layer's positions: see `_patches_and_prefix`."""
     if order is not None:
         return to_numpy(order)
     every = sum(len(call.query) * call.key.shape[-2] for call in calls)

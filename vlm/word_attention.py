@@ -131,9 +131,9 @@ class WordAttention:
 
         Abnar and Zuidema, "Quantifying Attention Flow in Transformers", 2020. The row sums to 1,
         less what sinks of heads took and what was read of places beside the sequence that hold no
-        tile; positions that many read, such as the first one, gather most of it. After the positions come the visual tokens
-        that stand beside the sequence, if they do: what layers of cross-attention read of them, by
-        the same rule.
+        tile; positions that many read, such as the first one, gather most of it. After the
+        positions come the visual tokens that stand beside the sequence, if they do: what layers of
+        cross-attention read of them, by the same rule.
 
         Raises:
             ModelError: there is no such word.

@@ -266,8 +266,10 @@ def _turns(output: object, count: int) -> bool:
 
 
 def _prove(model: Any, image: Image.Image) -> None:
-    """Raises:
-    ModelError: what does not hold.
+    """Refuse a model whose stages do not give what its own forward gives.
+
+    Raises:
+        ModelError: what does not hold.
     """
     language_model.final_norm(model.network)  # refuses if something else stands before the head
     trace = model.encode(image, QUESTION)  # refuses if the visual tokens are not as many as counted

@@ -113,6 +113,7 @@ class Plane:
 
     @property
     def words(self) -> str:
+        """Name the settings that matter to the method, in words; PCA has none."""
         return (
             ""
             if self.method == "pca"

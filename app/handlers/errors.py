@@ -27,8 +27,8 @@ class Unforeseen(vlm.VLMError):
 
 
 class SentencesOnly:
-    """Whatever is raised in here leaves as a sentence: that of the error, if it is one of ours, else
-    one that says of what class it is and what to do. The log has the rest.
+    """Whatever is raised in here leaves as a sentence: that of the error, if it is one of ours,
+    else one that says of what class it is and what to do. The log has the rest.
 
     The one place that takes errors of any class, because a visitor sees nothing at all of one that
     leaves a handler as it is. It stands where Gradio hands an event over (`inputs.Page`) and where
@@ -44,8 +44,10 @@ class SentencesOnly:
     def __exit__(
         self, kind: type | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Raises:
-        Unforeseen: it was neither a sentence already nor the end of the event.
+        """Log an error that nobody foresaw and put a sentence in its place.
+
+        Raises:
+            Unforeseen: it was neither a sentence already nor the end of the event.
         """
         if not isinstance(error, Exception) or isinstance(error, (gr.Error, vlm.VLMError)):
             return

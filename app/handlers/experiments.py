@@ -41,6 +41,7 @@ def name(asked: dict, what: str) -> str:
 
 
 def seed(asked: dict) -> int:
+    """Read the seed of chance that was asked for, 0 to 2**31 - 1."""
     return number(asked, "seed", 0, 2**31 - 1)
 
 
@@ -68,7 +69,10 @@ def other(asked: dict) -> vlm.Trace:
             "There is no other photo to take tokens from; ask this model about another one first,"
             " then come back to this run."
         )
-    model = lambda key: str(key).partition("-")[0].partition(".")[2]  # noqa: E731
+
+    def model(key: object) -> str:
+        return str(key).partition("-")[0].partition(".")[2]
+
     if model(run) != model(asked["answer"]):
         raise vlm.VLMError(
             "The other run is another model's; only photos that one model saw can exchange tokens."

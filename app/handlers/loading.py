@@ -45,7 +45,7 @@ def follow(jobs: Sequence[models.Background]) -> Iterator[dict]:
         if not waiting:
             return
         job, last = waiting[-1]
-        job.wait(lambda status: status != last, timeout=1.0)  # noqa: B023
+        job.wait(lambda status, last=last: status != last, timeout=1.0)
 
 
 def status() -> Iterator[dict]:

@@ -70,8 +70,10 @@ def check_folder(name: str) -> str:
 
 
 def check_hub(name: str, listed: bool) -> None:
-    """Raises:
-    vlm.ModelError: a visitor may not ask for this model of the hub.
+    """Refuse a model of the hub that visitors may not ask for.
+
+    Raises:
+        vlm.ModelError: a visitor may not ask for this model of the hub.
     """
     allowed = hub_is_open_to()
     if allowed == "none" or (allowed == "listed" and not listed):

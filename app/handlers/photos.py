@@ -68,8 +68,10 @@ def example_digests() -> dict[str, str]:
 
 
 def check_count(paths: Sequence[str]) -> None:
-    """Raises:
-    vlm.ImageError: there are too many photos.
+    """Refuse more photos than can be compared at once.
+
+    Raises:
+        vlm.ImageError: there are too many photos.
     """
     if len(paths) > MAX_PHOTOS:
         raise vlm.ImageError(

@@ -59,9 +59,11 @@ class Panel(gr.HTML):
         )
 
     def get_block_name(self) -> str:
+        """Name the component as Gradio's own HTML, whose front end draws it."""
         return "html"
 
     def api_info(self) -> dict:
+        """Describe the panel's value as a JSON object."""
         return {"type": "object", "description": "what the panel draws"}
 
 
@@ -111,7 +113,7 @@ def shared_head() -> str:
 
 
 def shipped_head(**told) -> str:
-    """The runs that come with the page (see `shipped.js`), on their way before any panel is there."""
+    """Start the runs that come with the page (see `shipped.js`) before any panel is there."""
     gr.set_static_paths([told["folder"].partition("file=")[2]])
     data = json.dumps(told).replace("<", "\\u003c")  # inside a script element only "<" can end it
     return (

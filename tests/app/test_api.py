@@ -113,7 +113,7 @@ def test_a_path_on_the_server_is_refused(client, tmp_path, endpoint, path, marke
 )
 def test_a_data_url_that_holds_no_photo_is_refused(client, sent):
     with pytest.raises(
-        Exception, match="not an image this page can read|not of the kind that is expected"
+        Exception, match=r"not an image this page can read|not of the kind that is expected"
     ):
         client.predict([sent], "a cat", api_name="/similarity")
 

@@ -9,8 +9,11 @@ LATE = """(() => {
 const fetched = window.fetch;
 window.fetch = async (...asked) => {
   const response = await fetched(...asked);
-  if (/queue.join/.test(asked[0].url || asked[0]) && /all at once/.test(asked[1].body)) await new Promise(go => { window.accepted = go; });
-  if (/queue.data/.test(asked[0].url || asked[0])) response.clone().text().catch(() => '').then(() => { window.told = true; });
+  const url = asked[0].url || asked[0];
+  if (/queue.join/.test(url) && /all at once/.test(asked[1].body))
+    await new Promise(go => { window.accepted = go; });
+  if (/queue.data/.test(url))
+    response.clone().text().catch(() => '').then(() => { window.told = true; });
   return response;
 };
 })()"""

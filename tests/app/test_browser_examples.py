@@ -14,7 +14,10 @@ SHIPPED = json.loads((examples.FOLDER / examples.INDEX).read_text())
 WHOLE = """() => {
     if (!window.VTE) return false;
     const { record, plane, answer, words } = VTE.store.state;
-    return record && plane && words && answer && answer.finished && document.querySelector('#answer .token') && document.querySelector('#view-space [data-ready]') && document.querySelector('#received .picture').naturalWidth;
+    return record && plane && words && answer && answer.finished
+      && document.querySelector('#answer .token')
+      && document.querySelector('#view-space [data-ready]')
+      && document.querySelector('#received .picture').naturalWidth;
 }"""
 
 
@@ -66,7 +69,7 @@ def test_the_first_example_is_there_whole_before_any_model(without_models, visit
     with visit(without_models) as page:
         page.wait_for_function(WHOLE)
         assert models.language.status.state == "loading"
-        photo, question = examples.ASKED[0]
+        _, question = examples.ASKED[0]
         expect(page.locator("#question textarea")).to_have_value(question)
         expect(page.locator("#photo img").first).to_be_visible()
         for symbol, shape in {"x_p": "256 × 588", "X'": "256 × 1,152", "VT": "256 × 576"}.items():

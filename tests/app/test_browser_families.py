@@ -91,9 +91,7 @@ def press_pixel(page, x: float, y: float, width: int, height: int) -> None:
     )
 
 
-def test_a_token_of_several_patches_gives_the_patch_under_the_pointer_and_lets_one_step_through_them(
-    shown,
-):
+def test_a_token_of_several_patches_gives_that_under_the_pointer_and_steps_through_them(shown):
     with shown("qwen2_5_vl") as (page, trace):
         n, (v, merged) = len(trace.patches.places), trace.visual_tokens.sources.shape
         assert merged == 4 and n == 4 * v
@@ -380,15 +378,21 @@ def test_tokens_beside_the_sequence_are_shown_beside_it(shown):
 
 
 def test_the_lens_table_shows_what_is_in_sight_whatever_is_on_its_way(shown):
-    """136 rows: those in sight do not wait for others, and the next run's table begins at its top."""
-    hold = """() => { const call = VTE.store.call, box = document.querySelector('#view-lens .window');
+    """136 rows: those in sight do not wait for others; the next run's table begins at its top."""
+    hold = """() => {
+      const call = VTE.store.call, box = document.querySelector('#view-lens .window');
       window.held = []; window.most = 0;
       let flying = 0;
       VTE.store.call = (name, about) => {
-        const block = about[1] - about[1] % BLOCK, height = box.querySelector('tbody tr[data-token]').clientHeight;
-        const away = name === 'lens_rows' && (block * height > box.scrollTop + box.clientHeight || (block + BLOCK) * height < box.scrollTop);
+        const block = about[1] - about[1] % BLOCK;
+        const height = box.querySelector('tbody tr[data-token]').clientHeight;
+        const below = block * height > box.scrollTop + box.clientHeight;
+        const above = (block + BLOCK) * height < box.scrollTop;
+        const away = name === 'lens_rows' && (below || above);
         window.most = Math.max(window.most, ++flying);
-        return away ? (window.held.push(block), new Promise(() => {})) : call(name, about).finally(() => flying--);
+        return away
+          ? (window.held.push(block), new Promise(() => {}))
+          : call(name, about).finally(() => flying--);
       };
     }"""
     filled = (
@@ -406,7 +410,10 @@ def test_the_lens_table_shows_what_is_in_sight_whatever_is_on_its_way(shown):
         assert page.locator(f"#view-lens tr[data-token='{last}']").count() == 0
         page.evaluate("""async () => {
           const box = document.querySelector('#view-lens .window');
-          for (let step = 1; step <= 20; step++) { box.scrollTop = step / 20 * box.scrollHeight; await new Promise(requestAnimationFrame); }
+          for (let step = 1; step <= 20; step++) {
+            box.scrollTop = step / 20 * box.scrollHeight;
+            await new Promise(requestAnimationFrame);
+          }
         }""")  # what is passed on the way is not asked for all at once
         expect(page.locator(f"#view-lens tr[data-token='{last}']")).to_be_attached()
         page.wait_for_function(filled)
@@ -440,7 +447,7 @@ def test_the_lens_table_shows_what_is_in_sight_whatever_is_on_its_way(shown):
 
 
 def test_an_encoder_of_convolutions_is_told_no_positions_and_has_no_attention(shown):
-    with shown("fast_vlm") as (page, trace):
+    with shown("fast_vlm") as (page, _):
         press_patch(page, 3)
         open_view(page, "positions")
         expect(page.locator("#view-positions .head")).to_contain_text("told no positions")

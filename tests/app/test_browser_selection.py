@@ -20,8 +20,15 @@ def point_of(page, token: int) -> tuple[float, float]:
     expect(page.locator("#view-space [data-axes]")).to_be_attached()
     page.locator("#view-space .plot").scroll_into_view_if_needed()
     return page.evaluate(
-        """token => { const plot = document.querySelector('#view-space .plot'), { xaxis, yaxis } = plot._fullLayout, box = plot.getBoundingClientRect(), { points } = VTE.store.state.plane;
-        return [box.left + xaxis._offset + xaxis.d2p(points[2 * token]), box.top + yaxis._offset + yaxis.d2p(points[2 * token + 1])]; }""",
+        """token => {
+          const plot = document.querySelector('#view-space .plot');
+          const { xaxis, yaxis } = plot._fullLayout, box = plot.getBoundingClientRect();
+          const { points } = VTE.store.state.plane;
+          return [
+            box.left + xaxis._offset + xaxis.d2p(points[2 * token]),
+            box.top + yaxis._offset + yaxis.d2p(points[2 * token + 1]),
+          ];
+        }""",
         token,
     )
 
@@ -29,9 +36,16 @@ def point_of(page, token: int) -> tuple[float, float]:
 def freest(page) -> int:
     """The visual token whose dot has no other near it."""
     return page.evaluate(
-        """() => { const { points } = VTE.store.state.plane, count = VTE.store.state.record.positions.length, all = points.length / 2;
-        const distance = i => Math.min(...Array.from({ length: all }, (_, j) => i === j ? 1e9 : Math.hypot(points[2 * i] - points[2 * j], points[2 * i + 1] - points[2 * j + 1])));
-        return Array.from({ length: count }, (_, i) => i).reduce((best, i) => (distance(i) > distance(best) ? i : best), 0); }"""
+        """() => {
+          const { points } = VTE.store.state.plane, all = points.length / 2;
+          const count = VTE.store.state.record.positions.length;
+          const between = (i, j) => Math.hypot(
+            points[2 * i] - points[2 * j], points[2 * i + 1] - points[2 * j + 1]);
+          const distance = i => Math.min(
+            ...Array.from({ length: all }, (_, j) => i === j ? 1e9 : between(i, j)));
+          return Array.from({ length: count }, (_, i) => i)
+            .reduce((best, i) => (distance(i) > distance(best) ? i : best), 0);
+        }"""
     )
 
 

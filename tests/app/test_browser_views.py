@@ -17,8 +17,16 @@ def test_the_numbers_on_the_page_are_those_of_the_record(url, visit, picture, ti
         page.evaluate("VTE.store.set({ layer: 2, selected: [5] })")
         page.wait_for_function("VTE.store.state.rows && VTE.store.state.rows.about[1] === 2")
         state = page.evaluate(
-            """() => { const { record, rows } = VTE.store.state, list = array => Array.from(array);
-            return { norms: list(record.numbers.VT.norms), boxes: list(record.boxes), attention: list(rows.attention), cosine: list(rows.cosine), layers: list(record.layers.norms) }; }"""
+            """() => {
+              const { record, rows } = VTE.store.state, list = array => Array.from(array);
+              return {
+                norms: list(record.numbers.VT.norms),
+                boxes: list(record.boxes),
+                attention: list(rows.attention),
+                cosine: list(rows.cosine),
+                layers: list(record.layers.norms),
+              };
+            }"""
         )
         np.testing.assert_allclose(
             state["norms"], np.linalg.norm(trace.visual_tokens.embeddings, axis=1), rtol=1e-5
@@ -180,7 +188,8 @@ def test_what_comes_at_once_is_taken_in_order(url, visit, picture):
         # or long before their record
         page.evaluate("VTE.store.receive('words', { ...VTE.store.state.words, run: 'another' })")
         page.evaluate("""() => {
-            const { record, plane, answer } = VTE.store.state, again = { ...record, run: 'another' };
+            const { record, plane, answer } = VTE.store.state;
+            const again = { ...record, run: 'another' };
             VTE.store.receive('answer', { ...answer, run: 'another' });
             VTE.store.receive('record', again);
             VTE.store.receive('plane', { ...plane, run: 'another' });

@@ -38,7 +38,7 @@ def choose(name, four_bit=False) -> tuple[models.Choice, str, list[dict]]:
 
 
 def test_another_model_answers_and_the_first_is_still_there(uploaded, folders):
-    first, second = folders
+    first, _ = folders
     choice, in_use, shown = choose(first)
     assert in_use == str(first) == choice.name
     assert [job["state"] for job in shown[-1]["jobs"]] == ["ready"] and any(

@@ -106,15 +106,17 @@ def test_no_name_of_a_model_leaves_the_folder_that_is_open(tmp_path, monkeypatch
         True,
     ):
         for check in (permissions.check_model, permissions.check_contrastive):
-            assert is_refused(lambda: check(name)) or name == str(open_folder / ".."), (
+            assert is_refused(lambda check=check, name=name: check(name)) or name == str(
+                open_folder / ".."
+            ), (
                 check.__name__,
                 name,
             )
-        assert is_refused(lambda: list(handlers.choose(name, False)))
-        assert is_refused(lambda: list(handlers.bring(name)))
+        assert is_refused(lambda name=name: list(handlers.choose(name, False)))
+        assert is_refused(lambda name=name: list(handlers.bring(name)))
         if name:
             assert is_refused(
-                lambda: handlers.compare(uploaded, None, "a cat", "", False, name, "")
+                lambda name=name: handlers.compare(uploaded, None, "a cat", "", False, name, "")
             )
 
 

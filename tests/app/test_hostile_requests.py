@@ -65,7 +65,9 @@ def file_at(path: str, **more) -> dict:
 def test_every_endpoint_refuses_what_is_not_of_its_kind(wire, client, picture, elsewhere, url):
     from gradio_client import handle_file
 
-    ask = lambda: client.predict(handle_file(picture), QUESTION, *GREEDY, api_name="/answer")  # noqa: E731
+    def ask():
+        return client.predict(handle_file(picture), QUESTION, *GREEDY, api_name="/answer")
+
     before, found = ask(), endpoints(wire)
     assert len(found) > 20
     address, asked = elsewhere
@@ -203,7 +205,10 @@ def test_a_function_that_is_none_is_not_called(wire):
 
 def test_a_request_that_is_too_large_or_too_deep_ends_in_a_sentence(wire):
     long = json.dumps({"data": ["x" * bounds.REQUEST], "fn_index": 0, "session_hash": "x"})
-    chunks = lambda: (b" " * 10_000 for _ in range(100))  # noqa: E731 - no length is claimed
+
+    def chunks():  # no length is claimed
+        return (b" " * 10_000 for _ in range(100))
+
     for path in (
         "gradio_api/queue/join",
         "gradio_api/component_server",

@@ -67,7 +67,7 @@ def test_uploads_have_an_end(wire, uploads, monkeypatch, picture):
     assert upload(picture.read_bytes()).status_code == 200
     used = sum(bounds.sizes(uploads))
     monkeypatch.setattr(bounds, "UPLOADS", used + 5_000)
-    for number in range(5):
+    for _ in range(5):
         reply = upload(os.urandom(20_000))
         assert reply.status_code == 507 and reply.text == bounds.FULL
     boundary, part = (

@@ -279,13 +279,14 @@ def test_what_is_no_question_is_refused(uploaded, question):
     assert is_refused(lambda: run(uploaded, question)) or question == "\0"
     for texts in (question, f"a cat\n{question}" if question == "\ud800" else None):
         assert (
-            is_refused(lambda: handlers.similarity_endpoint([uploaded], texts)) or question == "\0"
+            is_refused(lambda texts=texts: handlers.similarity_endpoint([uploaded], texts))
+            or question == "\0"
         )
 
 
 def test_a_run_of_another_visitor_is_not_found_by_guessing(kept):
     """The key of a run stands for its photo and question: who has neither cannot ask about it."""
-    key, answered = kept
+    key, _ = kept
     for guess in (
         "",
         "-",

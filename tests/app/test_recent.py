@@ -66,7 +66,10 @@ def test_a_value_larger_than_the_budget_is_used_and_not_kept():
 def test_values_made_together_are_kept_within_the_budget():
     budget, asked = Budget(100), []
     recent = Recent(budget=budget)
-    make = lambda keys: [asked.append(key) or of(40) for key in keys]  # noqa: E731
+
+    def make(keys):
+        return [asked.append(key) or of(40) for key in keys]
+
     assert [len(value) for value in recent.many([1, 2, 3, 1], make)] == [40] * 4
     assert asked == [1, 2, 3] and budget.held == 80
     recent.many([1, 3], make)

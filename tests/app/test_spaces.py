@@ -89,7 +89,9 @@ def test_no_file_needs_to_travel_by_git_lfs():
 
 
 FAKE_SPACES = '''
-"""ZeroGPU's decorator as far as its rules go: every call is pickled into a forked process, and every result out of it."""
+"""ZeroGPU's decorator as far as its rules go: every call is pickled into a forked process, and
+every result out of it.
+"""
 import functools, multiprocessing, pickle, sys
 assert "torch" not in sys.modules, "spaces has to be imported before torch"
 asked = []
@@ -126,13 +128,15 @@ assert gpu.ACTIVE and os.environ["VLM_DEVICE"] == "cpu"
 models.language = models.Background("language", lambda progress: vlm.load(sys.argv[1]))
 model = models.language.get()
 path = str(handlers.EXAMPLES / "coffee.jpg")
-updates = list(handlers.run(path, None, "What is it?", models.START, "pca", 2, 0, 15, "cosine", 0.0, 0, 1.0, 1.0, 0, 5))
+plane, decoding = ("pca", 2, 0, 15, "cosine"), (0.0, 0, 1.0, 1.0, 0, 5)
+updates = list(handlers.run(path, None, "What is it?", models.START, *plane, *decoding))
 expected = model.trace(vlm.open_image(path), "What is it?", vlm.Decoding(max_new_tokens=5))
 last = [update[2] for update in updates if isinstance(update[2], dict) and "steps" in update[2]][-1]
 assert last["answer"] == expected.answer and last["finished"] and last["key"]
 assert len(last["steps"]) == len(expected.steps)
 kept = handlers.answering.answers.known(last["key"])
-assert kept.steps[0].attention.shape == expected.steps[0].attention.shape  # came back, and is kept here
+# came back, and is kept here
+assert kept.steps[0].attention.shape == expected.steps[0].attention.shape
 later = models.Choice(sys.argv[2])  # a model that the worker was born before
 [first, *_] = gpu.answer(None, later, expected, vlm.Decoding(max_new_tokens=2))
 assert first.token_string and not gpu._lent

@@ -1,5 +1,7 @@
 """Files that do not change reach every visitor whole, and are read once."""
 
+from pathlib import Path
+
 import brotli
 import gradio
 import httpx
@@ -86,6 +88,6 @@ def test_what_the_page_is_made_of_arrives_as_it_lies_on_the_disk(url):
             reply = httpx.get(f"{url}{path}", headers=BROTLI)
             assert (
                 reply.headers["content-encoding"] == "br"
-                and reply.content == open(file, "rb").read()
+                and reply.content == Path(file).read_bytes()
             )
     assert brotli  # httpx reads what is compressed only where this is

@@ -18,8 +18,9 @@ from tests.app.asking import run
 
 EXAMPLE = str(handlers.EXAMPLES / "coffee.jpg")
 LINK = (
-    "#example=coffee.jpg&question=What+is+this%3F&model=embedded&temperature=0.5&top_k=3&top_p=1&repetition_penalty=1&seed=4&max_new_tokens=9"
-    "&method=pca&dimensions=3&projection_seed=0&neighbours=15&metric=cosine&open=connector+space&layer=2&selected=5+6"
+    "#example=coffee.jpg&question=What+is+this%3F&model=embedded&temperature=0.5&top_k=3"
+    "&top_p=1&repetition_penalty=1&seed=4&max_new_tokens=9&method=pca&dimensions=3"
+    "&projection_seed=0&neighbours=15&metric=cosine&open=connector+space&layer=2&selected=5+6"
 )
 
 

@@ -1,4 +1,4 @@
-"""What the page's script asks for is computed a few at a time, and nobody waits for more than that."""
+"""What the page's script asks for is computed a few at a time; nobody waits for more than that."""
 
 import asyncio
 import threading

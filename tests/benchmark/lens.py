@@ -21,7 +21,11 @@ IN_SIGHT = """act => new Promise(done => {
   const lens = document.querySelector('#view-lens'), start = performance.now();
   const look = () => {
     const cells = [...lens.querySelectorAll('.grid tbody tr[data-token] td')];
-    if (cells.length && !cells.some(cell => cell.classList.contains('blank'))) requestAnimationFrame(() => { watch.disconnect(); done((performance.now() - start) / 1000); });
+    if (cells.length && !cells.some(cell => cell.classList.contains('blank')))
+      requestAnimationFrame(() => {
+        watch.disconnect();
+        done((performance.now() - start) / 1000);
+      });
   };
   const watch = new MutationObserver(look);
   watch.observe(lens.querySelector('.grid'), { childList: true, subtree: true });

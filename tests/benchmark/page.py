@@ -24,15 +24,21 @@ from tests.tiny import photo, tiny_clip, tiny_llava
 LISTEN = """kind => {
   const times = window.times = [];
   let start = 0;
-  document.querySelector('#received .overlay').addEventListener(kind, event => { start = event.timeStamp; }, true);
-  VTE.store.subscribe(['hovered', 'selected'], () => { if (start) { times.push(performance.now() - start); start = 0; } });
+  const overlay = document.querySelector('#received .overlay');
+  overlay.addEventListener(kind, event => { start = event.timeStamp; }, true);
+  VTE.store.subscribe(['hovered', 'selected'], () => {
+    if (start) { times.push(performance.now() - start); start = 0; }
+  });
 }"""
 
 OVER_WORDS = """() => {
   const times = window.times = [];
   let start = 0;
-  document.querySelector('#answer .tokens').addEventListener('mouseover', event => { start = event.timeStamp; }, true);
-  VTE.store.subscribe(['overlay'], () => { if (start && VTE.store.state.overlay) { times.push(performance.now() - start); start = 0; } });
+  const tokens = document.querySelector('#answer .tokens');
+  tokens.addEventListener('mouseover', event => { start = event.timeStamp; }, true);
+  VTE.store.subscribe(['overlay'], () => {
+    if (start && VTE.store.state.overlay) { times.push(performance.now() - start); start = 0; }
+  });
 }"""
 
 

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,7 +104,7 @@ def traced(model, image, count: int) -> Run:
 
 
 def naive(model, image, count: int) -> Run:
-    """As it is usually done: slow attention that returns its weights, and all hidden states kept."""
+    """As it is usually done: slow attention that returns its weights, all hidden states kept."""
     return generated(
         model,
         image,
@@ -183,7 +184,7 @@ def against_the_limit(folder: Path, rounds: int, count: int) -> None:
     for name, about in (("embedded", "embedded"), ("large", "random LLaVA, 200 M parameters")):
         model, image = model_of(name, folder / name), photo(480, 640)
         runs = in_turn(
-            {way: lambda run=run: run(model, image, count) for way, run in WAYS.items()}, rounds
+            {way: partial(run, model, image, count) for way, run in WAYS.items()}, rounds
         )
         positions = len(model.encode(image, QUESTION).input_ids)
         del model
@@ -222,7 +223,7 @@ def growth(folder: Path, rounds: int) -> None:
         )
         runs = in_turn(
             {
-                way: lambda run=run: run(model, photo(480, 640), count)
+                way: lambda run=run, model=model, count=count: run(model, photo(480, 640), count)
                 for way, run in {"bare": bare, "trace": traced}.items()
             },
             rounds,
@@ -248,7 +249,7 @@ def reuse(rounds: int, count: int) -> None:
         shares.setdefault(name, []).append(clock() - start)
         return value
 
-    for _ in range(rounds + 1):
+    def measure_once() -> None:
         trace = timed(
             "photo and question to the whole answer", lambda: model.trace(image, QUESTION, long)
         )
@@ -273,6 +274,9 @@ def reuse(rounds: int, count: int) -> None:
                 f"projection of {len(rows)} tokens, {method}",
                 lambda method=method: vlm.project(rows, method),
             )
+
+    for _ in range(rounds + 1):
+        measure_once()
     whole = next(iter(shares.values()))[1:]
     print(f"| embedded model, {count} tokens | seconds | share of the first |\n|---|---|---|")
     for name, seconds in shares.items():

@@ -24,10 +24,18 @@ ROOT = Path(__file__).parents[2]
 WATCH = """
 window.OPENED = {};
 const THERE = {
-  every_view: () => VTE.store.state.words && document.querySelector('#answer .token') && document.querySelector('#similarity [data-ready]') && document.querySelector('#ledger [data-ready]') && document.querySelector('#view-space [data-ready]'),
+  every_view: () => VTE.store.state.words
+    && document.querySelector('#answer .token')
+    && document.querySelector('#similarity [data-ready]')
+    && document.querySelector('#ledger [data-ready]')
+    && document.querySelector('#view-space [data-ready]'),
   axes: () => document.querySelector('#view-space [data-axes]'),
 };
-setInterval(() => { for (const [name, there] of Object.entries(THERE)) if (!OPENED[name] && window.VTE && VTE.store && there()) OPENED[name] = performance.now() / 1000; }, 10);
+setInterval(() => {
+  for (const [name, there] of Object.entries(THERE))
+    if (!OPENED[name] && window.VTE && VTE.store && there())
+      OPENED[name] = performance.now() / 1000;
+}, 10);
 """
 
 

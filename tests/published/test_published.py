@@ -120,7 +120,7 @@ def test_the_last_row_of_the_lens_is_the_models_own_distribution(model, trace, i
     with torch.inference_mode():
         whole = model.network(**model.on_device(inputs)).logits[0, -1].float().softmax(-1)
     [*_, last] = model.logit_lens(model.hidden_states(trace), position=len(trace.input_ids) - 1)
-    words, shares = zip(*last)
+    _, shares = zip(*last)
     np.testing.assert_allclose(shares, to_numpy(whole.topk(len(shares)).values), atol=1e-5)
 
 
@@ -153,7 +153,7 @@ def test_a_pixel_changes_the_patches_whose_boxes_hold_it(model, image, trace):
     seen = model.see(painted, QUESTION)
     changed = (seen.projections != sight.projections).any(1)
     exact = 0
-    for number, picture in enumerate(sight.patches.pictures):
+    for number in range(len(sight.patches.pictures)):
         mine = sight.patches.places[:, 0] == number
         top, left, bottom, right = sight.patches.boxes[mine][0]
         scale = max(bottom - top, right - left) / sight.patches.size

@@ -18,7 +18,7 @@ WIDTH = 8 * len(FEATURE_LAYERS)
 
 
 def encode(images: list[Image.Image]) -> torch.Tensor:
-    """Features that depend on the pixels alone: the same photo gets the same, another photo others."""
+    """Features that depend on the pixels alone: the same for the same photo, others for another."""
     rows = []
     for image in images:
         seed = int(np.asarray(image.resize((4, 4)), dtype=np.int64).ravel() @ np.arange(1, 49))

@@ -102,7 +102,7 @@ def test_an_index_is_read_as_it_was_written(index, tiny_model, tmp_path):
 def test_an_index_of_other_weights_is_refused(index, tiny_model, tiny_models, tmp_path):
     path = tmp_path / "index.safetensors"
     contextual_lens.save(index, path)
-    with pytest.raises(vlm.ModelError, match="other weights .* make it anew with: python -m"):
+    with pytest.raises(vlm.ModelError, match=r"other weights .* make it anew with: python -m"):
         contextual_lens.load(tiny_models("siglip"), path)
     changed = dataclasses.replace(tiny_model, network=copy.deepcopy(tiny_model.network))
     changed.network.model.language_model.layers[1].mlp.down_proj.weight.data.mul_(1.01)

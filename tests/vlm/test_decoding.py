@@ -102,7 +102,7 @@ def test_the_alternatives_come_best_first_and_as_many_as_asked():
     for count in (1, 8, VOCABULARY):
         decoding = vlm.Decoding(alternatives=count)
         given = NextLogits(LOGITS, LOGITS)
-        step = next(decode(lambda token: given, TOKENIZER, ruled(decoding), decoding))
+        step = next(decode(lambda token, given=given: given, TOKENIZER, ruled(decoding), decoding))
         best = np.argsort(-LOGITS.numpy(), kind="stable")[:count]
         assert [other.token_id for other in step.alternatives] == best.tolist()
     assert len(steps(vlm.Decoding(max_new_tokens=1), LOGITS[:4])[0].alternatives) == 4

@@ -218,7 +218,7 @@ def test_the_weights_are_pretrained_and_not_random(embedded_model):
 
 @torch.inference_mode()
 def test_the_encoder_tells_photos_apart_as_a_pretrained_one_does(embedded_model):
-    """DINOv2: a photo is nearer to its own mirror image and to a darker copy than to another photo."""
+    """DINOv2: a photo is nearer to its mirror image and to a darker copy than to another photo."""
 
     def cls(image):
         pixels = embedded_model.processor(images=image, text="<image>", return_tensors="pt")[
@@ -252,7 +252,5 @@ def test_a_checkpoint_belongs_to_the_parts_it_was_made_of(folder, contrastive_fo
     from vlm.store import sha256
 
     for made, name in [(folder, "vlm"), (contrastive_folder, "contrastive")]:
-        assert (
-            made.name
-            == f"embedded-{name}-{embedded.RECIPE}-{sha256(embedded.PARTS / f'{name}.safetensors')[:12]}"
-        )
+        digest = sha256(embedded.PARTS / f"{name}.safetensors")[:12]
+        assert made.name == f"embedded-{name}-{embedded.RECIPE}-{digest}"

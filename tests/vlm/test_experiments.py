@@ -168,7 +168,9 @@ def test_an_intervention_tells_what_became_of_every_word(tiny_model, trace):
 
 
 def test_an_intervention_can_cut_attention(tiny_model, trace):
-    cut = lambda: Knockout([Cut.path(trace, "picture → all after it", 1, 3)], ())  # noqa: E731
+    def cut() -> Knockout:
+        return Knockout([Cut.path(trace, "picture → all after it", 1, 3)], ())
+
     result = tiny_model.intervene(trace, masking=cut, decoding=SHORT)
     other = experiments.shuffle(trace, seed=1)
     blind = tiny_model.intervene(trace, other, cut, SHORT)

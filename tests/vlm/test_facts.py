@@ -229,11 +229,11 @@ def case_9(trace, holds):
         dimensions=(2,), tokens=(4,), found=np.ones((8, len(trace.input_ids)), bool)
     )
     before = trace.visual_tokens.embeddings
-    decode = lambda changed, decoding=None, prefill=None: iter(
-        steps("cat")
-        if holds or (changed.visual_tokens.embeddings == before).all()
-        else steps("horse")
-    )
+
+    def decode(changed, decoding=None, prefill=None):
+        same = (changed.visual_tokens.embeddings == before).all()
+        return iter(steps("cat" if holds or same else "horse"))
+
     return Case(stub(sinks=lambda trace, hidden: found, decode=decode), trace)
 
 
@@ -251,9 +251,11 @@ def case_11(trace, holds):
 def case_12(trace, holds):
     """Any order gives the same words; only a model that reads places turns left into right."""
     first = trace.visual_tokens.embeddings[0]
-    prefill = lambda changed: favouring(
-        "left", 2 if not holds or (changed.visual_tokens.embeddings[0] == first).all() else -2
-    )
+
+    def prefill(changed):
+        same = (changed.visual_tokens.embeddings[0] == first).all()
+        return favouring("left", 2 if not holds or same else -2)
+
     return Case(stub(ask=lambda sight, question: trace, prefill=prefill), trace, words=("cat",))
 
 

@@ -414,7 +414,7 @@ def near(box, area) -> bool:
 
 
 def test_the_encoders_attention_is_that_of_its_own_queries_and_keys(model, trace):
-    """Rows of recorded weights, against softmax(q k^T) of the whole picture or window, written out."""
+    """Rows of recorded weights, against softmax(q k^T) of a picture or window, written out."""
     layers = architecture.encoder_layers(model.network)
     if not layers:
         with pytest.raises(vlm.ModelError, match="convolutions"):

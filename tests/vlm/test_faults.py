@@ -22,7 +22,13 @@ from huggingface_hub.utils import _http
 
 import vlm
 from tests.hub import NAME as HUB_NAME
-from tests.vlm.test_store import CONTENT, ROOT, cache, left_in, wheel  # noqa: F401
+from tests.vlm.test_store import (
+    CONTENT,
+    ROOT,
+    empty_cache,  # noqa: F401  the fixture `cache`
+    left_in,
+    wheel,
+)
 from vlm import embedded
 from vlm.store import SEAL, fetch, sha256
 
@@ -38,7 +44,7 @@ FETCH = (
 
 
 @pytest.fixture
-def assembled(cache):  # noqa: F811
+def assembled(cache):
     """A checkpoint assembled as the embedded one is, of one base file: a function that gives its
     folder, and how often it was made.
     """
@@ -83,7 +89,7 @@ def test_an_assembled_checkpoint_that_is_not_as_it_was_is_made_anew(assembled, n
 
 
 @pytest.mark.parametrize("how", ["bit", "cut", "zeros", "gone"])
-def test_a_base_file_in_the_cache_that_is_not_as_it_was_is_fetched_again_or_not_used(cache, how):  # noqa: F811
+def test_a_base_file_in_the_cache_that_is_not_as_it_was_is_fetched_again_or_not_used(cache, how):
     file = wheel(cache / "wheels")
     damage(fetch(file), how)
     assert fetch(file).read_bytes() == CONTENT
@@ -93,7 +99,7 @@ def test_a_base_file_in_the_cache_that_is_not_as_it_was_is_fetched_again_or_not_
         fetch(file)
 
 
-def test_no_bit_of_a_wheel_can_flip_unseen(cache, tmp_path):  # noqa: F811
+def test_no_bit_of_a_wheel_can_flip_unseen(cache, tmp_path):
     file = wheel(cache / "wheels")
     path = cache / "wheels" / file.wheel_name
     whole, taken = path.read_bytes(), 0
@@ -167,7 +173,7 @@ def package_index(path: Path):
 
 
 @pytest.fixture
-def index(cache, tmp_path, monkeypatch):  # noqa: F811
+def index(cache, tmp_path, monkeypatch):
     """The index, and what to fetch from it."""
     file = wheel(tmp_path / "index")
     with package_index(tmp_path / "index" / NAME) as (served, address):
@@ -184,7 +190,7 @@ def index(cache, tmp_path, monkeypatch):  # noqa: F811
 
 
 @pytest.mark.parametrize("sends", ["nothing", "half"])
-def test_a_network_that_goes_away_during_the_fetch_is_told_and_leaves_nothing(index, cache, sends):  # noqa: F811
+def test_a_network_that_goes_away_during_the_fetch_is_told_and_leaves_nothing(index, cache, sends):
     served, file = index
     served.sends = sends
     with pytest.raises(vlm.FetchError, match="pip says"):
@@ -194,7 +200,7 @@ def test_a_network_that_goes_away_during_the_fetch_is_told_and_leaves_nothing(in
     assert fetch(file).read_bytes() == CONTENT
 
 
-def test_killed_during_the_first_fetch_it_starts_again(index, cache):  # noqa: F811
+def test_killed_during_the_first_fetch_it_starts_again(index, cache):
     served, file = index
     served.sends = "half, then silence"
     process = subprocess.Popen([sys.executable, "-c", FETCH, file.sha256], cwd=ROOT)
@@ -226,7 +232,7 @@ def under(limit: int, code: str, *arguments: str) -> subprocess.CompletedProcess
     )
 
 
-def test_a_disk_that_fills_up_during_the_fetch_is_told_and_leaves_nothing(cache, tmp_path):  # noqa: F811
+def test_a_disk_that_fills_up_during_the_fetch_is_told_and_leaves_nothing(cache, tmp_path):
     content = random.Random(0).randbytes(300_000)
     file = wheel(cache / "wheels", content)
     full = under(100_000, FETCH, sha256_of(content, tmp_path))
@@ -248,7 +254,7 @@ def sha256_of(content: bytes, folder: Path) -> str:
     return sha256(folder / "content")
 
 
-def test_a_disk_that_fills_up_during_assembly_is_told_and_leaves_nothing(cache):  # noqa: F811
+def test_a_disk_that_fills_up_during_assembly_is_told_and_leaves_nothing(cache):
     code = (
         "import sys; from pathlib import Path; from vlm.store import build_once\ndef"
         f" build(folder):\n    {TENSOR}\nbuild_once(Path(sys.argv[1]), build)"
@@ -264,7 +270,7 @@ def test_a_disk_that_fills_up_during_assembly_is_told_and_leaves_nothing(cache):
     )
 
 
-def test_a_disk_that_fills_up_while_pip_writes_is_called_full(index, cache, tmp_path):  # noqa: F811
+def test_a_disk_that_fills_up_while_pip_writes_is_called_full(index, cache, tmp_path):
     served, file = index
     with zipfile.ZipFile(served.path, "a") as archive:
         archive.writestr("base_model/data/rest.bin", random.Random(0).randbytes(300_000))

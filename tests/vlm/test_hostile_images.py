@@ -221,7 +221,8 @@ POLYGLOTS = {
     ),
     "a pickle": (
         lambda: (
-            b"\x80\x04\x95\x1d\0\0\0\0\0\0\0\x8c\x05posix\x94\x8c\x06system\x94\x93\x94\x8c\x04true\x94\x85\x94R\x94."
+            b"\x80\x04\x95\x1d\0\0\0\0\0\0\0\x8c\x05posix\x94\x8c\x06system\x94\x93\x94\x8c\x04true"
+            b"\x94\x85\x94R\x94."
         )
     ),
     "a program": lambda: b"\x7fELF" + bytes(200),

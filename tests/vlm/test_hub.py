@@ -343,7 +343,7 @@ def test_a_model_too_large_for_one_gpu_is_spread_over_several(checkpoints, monke
     cards(monkeypatch, 300_000_000, 0)
     assert memory.plan("tiny", checkpoints("clip")).device_map is None
     cards(monkeypatch, 100_000_000, 50_000_000)
-    with pytest.raises(vlm.ModelError, match="0.1 GB of GPU memory are free"):
+    with pytest.raises(vlm.ModelError, match=r"0\.1 GB of GPU memory are free"):
         memory.plan("tiny", checkpoints("clip"))
 
 
@@ -398,5 +398,5 @@ def test_the_number_format_can_be_chosen(monkeypatch):
     monkeypatch.setenv(device.FORMAT_VARIABLE, "float16")
     assert device.placement_of(1).dtype == torch.float16
     monkeypatch.setenv(device.FORMAT_VARIABLE, "float8")
-    with pytest.raises(vlm.ModelError, match="float8.*bfloat16"):
+    with pytest.raises(vlm.ModelError, match=r"float8.*bfloat16"):
         device.placement_of(1)

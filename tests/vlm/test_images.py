@@ -1,5 +1,6 @@
 """Files nobody vouches for: handled right to the pixel, or answered with one sentence."""
 
+import contextlib
 import io
 import os
 import random
@@ -464,8 +465,6 @@ def test_damaged_bytes_give_an_image_or_a_sentence_and_nothing_else(tmp_path):
                 generator.randrange(256)
             )
         (tmp_path / "damaged").write_bytes(content)
-        try:
+        with contextlib.suppress(vlm.ImageError):
             read += vlm.open_image(tmp_path / "damaged").mode == "RGB"
-        except vlm.ImageError:
-            pass
     assert 100 < read < 1400

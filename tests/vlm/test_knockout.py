@@ -130,7 +130,10 @@ def test_cuts_and_drops_are_those_of_capped_scores_and_sinks(name, tmp_path, wid
 
 def test_what_never_sees_the_picture_does_not_change_with_it(tiny_model, trace):
     other = vlm.experiments.with_tokens(trace, trace.visual_tokens.embeddings[::-1].copy())
-    blind = lambda: Knockout([Cut.path(trace, "picture → all after it", 1, 3)], ())  # noqa: E731
+
+    def blind() -> Knockout:
+        return Knockout([Cut.path(trace, "picture → all after it", 1, 3)], ())
+
     assert said(under(blind(), tiny_model.decode(trace, SHORT))) == said(
         under(blind(), tiny_model.decode(other, SHORT))
     )

@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[2]
 CONTENT = b"weights of a base model"
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch) -> Path:
+@pytest.fixture(name="cache", autouse=True)
+def empty_cache(tmp_path, monkeypatch) -> Path:
     """An empty cache directory, and a package index that holds nothing."""
     folder = tmp_path / "cache"
     monkeypatch.setenv(VARIABLE, str(folder))

@@ -119,9 +119,10 @@ def test_a_photo_of_any_shape_is_taken_or_told_which_shape_would_be(model, width
     if "too few" in said:
         return
     least = int(re.search(r"at least ([\d,]+)\.", said)[1].replace(",", ""))
-    shape = lambda side: (
-        (max(width, height), side) if width >= height else (side, max(width, height))
-    )
+
+    def shape(side: int) -> tuple[int, int]:
+        return (max(width, height), side) if width >= height else (side, max(width, height))
+
     assert model.see(blank(*shape(least)))
     assert f"at least {least:,}." in refusal(lambda: model.see(blank(*shape(least - 1))))
 

@@ -77,6 +77,14 @@ class Case:
             )
         return self.trace.visual_tokens.positions
 
+    def require_positions(self) -> None:
+        """Refuse a model whose visual tokens have no positions in the sequence.
+
+        Raises:
+            Untestable: they stand in none.
+        """
+        _ = self.positions
+
     def chosen(self) -> tuple[int, ...]:
         """The tokens of the thing.
 
@@ -168,10 +176,12 @@ class Finding:
 
     @property
     def source(self) -> str:
+        """Name who found it, and in which models."""
         return self.fact.source
 
     @property
     def tolerance(self) -> str:
+        """Say in words when the finding counts as seen."""
         return self.fact.tolerance
 
 

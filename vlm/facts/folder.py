@@ -54,6 +54,7 @@ class Rate:
 
     @property
     def share(self) -> float:
+        """Compute the share of the tested photos on which it was seen; NaN if none was tested."""
         return self.seen / self.tested if self.tested else float("nan")
 
 

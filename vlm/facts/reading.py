@@ -78,7 +78,7 @@ def removable_sinks(case: Case) -> Outcome:
     """Fact 9: some visual tokens carry the first token's huge dimensions, and the answer does not
     need them.
     """
-    case.positions
+    case.require_positions()
     found = case.model.sinks(case.trace, case.hidden)
     count = len(case.trace.visual_tokens.embeddings)
     numbers = {
@@ -141,8 +141,8 @@ def longer_than_text(case: Case) -> Outcome:
 
 
 def bag_of_tokens(case: Case) -> Outcome:
-    """Fact 12: in another order the tokens give nearly the same description, but not the same side."""
-    case.positions
+    """Fact 12: in another order the tokens give nearly the same description, not the same side."""
+    case.require_positions()
     tokenizer, thing = case.model.processor.tokenizer, case.words[0] if case.words else "main thing"
     sides = [word_ids(tokenizer, side) for side in ("left", "right")]
     told, asked = (

@@ -97,7 +97,7 @@ def the_thing_is_needed(case: Case) -> Outcome:
 
 def zero_exaggerates(case: Case) -> Outcome:
     """Fact 8: zero changes the answer far more than the mean or noise in the same places."""
-    case.positions
+    case.require_positions()
     count = len(case.trace.visual_tokens.embeddings)
     tokens = case.tokens or tuple(
         np.random.default_rng(0).choice(count, max(1, round(SHARE * count)), replace=False).tolist()
@@ -131,7 +131,7 @@ def zero_exaggerates(case: Case) -> Outcome:
 
 def attention_is_weak(case: Case) -> Outcome:
     """Fact 23: where a word looked says little about which part of the picture it needed."""
-    case.positions
+    case.require_positions()
     step = telling(case.steps, case.words)
     looked = None if step is None else on_picture(step, case.positions)
     if step is None or looked is None:

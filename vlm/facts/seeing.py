@@ -19,7 +19,7 @@ MOST = 2048  # patches whose places are compared with each other
 def one_token_a_patch(case: Case) -> Outcome:
     """Fact 1: V = N, CLS left out, and one place in the prompt for each."""
     sight, trace = case.trace.sight, case.trace
-    case.positions
+    case.require_positions()
     size = sight.patches.size
     cut = sum(
         (picture.received.shape[0] // size) * (picture.received.shape[1] // size)

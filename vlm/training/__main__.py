@@ -1,7 +1,7 @@
 """`python -m vlm.training STAGE --data DIR ...`: one command for each stage, and one that measures
 what came out.
 
-    features      compute the frozen encoder's features once (the other stages do it too where they are missing)
+    features      compute the frozen encoder's features once (other stages do it if need be)
     scenes        make a data set of pasted cut-outs, whose answers are known
     contrastive   L_X and L_t: the two linear maps and tau
     connector     LLaVA stage 1: the connector alone
@@ -28,6 +28,7 @@ HOME = Path("training-work")  # features and checkpoints; nothing in it belongs 
 
 
 def parser() -> argparse.ArgumentParser:
+    """Build the command line's parser, with a subcommand for every stage."""
     whole = argparse.ArgumentParser(
         prog="python -m vlm.training",
         description=__doc__,
@@ -172,6 +173,7 @@ class Progress:
         self.every, self.last, self.done = every, 0.0, 0
 
     def __call__(self, done: int, total: int, message: str) -> None:
+        """Print how far it is, at most once in `every` seconds and at the end."""
         now = time.monotonic()
         if now - self.last < self.every and done < total:
             return
@@ -201,6 +203,7 @@ def without_folders(arguments: Sequence[str]) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Run one stage; return the exit code, 2 where an error of ours ended it."""
     options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("httpx").setLevel(logging.WARNING)

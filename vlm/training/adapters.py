@@ -24,6 +24,7 @@ class LowRank(nn.Module):
         nn.init.normal_(self.lora_A, std=linear.in_features**-0.5)
 
     def forward(self, inputs: Float[Tensor, "... inputs"]) -> Float[Tensor, "... outputs"]:
+        """Map inputs by the frozen weight plus the scaled low-rank delta."""
         low = nn.functional.linear(inputs, self.lora_A * SCALE)
         return self.linear(inputs) + nn.functional.linear(low, self.lora_B)
 

@@ -37,6 +37,7 @@ def _gather(options, progress, views=()) -> corpus.Corpus:
 
 
 def features(options, command: str, progress) -> None:
+    """Compute the frozen encoder's features of every photo, and of the views asked for."""
     _gather(options, progress, options.views)
 
 

@@ -109,6 +109,7 @@ def texts_of(photo: Photo, wordnet: WordNet | None = None) -> list[str]:
 
 
 def weight_of(photo: Photo) -> float:
+    """Give a photo's weight in the draw, by where its texts are from."""
     return WEIGHTS[
         (
             "label"

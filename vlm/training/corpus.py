@@ -32,9 +32,11 @@ class Corpus:
     bad: tuple[BadRow, ...]
 
     def training(self) -> list[Photo]:
+        """List the photos that may be trained on."""
         return [photo for photo in self.photos if photo.key not in self.held_out]
 
     def evaluation(self) -> list[Photo]:
+        """List the photos that are held out."""
         return [photo for photo in self.photos if photo.key in self.held_out]
 
     def part(self, share: float) -> "Corpus":

@@ -43,6 +43,7 @@ class Photo:
 
     @property
     def key(self) -> str:
+        """Give the photo's identity, "dataset/file name"."""
         return f"{self.dataset}/{self.name}"
 
 

@@ -4,8 +4,8 @@ Teacher and student see the same view of a photo. Through small heads that are t
 student's [CLS; mean of the patches] learns the teacher's pooled features, its softened class
 probabilities and its vector in the sentence tower's space; every patch learns the teacher's last
 feature map at its place. Without heads the summaries of a batch learn which photos are alike, as
-the teacher's pooled features and probabilities say. A last term keeps the patches' mutual cosines near those of the encoder as
-it was, which is what groups things in PCA-RGB.
+the teacher's pooled features and probabilities say. A last term keeps the patches' mutual cosines
+near those of the encoder as it was, which is what groups things in PCA-RGB.
 """
 
 import copy
@@ -46,7 +46,8 @@ class Settings:
         directions: principal directions of the teacher's feature map that the patches learn.
         temperature: of the softened class probabilities.
         weights: of the terms of the loss.
-        grouping_share: share of a batch whose patches' mutual cosines are compared with the old encoder's.
+        grouping_share: share of a batch whose patches' mutual cosines are compared with the old
+            encoder's.
         heads_first: steps after which the deltas begin to learn; before, the heads learn alone.
         cooldown: last share of the run (of its steps or its minutes) in which the rate falls to 0.
         averaging: of the exponential average of the weights that is handed over.
@@ -137,6 +138,7 @@ class TeacherScale:
 
 
 def measure_scale(all_targets: list[Targets], teacher: Teacher, directions: int) -> TeacherScale:
+    """Measure the means of the teacher's outputs and the principal directions of its map."""
     pooled = torch.cat([targets.pooled.float() for targets in all_targets])
     logits = torch.cat([targets.logits.float() for targets in all_targets])
     places = torch.cat(
@@ -187,6 +189,7 @@ class Learner(nn.Module):
         self.scale: TeacherScale | None = None
 
     def compute_targets(self, photos: UInt8[Tensor, "B 3 H W"], views: Views) -> Targets:
+        """Compute what the teacher says of these views of the photos, B x 3 x H x W."""
         images = render_views(photos, views, self.settings.teacher_side)
         with choose_precision(images.device):
             return self.teacher(images)

@@ -73,9 +73,11 @@ class Run:
 
     @property
     def samples(self) -> int:
+        """Count the photos that the steps up to now have used, repetitions included."""
         return self.step * self.settings.batch
 
     def generator(self, *numbers: int) -> torch.Generator:
+        """Seed a generator from the run's seed and these numbers alone."""
         seed = self.settings.seed
         for number in numbers:
             seed = seed * 1_000_003 + number
@@ -130,6 +132,7 @@ class Run:
         }
 
     def state(self) -> dict:
+        """Gather all that a checkpoint has to hold to resume the run."""
         return {
             "step": self.step,
             "settings": {name: asdict(self.settings)[name] for name in SAVED_WITH},

@@ -42,6 +42,7 @@ class Constant(nn.Module):
         self.register_buffer("token", token)
 
     def forward(self, features: Float[Tensor, "V F"]) -> Float[Tensor, "V D"]:
+        """Give the one token, D, for each of V features: V x D."""
         return self.token.expand(len(features), -1)
 
 
@@ -73,6 +74,7 @@ class Reader:
         )
 
     def at(self, side: int) -> "Reader":
+        """Give the same model at another number of visual tokens, side x side."""
         return Reader(self.learner, self.tokenizer, side)
 
     @torch.inference_mode()
@@ -98,6 +100,7 @@ class Reader:
 
     @property
     def frame(self) -> Frame:
+        """Frame prompts with this model's tokenizer."""
         return Frame(lambda text: tuple(self.tokenizer.encode(text, add_special_tokens=False)))
 
     @torch.inference_mode()
@@ -207,6 +210,7 @@ class Tests:
     def draw(
         cls, corpus: Corpus, wordnet: WordNet | None, most: int = 300, seed: int = 0
     ) -> "Tests":
+        """Draw the tests from the held-out photos by chance, the same for the same seed."""
         chance = random.Random(seed)
         kept = sorted(corpus.evaluation(), key=lambda photo: photo.key)
         captioned = [photo for photo in kept if photo.captions]

@@ -56,13 +56,16 @@ class Features:
     array: Float[np.ndarray, "photos positions width"]
 
     def row(self, index: int) -> Float[Tensor, "positions width"]:
+        """Read one photo's features from disk: positions x width, float32."""
         return torch.from_numpy(np.array(self.array[index], dtype=np.float32))
 
     def class_token(self, index: int) -> Float[Tensor, "width"]:
+        """Read the feature of one photo's CLS from disk: width, float32."""
         return torch.from_numpy(np.array(self.array[index, 0], dtype=np.float32))
 
 
 def cache_path(cache: Path, dataset: str, view: str) -> Path:
+    """Name the cache's file of one data set and view."""
     return cache / f"{dataset}{'.' + view if view else ''}.npy"
 
 
@@ -110,6 +113,7 @@ def compute(
 
 
 def load(cache: Path, dataset: str, view: str = "") -> Features:
+    """Open the cached features of one data set and view, the array mapped from disk."""
     path = cache_path(cache, dataset, view)
     return Features(
         dataset,

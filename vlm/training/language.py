@@ -108,6 +108,7 @@ class Learner(nn.Module):
         return causal.model
 
     def trained(self) -> dict[str, nn.Parameter]:
+        """List the parameters that learn, by their names."""
         return {
             name: parameter
             for name, parameter in self.named_parameters()
@@ -115,6 +116,7 @@ class Learner(nn.Module):
         }
 
     def connect(self, features: Float[Tensor, "V F"]) -> Float[Tensor, "V D"]:
+        """Standardise patch features, V x F, and map them to visual tokens, V x D."""
         return self.connector((features - self.mean) / self.spread)
 
     def outputs(self, features: Float[Tensor, "V F"], batch: Batch) -> Float[Tensor, "K D"]:
@@ -243,6 +245,7 @@ class Run:
         return value
 
     def state(self) -> dict:
+        """Gather all that a checkpoint has to hold to resume the run."""
         return {
             "settings": {name: getattr(self.settings, name) for name in SAVED_WITH},
             "step": self.step,
@@ -310,6 +313,7 @@ def alike(packs: Sequence[Pack], size: int = 4) -> list[list[int]]:
 
 
 def move(batch: Batch, device: torch.device) -> Batch:
+    """Move every tensor of a batch to a device."""
     return Batch(**{name: getattr(batch, name).to(device) for name in batch.__dataclass_fields__})
 
 

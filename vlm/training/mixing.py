@@ -47,6 +47,7 @@ class Entry:
 
     @property
     def dataset(self) -> str:
+        """Name the data set that the photo is from."""
         return self.key.split("/", 1)[0]
 
 
@@ -59,9 +60,11 @@ class Frame:
     encode: Encode
 
     def prefix(self) -> tuple[int, ...]:
+        """Encode what stands before the photo."""
         return self.encode("<|im_start|>user\n")
 
     def turn(self, asked: Asked) -> Turn:
+        """Encode a question, from the photo to where the answer begins, and each of its answers."""
         question = self.encode(f"\n{asked.question}<|im_end|>\n<|im_start|>assistant\n")
         return Turn(question, tuple(self.encode(f"{answer}<|im_end|>") for answer in asked.answers))
 

@@ -480,6 +480,7 @@ def literally_named(name: str, captions: Iterable[str]) -> bool:
 
 
 def with_article(name: str) -> str:
+    """Put "a" or "an" before a name, nothing before the name of a mass."""
     if name in MASS_NOUNS:
         return name
     return ("an " if name[0].lower() in "aeiou" else "a ") + name

@@ -100,8 +100,8 @@ COLOURS = [
 ]
 NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 SUBJECTS = (
-    "man|woman|boy|girl|child|person|dog|cat|bird|horse|people|men|women|boys|girls|children|dogs|kids|player|surfer|skier|skateboarder|cow|cows|horses|bear|elephant|group"
-    " of people"
+    "man|woman|boy|girl|child|person|dog|cat|bird|horse|people|men|women|boys|girls|children|dogs|"
+    "kids|player|surfer|skier|skateboarder|cow|cows|horses|bear|elephant|group of people"
 )
 SIDED = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 _SUBJECT = re.compile(
@@ -119,19 +119,24 @@ _PLACE = re.compile(
     rf"\b({SUBJECTS})\b.*?\b((?:on|in|at|near|under|along|through|inside|beside)"
     r" (?:a|an|the|some|his|her|their)? ?(?:[\w-]+"
     r" ){0,3}(?:grass|beach|snow|water|street|field|road|table|"
-    r"couch|sofa|bed|park|room|kitchen|bathroom|pool|ocean|river|lake|mountain|sand|forest|woods|track|bench|slope|hill|yard|sidewalk|floor|air|wave|waves|court|ramp|dirt|rock|rocks|desk|fence|tree|trees))\.$",
+    r"couch|sofa|bed|park|room|kitchen|bathroom|pool|ocean|river|lake|mountain|sand|forest|woods|"
+    r"track|bench|slope|hill|yard|sidewalk|floor|air|wave|waves|court|ramp|dirt|rock|rocks|desk|"
+    r"fence|tree|trees))\.$",
     re.IGNORECASE,
 )
 _COLOUR = re.compile(
     rf"\b({'|'.join(COLOURS)})"
-    r" (shirt|dress|jacket|dog|cat|horse|car|bus|train|truck|hat|coat|ball|bird|couch|sofa|bike|boat|shorts|wall|walls|bed|umbrella|helmet|sweater|kite|frisbee|cow|bear|"
+    r" (shirt|dress|jacket|dog|cat|horse|car|bus|train|truck|hat|coat|ball|bird|couch|sofa|bike|"
+    r"boat|shorts|wall|walls|bed|umbrella|helmet|sweater|kite|frisbee|cow|bear|"
     r"plane|airplane|bench|chair|chairs|door|hair|fire"
     r" hydrant|uniform|cabinets|curtains|carpet|swimsuit|outfit|t-shirt)\b",
     re.IGNORECASE,
 )
 _COUNT = re.compile(
     r"\b(one|two|three|four|five|six) (?:[\w-]+"
-    r" ){0,1}?(dogs?|men|women|boys|girls|children|people|cats|horses|birds|cows|elephants|giraffes|zebras|boats|sheep|kids|bears|chairs|beds|sinks|sofas|couches|planes|buses|players|adults|females|males|trains|kites|skiers|surfers|bikers)\b",
+    r" ){0,1}?(dogs?|men|women|boys|girls|children|people|cats|horses|birds|cows|elephants|"
+    r"giraffes|zebras|boats|sheep|kids|bears|chairs|beds|sinks|sofas|couches|planes|buses|"
+    r"players|adults|females|males|trains|kites|skiers|surfers|bikers)\b",
     re.IGNORECASE,
 )
 
@@ -162,6 +167,7 @@ def sentence(text: str) -> str:
 
 
 def label_words(label: str) -> str:
+    """Write a label as words: spaces for underscores, lower case."""
     return " ".join(label.replace("_", " ").split()).strip().lower()
 
 
@@ -278,6 +284,7 @@ def about_label(label: str, kind: str | None) -> list[Asked]:
 
 
 def about_room(label: str) -> list[Asked]:
+    """Ask what a photo of a room, or of a house from outside, shows, by its label."""
     name = label_words(label)
     if name.startswith("house"):
         return [

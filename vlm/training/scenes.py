@@ -43,9 +43,9 @@ class CutOut:
 
 @dataclass(frozen=True)
 class Placed:
-    """`count` copies of one cut-out in one part of the picture ("left", "right", "top", "bottom".
+    """`count` copies of one cut-out in one part of the picture.
 
-    "" for the whole of it).
+    The part is "left", "right", "top", "bottom", or "" for the whole of it.
     """
 
     thing: CutOut
@@ -54,6 +54,7 @@ class Placed:
 
     @property
     def words(self) -> str:
+        """Name the thing with its article or its number: "a dog", "three dogs"."""
         return (
             with_article(self.thing.name)
             if self.count == 1
@@ -62,6 +63,7 @@ class Placed:
 
 
 def plural(name: str) -> str:
+    """Form the plural of a noun by the regular rules of English."""
     if name.endswith(("s", "x", "z", "ch", "sh")):
         return name + "es"
     if re.search(r"[^aeiou]y$", name):
@@ -125,6 +127,7 @@ def prevailing_colour(image: Image.Image) -> str | None:
 
 
 def colour_name(red: int, green: int, blue: int) -> str:
+    """Name an RGB colour, each channel 0 to 255, by its hue, saturation and value."""
     hue, saturation, value = colorsys.rgb_to_hsv(red / 255, green / 255, blue / 255)
     if value < 0.2:
         return "black"

@@ -66,7 +66,7 @@ class Teacher(nn.Module):
 
 
 def build_network() -> nn.Module:
-    """Timm's EfficientNet-Lite2 with random weights."""
+    """Build timm's EfficientNet-Lite2 with random weights."""
     ensure_torchvision()
     import timm
 
