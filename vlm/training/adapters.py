@@ -3,6 +3,7 @@ arXiv:2106.09685), and the encoder's small vectors trained as they are.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -24,11 +25,12 @@ class LowRank(nn.Module):
         nn.init.normal_(self.lora_A, std=linear.in_features**-0.5)
 
     def forward(self, inputs: Float[Tensor, "... inputs"]) -> Float[Tensor, "... outputs"]:
+        """W x + SCALE * B A x."""
         low = nn.functional.linear(inputs, self.lora_A * SCALE)
         return self.linear(inputs) + nn.functional.linear(low, self.lora_B)
 
 
-def add_adapters(vision: nn.Module, rank: int, seed: int) -> None:
+def add_adapters(vision: Any, rank: int, seed: int) -> None:
     """Freeze the encoder, but for a `LowRank` on every linear layer and for the vectors of its
     layers (biases, norms, layer scales).
     """

@@ -4,13 +4,14 @@ Teacher and student see the same view of a photo. Through small heads that are t
 student's [CLS; mean of the patches] learns the teacher's pooled features, its softened class
 probabilities and its vector in the sentence tower's space; every patch learns the teacher's last
 feature map at its place. Without heads the summaries of a batch learn which photos are alike, as
-the teacher's pooled features and probabilities say. A last term keeps the patches' mutual cosines near those of the encoder as
-it was, which is what groups things in PCA-RGB.
+the teacher's pooled features and probabilities say. A last term keeps the patches' mutual cosines
+near those of the encoder as it was, which is what groups things in PCA-RGB.
 """
 
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -46,7 +47,8 @@ class Settings:
         directions: principal directions of the teacher's feature map that the patches learn.
         temperature: of the softened class probabilities.
         weights: of the terms of the loss.
-        grouping_share: share of a batch whose patches' mutual cosines are compared with the old encoder's.
+        grouping_share: share of a batch whose patches' mutual cosines are compared with those of
+            the encoder as it was.
         heads_first: steps after which the deltas begin to learn; before, the heads learn alone.
         cooldown: last share of the run (of its steps or its minutes) in which the rate falls to 0.
         averaging: of the exponential average of the weights that is handed over.
@@ -84,7 +86,7 @@ def normalise_images(images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W
 
 
 def encode_layers(
-    vision: nn.Module,
+    vision: Any,
     images: Float[Tensor, "B 3 H W"],
     patches: Int[Tensor, "B P"] | None = None,
 ) -> list[Float[Tensor, "B positions F"]]:
@@ -123,6 +125,17 @@ class Heads(nn.Module):
         self.text = nn.Linear(2 * width, text)
         self.places = nn.Linear(width, directions)
 
+    def forward(
+        self, summary: Float[Tensor, "B two_widths"], patches: Float[Tensor, "B P width"]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(Pooled features, logits, text vector, feature map at the patches)."""
+        return (
+            self.pooled(summary),
+            self.classes(summary),
+            self.text(summary),
+            self.places(patches),
+        )
+
 
 @dataclass(frozen=True)
 class TeacherScale:
@@ -137,6 +150,7 @@ class TeacherScale:
 
 
 def measure_scale(all_targets: list[Targets], teacher: Teacher, directions: int) -> TeacherScale:
+    """The scale of what the teacher said about some photos."""
     pooled = torch.cat([targets.pooled.float() for targets in all_targets])
     logits = torch.cat([targets.logits.float() for targets in all_targets])
     places = torch.cat(
@@ -166,11 +180,13 @@ def random_patches(
 class Learner(nn.Module):
     """The student with its heads, and the encoder as it was."""
 
-    def __init__(self, vision: nn.Module, teacher: Teacher, settings: Settings):
+    scale: TeacherScale  # measured before the first step
+
+    def __init__(self, vision: Any, teacher: Teacher, settings: Settings):
         super().__init__()
         self.settings = settings
         self.frozen = copy.deepcopy(vision).requires_grad_(False)
-        self.vision = vision
+        self.vision: Any = vision
         self.teacher = teacher
         add_adapters(vision, settings.rank, settings.seed)
         config, network = vision.config, teacher.network
@@ -184,9 +200,9 @@ class Learner(nn.Module):
             )
             for _ in settings.read
         )
-        self.scale: TeacherScale | None = None
 
     def compute_targets(self, photos: UInt8[Tensor, "B 3 H W"], views: Views) -> Targets:
+        """What the teacher says about the views."""
         images = render_views(photos, views, self.settings.teacher_side)
         with choose_precision(images.device):
             return self.teacher(images)
@@ -211,20 +227,23 @@ class Learner(nn.Module):
             compare_photos(targets.pooled - scale.pooled) + compare_photos(probabilities.sqrt())
         ) / 2
         alike = (alike / NEAR).softmax(-1)
-        terms = dict.fromkeys(("pooled", "classes", "text", "neighbours", "places"), 0.0)
+        layers = []
         for layer, heads in zip(settings.read, self.heads):
             tokens = normalised(outputs[layer - 1].float(), 1)
             summary = torch.cat([tokens[:, 0], tokens[:, 1:].mean(1)], dim=-1)
-            terms["pooled"] += measure_distance(
-                heads.pooled(summary), targets.pooled - scale.pooled
-            )
-            logits = heads.classes(summary).float().log_softmax(-1)
-            terms["classes"] += -(probabilities * logits).sum(-1).mean() - entropy
-            terms["text"] += measure_distance(heads.text(summary), text)
+            pooled, logits, vector, patch_map = heads(summary, tokens[:, 1:])
             found = (compare_photos(summary - summary.mean(0)) / NEAR).log_softmax(-1)
-            terms["neighbours"] += functional.kl_div(found, alike, reduction="batchmean")
-            terms["places"] += measure_distance(heads.places(tokens[:, 1:]), places)
-        terms = {name: term / len(settings.read) for name, term in terms.items()}
+            cross = -(probabilities * logits.float().log_softmax(-1)).sum(-1).mean()
+            layers.append(
+                {
+                    "pooled": measure_distance(pooled, targets.pooled - scale.pooled),
+                    "classes": cross - entropy,
+                    "text": measure_distance(vector, text),
+                    "neighbours": functional.kl_div(found, alike, reduction="batchmean"),
+                    "places": measure_distance(patch_map, places),
+                }
+            )
+        terms = {name: torch.stack([one[name] for one in layers]).mean() for name in layers[0]}
         some = max(1, round(len(photos) * settings.grouping_share))
         with torch.no_grad(), choose_precision(images.device):
             old = encode_layers(

@@ -12,13 +12,7 @@ from torch import Tensor
 
 from vlm.embedded import IMAGE_SIDE
 from vlm.training.datasets import DataError
-from vlm.training.distillation import (
-    Learner,
-    Settings,
-    TeacherScale,
-    measure_scale,
-    random_patches,
-)
+from vlm.training.distillation import Learner, Settings, TeacherScale, measure_scale, random_patches
 from vlm.training.views import draw_views, whole_views
 
 # what a checkpoint must agree on to be gone on from
@@ -79,9 +73,11 @@ class Run:
 
     @property
     def samples(self) -> int:
+        """How many views were learnt from."""
         return self.step * self.settings.batch
 
     def generator(self, *numbers: int) -> torch.Generator:
+        """What decides by chance what the numbers name, the same in every run of this seed."""
         seed = self.settings.seed
         for number in numbers:
             seed = seed * 1_000_003 + number
@@ -106,7 +102,7 @@ class Run:
         photos = photos.to(self.device)
         patches = None if patches is None else patches.to(self.device)
         terms = learner.losses(photos, views, patches)
-        loss = sum(settings.weights[name] * term for name, term in terms.items())
+        loss = torch.stack([settings.weights[name] * term for name, term in terms.items()]).sum()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         parameters = learner.trained()
@@ -119,12 +115,8 @@ class Run:
         # young averages forget faster, so that the start weighs nothing
         share = min(settings.averaging, self.step / (self.step + 10))
         with torch.no_grad():
-            names = list(parameters)
-            torch._foreach_lerp_(
-                [self.average[name] for name in names],
-                [parameters[name].detach() for name in names],
-                1 - share,
-            )
+            for name, value in self.average.items():
+                value.lerp_(parameters[name], 1 - share)
         self.terms = {name: term.detach() for name, term in terms.items()} | {"loss": loss.detach()}
 
     def deltas(self) -> dict[str, Tensor]:
@@ -136,6 +128,7 @@ class Run:
         }
 
     def state(self) -> dict:
+        """All that `restore` needs."""
         return {
             "step": self.step,
             "settings": {name: asdict(self.settings)[name] for name in SAVED_WITH},

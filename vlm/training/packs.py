@@ -67,6 +67,7 @@ class Photos:
         return len(self.keys)
 
     def pixels(self, indices: Sequence[int]) -> UInt8[Tensor, "B 3 H W"]:
+        """Some photos decoded."""
         return torch.from_numpy(np.stack([decode(self.files[index]) for index in indices]))
 
     def all_pixels(self, threads: int = 16) -> UInt8[Tensor, "photos 3 H W"]:
@@ -83,6 +84,7 @@ class Photos:
 
 
 def decode(file: bytes) -> UInt8[np.ndarray, "3 H W"]:
+    """The pixels of a file in memory."""
     with Image.open(io.BytesIO(file)) as image:
         return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
 
@@ -123,7 +125,7 @@ def find_photos(paths: Iterable[Path]) -> list[Source]:
 
 
 def squash(source: Source) -> PackedPhoto | None:
-    """The photo as the student's processor brings it to its square; nothing if it cannot be read."""
+    """The photo as the student's processor squashes it; nothing if it cannot be read."""
     try:
         with Image.open(source.path) as image:
             square = image.convert("RGB").resize((IMAGE_SIDE, IMAGE_SIDE), Image.Resampling.BICUBIC)
