@@ -3,6 +3,7 @@
 import numpy as np
 
 import vlm
+
 from . import board
 from .photo import merging, seen, side_by_side, transform
 from .wire import data_url, packed

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import vlm
+
 from .recent import Budget, Recent
 from .settings import Settings
 
@@ -170,7 +171,7 @@ def _load_contrastive(progress: vlm.Progress):
 
 
 def _warm_umap(progress: vlm.Progress) -> bool:
-    """numba compiles UMAP on its first fit: some ten seconds of both cores that nobody should wait
+    """Numba compiles UMAP on its first fit: some ten seconds of both cores that nobody should wait
     for, least of all the first answer.
     """
     contrastive.wait(lambda status: status.state != "loading")

@@ -7,6 +7,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 import vlm
+
 from . import bounds, examples, handlers, models, statics
 from .inputs import Page, Photo, Photos
 from .panels import Failure, Feed, Panel, plotly_url, shared_css, shared_head, shipped_head
@@ -423,18 +424,17 @@ def build() -> gr.Blocks:
                     )
                 match = gr.Button("Compare", elem_id="compare")
                 Failure("lab")
-            with gr.Column(scale=9, min_width=320):
-                with gr.Row(elem_id="labs"):
-                    similarity = Panel(
-                        "similarity",
-                        value=opening.get("similarity"),
-                        server_functions=in_turn("long", handlers.cell),
-                    )
-                    second = Panel(
-                        "similarity",
-                        elem_id="similarity-beside",
-                        server_functions=in_turn("long", handlers.cell),
-                    )
+            with gr.Column(scale=9, min_width=320), gr.Row(elem_id="labs"):
+                similarity = Panel(
+                    "similarity",
+                    value=opening.get("similarity"),
+                    server_functions=in_turn("long", handlers.cell),
+                )
+                second = Panel(
+                    "similarity",
+                    elem_id="similarity-beside",
+                    server_functions=in_turn("long", handlers.cell),
+                )
         titled(
             "The token ledger",
             "What a photo costs each family of models before a word is read: how many visual"

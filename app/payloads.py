@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 import vlm
+
 from .layout import layout
 from .photo import at_the_edge
 from .wire import data_url, packed, rounded
@@ -254,7 +255,7 @@ def lens_rows(first: int, table, read: Callable[[int], str]) -> dict:
     ids, places = np.unique(table.token_ids, return_inverse=True)
     by_token = lambda values: np.ascontiguousarray(
         np.moveaxis(values.reshape(table.token_ids.shape), 1, 0)
-    )  # noqa: E731
+    )
     return {
         "first": first,
         "words": [read(int(number)) for number in ids],

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 import vlm
+
 from .board import is_tile
 
 SHARE = 0.02  # of the largest side: the gap between two photos

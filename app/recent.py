@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import vlm
+
 from .settings import Settings
 
 VARIABLE = Settings.name_of("keep")

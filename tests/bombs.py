@@ -16,7 +16,6 @@ import time
 import zlib
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 SIDE = 6_320  # squared almost as many pixels as are allowed
@@ -127,7 +126,7 @@ def frames(kind: str, count: int, side: int) -> bytes:
 def webp_exif(data: bytes) -> bytes:
     piece = lambda name, content: (
         name + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
-    )  # noqa: E731
+    )
     picture = saved(Image.new("RGB", (8, 8)), "WEBP")[12:]
     whole = (
         b"WEBP"

@@ -18,13 +18,13 @@ import tests.shapes  # noqa: F401
 
 install_import_hook("vlm", "tests.shapes.check").__enter__()
 
-import pytest  # noqa: E402
-from huggingface_hub import constants  # noqa: E402
+import pytest
+from huggingface_hub import constants
 
-import vlm  # noqa: E402
-from tests import browser  # noqa: E402
-from tests.hub import NAME, fake_hub  # noqa: E402
-from tests.tiny import photo, tiny_clip, tiny_llava  # noqa: E402
+import vlm
+from tests import browser
+from tests.hub import NAME, fake_hub
+from tests.tiny import photo, tiny_clip, tiny_llava
 
 QUESTION = "What is in this image?"
 

@@ -12,8 +12,8 @@ from vlm.compat import ensure_torchvision
 
 ensure_torchvision()
 
-import torch  # noqa: E402
-import transformers as tf  # noqa: E402
+import torch
+import transformers as tf
 
 MARKS = (
     "<pad>",
@@ -99,12 +99,14 @@ def _text(**others) -> dict:
 
 def _vipllava():
     images = tf.CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size=SQUARE)
+    # the plural is what older transformers reads
+    several = "vision_feature_layers" in vars(tf.VipLlavaConfig())
     config = tf.VipLlavaConfig(
         vision_config=dict(model_type="clip_vision_model", **VISION),
         text_config=dict(model_type="llama", **_text()),
         image_token_index=_id("<image>"),
-        vision_feature_layer=[-2, -1, 1],
         image_seq_length=16,
+        **{"vision_feature_layers" if several else "vision_feature_layer": [-2, -1, 1]},
     )
     return (
         config,

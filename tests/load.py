@@ -132,7 +132,7 @@ class Page:
                     word = word or time.perf_counter() - begun
                     if answer["finished"]:
                         words = [(step["string"], step["probability"]) for step in answer["steps"]]
-        except Exception as error:  # noqa: BLE001  whatever it is, it is counted
+        except Exception as error:  # whatever it is, it is counted
             return Asked(visitor, None, f"{type(error).__name__}: {error}")
         return Asked(
             visitor, words, None if words else "no answer", first, word, time.perf_counter() - begun

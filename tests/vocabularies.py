@@ -10,13 +10,68 @@ from transformers import PreTrainedTokenizerFast
 
 MARK = "\N{LOWER ONE EIGHTH BLOCK}"
 # what the vocabularies are learned from: no piece is longer than one of these
-LEARNED = (
-    " I see a cat here the photo shows one dog and giraffe he said then is in there are giraffes un"
-    " grand Cat Dog brown black 猫 这 是"
-).split(" ")[1:]
-LEARNED = [f" {word}" for word in LEARNED] + (
-    "cat dog Cat 猫 狗 这 是 一 只 在 院 子 里 桌 上 นี่ คือ แมว ここ に が います 猫 42 1999 . , 。"
-).split(" ")
+LEARNED = [
+    "",
+    "I",
+    "see",
+    "a",
+    "cat",
+    "here",
+    "the",
+    "photo",
+    "shows",
+    "one",
+    "dog",
+    "and",
+    "giraffe",
+    "he",
+    "said",
+    "then",
+    "is",
+    "in",
+    "there",
+    "are",
+    "giraffes",
+    "un",
+    "grand",
+    "Cat",
+    "Dog",
+    "brown",
+    "black",
+    "猫",
+    "这",
+    "是",
+][1:]
+LEARNED = [f" {word}" for word in LEARNED] + [
+    "cat",
+    "dog",
+    "Cat",
+    "猫",
+    "狗",
+    "这",
+    "是",
+    "一",
+    "只",
+    "在",
+    "院",
+    "子",
+    "里",
+    "桌",
+    "上",
+    "นี่",
+    "คือ",
+    "แมว",
+    "ここ",
+    "に",
+    "が",
+    "います",
+    "猫",
+    "42",
+    "1999",
+    ".",
+    ",",
+    "。",
+]
 SPECIAL = ["<unk>", "<s>", "</s>", "<pad>"]
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 # how Tekken and Llama 3 cut a text before anything is merged

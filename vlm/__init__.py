@@ -60,6 +60,9 @@ if TYPE_CHECKING:
     from vlm.saved_run import Replay
 
 __all__ = [
+    "LISTED",
+    "MODELS",
+    "TEMPLATES",
     "Alternative",
     "Colours",
     "Decoding",
@@ -67,10 +70,8 @@ __all__ = [
     "FetchError",
     "ImageEmbedding",
     "ImageError",
-    "LISTED",
     "Listed",
     "ListedModel",
-    "MODELS",
     "ModelError",
     "PatchScores",
     "Patches",
@@ -83,7 +84,6 @@ __all__ = [
     "Spending",
     "Stage",
     "Step",
-    "TEMPLATES",
     "TextTokens",
     "Trace",
     "VLMError",

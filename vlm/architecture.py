@@ -24,14 +24,14 @@ from vlm.compat import ensure_torchvision
 from vlm.device import placement
 from vlm.errors import ModelError
 from vlm.families import FAMILIES, LAYER_1, TOWERS, Family, Tower
-from vlm.language_model import language_trunk
+from vlm.language_model import check_attention, language_trunk
 from vlm.memory import Plan
 
 ensure_torchvision()
 
-from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin  # noqa: E402
-from transformers.utils import logging as transformers_logging  # noqa: E402
-from transformers.vision_utils import get_vision_window_index  # noqa: E402
+from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin
+from transformers.utils import logging as transformers_logging
+from transformers.vision_utils import get_vision_window_index
 
 # What the model's own forward tells its language model that is decided anew for every run.
 NOT_KEPT = frozenset(
@@ -114,6 +114,7 @@ def load_checkpoint(
             f"{str(folder)!r} cannot be loaded as an image-and-text checkpoint:"
             f" {' '.join(str(error).split())[:300].rstrip('.')}."
         ) from error
+    check_attention(type(language_trunk(model)))
     if has_rows(model):
         check_feature_layers(model)
     made_up = sorted([*loading["missing_keys"], *(name for name, *_ in loading["mismatched_keys"])])
@@ -461,7 +462,9 @@ def output_layers(model: PreTrainedModel) -> tuple[int, ...]:
     )
     if between is not None:  # Llama 3.2 Vision: the last one and some before it
         return (count, *(index + 1 for index in between))
-    layers = getattr(model.config, "vision_feature_layer", -1)
+    # ViP-LLaVA's setting was in the plural before
+    several = getattr(model.config, "vision_feature_layers", -1)
+    layers = getattr(model.config, "vision_feature_layer", several)
     return tuple(
         layer if layer >= 0 else count + 1 + layer
         for layer in ([layers] if isinstance(layers, int) else layers)

@@ -24,9 +24,9 @@ from vlm.errors import ModelError
 
 ensure_torchvision()
 
-from transformers import AttentionInterface, AttentionMaskInterface  # noqa: E402
-from transformers.integrations.sdpa_attention import sdpa_attention_forward  # noqa: E402
-from transformers.masking_utils import sdpa_mask  # noqa: E402
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 
 # What a checkpoint is loaded with. transformers refuses names with "sdpa" in them for models whose
 # scores are capped or have sinks; these run here too, with their own explicit attention.
@@ -149,7 +149,7 @@ def as_always(
     attention_mask: Tensor | None,
     **named,
 ):
-    """transformers' attention, its weights told to the recorder if there is one: scaled dot product
+    """Transformers' attention, its weights told to the recorder if there is one: scaled dot product
     attention, or the module's own explicit one where that is not enough.
     """
     scoring = Scoring.of(module, named)
@@ -173,7 +173,7 @@ def as_always(
 
 
 def own_attention(module: nn.Module) -> Callable[..., tuple[Tensor, Tensor]] | None:
-    """transformers' explicit ("eager") attention of the file that a module is from: its output and
+    """Transformers' explicit ("eager") attention of the file that a module is from: its output and
     its weights.
     """
     return getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
@@ -185,7 +185,7 @@ def last_row(mask: Tensor | None) -> Tensor | None:
 
 
 def causal_mask(query: Tensor, key: Tensor) -> Bool[Tensor, "queries keys"]:
-    """True where a position reads itself and those before it; the queries are the last of the keys."""
+    """True where a position reads itself and those before it; the queries are the last keys."""
     queries, keys = query.shape[-2], key.shape[-2]
     return torch.ones(queries, keys, dtype=torch.bool, device=query.device).tril(keys - queries)
 

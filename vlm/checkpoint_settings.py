@@ -16,7 +16,7 @@ from vlm.errors import ModelError, VLMError, is_out_of_memory
 
 ensure_torchvision()
 
-from transformers import PreTrainedModel, ProcessorMixin  # noqa: E402
+from transformers import PreTrainedModel, ProcessorMixin
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ def ensure_torchvision() -> Literal["native", "shim"]:
     import torch
 
     try:
-        import torchvision  # noqa: F401
+        import torchvision
 
         return "native"
     except RuntimeError as error:

@@ -22,7 +22,7 @@ from vlm.towers import ClassAndPatches
 
 ensure_torchvision()
 
-import open_clip  # noqa: E402
+import open_clip
 
 WEIGHTS, CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
 TOKENIZER_SETTINGS = {

@@ -182,7 +182,7 @@ def checked(trace: Trace, tokens: Sequence[int]) -> list[int]:
         ModelError: there is no such token.
     """
     chosen, count = sorted({int(token) for token in tokens}), len(trace.visual_tokens.embeddings)
-    if chosen and not (0 <= chosen[0] and chosen[-1] < count):
+    if chosen and not (chosen[0] >= 0 and chosen[-1] < count):
         raise ModelError(
             f"There is no visual token {chosen[-1] if chosen[0] >= 0 else chosen[0]}; there are"
             f" {count}, counted from 0."

@@ -41,7 +41,8 @@ class Family:
 
     Attributes:
         name: as people call it.
-        tokens: how its connector makes visual tokens out of patches; a name in `layouts.TOKENS`.
+        tokens: how its connector makes visual tokens out of patches; a name in
+            `token_layouts.TOKENS`.
         merge: (configuration) -> m, where m x m patches become one visual token.
         tower: f_v.
         connector: m_gamma.

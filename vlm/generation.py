@@ -21,7 +21,7 @@ from vlm.records import Decoding
 
 ensure_torchvision()
 
-from transformers import (  # noqa: E402
+from transformers import (
     GenerationConfig,
     GenerationMixin,
     LogitsProcessorList,

@@ -183,9 +183,8 @@ class _Patient(io.BytesIO):
 
 
 def _check_jpeg(content: bytes, name: str) -> None:
-    """
-    Raises:
-        ImageError: it is a JPEG that costs far more than its pixels.
+    """Raises:
+    ImageError: it is a JPEG that costs far more than its pixels.
     """
     if not content.startswith(b"\xff\xd8"):
         return
@@ -308,7 +307,7 @@ def _managed(image: Image.Image, profile: bytes | None, power: float) -> Image.I
         if profile and len(profile) <= MAX_PROFILE and ENDLESS not in profile:
             given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             mode = PROFILED.get(given.profile.xcolor_space)
-            if image.mode == mode or mode == "RGB" and image.mode in ("P", "YCbCr"):
+            if image.mode == mode or (mode == "RGB" and image.mode in ("P", "YCbCr")):
                 return _applied(_to_srgb(given, mode), image.convert(mode))
     except (ImageCms.PyCMSError, *DAMAGE):
         pass

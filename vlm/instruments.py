@@ -39,7 +39,7 @@ from vlm.word_attention import WordAttention, word_attention
 
 ensure_torchvision()
 
-from transformers import PreTrainedModel, ProcessorMixin  # noqa: E402
+from transformers import PreTrainedModel, ProcessorMixin
 
 
 class Instruments:
@@ -179,12 +179,7 @@ class Instruments:
 
         Of a model that reads its visual tokens beside the sequence, what its layers of
         cross-attention looked at among them.
-
-        Raises:
-            ModelError: the language model hands out no queries and keys, here and in `relevancy`,
-                `sweep`, `cut` and `drop`.
         """
-        language_model.check_attention(self.network)
         said = [step.token_id for step in trace.steps]
         return word_attention(
             self.network,
@@ -200,7 +195,6 @@ class Instruments:
 
         After the positions come the visual tokens that stand beside the sequence, if they do.
         """
-        language_model.check_attention(self.network)
         said = self._said(trace, step)
         return relevancy(self.network, self._going_on(trace, said[:-1]), said[-1], _beside(trace))
 
@@ -239,7 +233,6 @@ class Instruments:
         Args:
             token_id: another word in the place of the one that was said.
         """
-        language_model.check_attention(self.network)
         said = self._said(trace, step)
         over = knockout.windows(self.language_layers) if windows is None else windows
         return knockout.sweep(
@@ -264,7 +257,6 @@ class Instruments:
         Raises:
             ModelError: there is no such path or window.
         """
-        language_model.check_attention(self.network)
         if not 1 <= first <= last <= self.language_layers:
             raise ModelError(
                 f"Layers {first} to {last} are no window; give two of the {self.language_layers}"
@@ -281,7 +273,6 @@ class Instruments:
         Raises:
             ModelError: there is no such layer or share.
         """
-        language_model.check_attention(self.network)
         if not 1 <= layer <= self.language_layers or not 0 <= share <= 1:
             raise ModelError(
                 f"Nothing can drop a share of {share} after layer {layer}; give a share from 0 to 1"

@@ -34,8 +34,8 @@ from vlm.records import Step, Trace
 
 ensure_torchvision()
 
-from transformers import DynamicCache, PreTrainedModel  # noqa: E402
-from transformers.cache_utils import DynamicLayer  # noqa: E402
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
 
 PATHS = {  # from whom to whom
     "picture → question": ("picture", "question"),

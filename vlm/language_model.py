@@ -22,7 +22,7 @@ from vlm.listening import passing, passing_in_order
 
 ensure_torchvision()
 
-from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, Cache, PreTrainedModel  # noqa: E402
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, Cache, PreTrainedModel
 
 HALF = (torch.bfloat16, torch.float16)  # number formats of 16 bits
 AT_ONCE = 64 * 2**20  # bytes of numbers in float32 that are held at a time
@@ -92,18 +92,18 @@ def reading_on(model: PreTrainedModel, cache: Cache) -> dict[str, object]:
     return {named: cache, "use_cache": True}
 
 
-def check_attention(model: PreTrainedModel) -> None:
-    """Whether the attention of g_phi can be read and changed.
+def check_attention(trunk: type[PreTrainedModel]) -> None:
+    """Whether the attention of a class of language models can be read and changed.
 
     Raises:
-        ModelError: its class computes it by itself and hands nobody its queries and keys.
+        ModelError: it computes it by itself and hands nobody its queries and keys. (It would also
+            be given masks of another kind than it takes.)
     """
-    trunk = language_trunk(model)
     if not trunk._can_set_attn_implementation():
         raise ModelError(
-            f"The language model of this checkpoint ({type(trunk).__name__}) computes its attention"
-            " by itself and hands out no queries and keys, so what it looks at can be neither shown"
-            " nor cut; lenses, removing of visual tokens and the answer are as for other models."
+            f"The language model of this checkpoint ({trunk.__name__}) computes its attention by"
+            " itself and hands out no queries and keys, so what it looks at could be neither shown"
+            " nor cut; take a checkpoint on another language model."
         )
 
 
@@ -211,6 +211,8 @@ def adjustment_left_out(model: PreTrainedModel) -> str | None:
         does.append(f"multiplies its logits by {factor:.4g}{named}")
     if cap < factor * float(ours[large]) * 0.99:
         does.append(f"presses its logits into ±{cap:.4g}{_named(config, (cap,))}")
+    if not does:  # it does less than the class that answers
+        return None
     flatter = factor < 1 or len(does) > 1 or abs(factor - 1) <= 1e-3
     return (
         f"the text model alone would be {'flatter' if flatter else 'sharper'}: transformers'"

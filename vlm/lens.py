@@ -21,7 +21,7 @@ from vlm.text_tokens import token_string
 
 ensure_torchvision()
 
-from transformers import PreTrainedModel  # noqa: E402
+from transformers import PreTrainedModel
 
 Reading = tuple[str, float]  # a vocabulary entry, and how strongly it is said
 SHORT = 1e-6  # a length that counts as one where a vector is zero

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vlm import architecture, checkpoint_settings, embedded, hub, layouts, memory, working_out
 from vlm.errors import ModelError
+from vlm.language_model import check_attention
 from vlm.model import VisionLanguageModel
 from vlm.store import Progress
 
@@ -75,9 +76,8 @@ def _folder(name: str | os.PathLike, told: Progress, four_bit: bool) -> tuple[Pa
 
 
 def _configuration(folder: Path) -> dict:
-    """
-    Raises:
-        ModelError: it cannot be read.
+    """Raises:
+    ModelError: it cannot be read.
     """
     try:
         configuration = json.loads((folder / "config.json").read_text())
@@ -115,7 +115,7 @@ def check_kind(name: str, configuration: dict) -> None:
     )
 
     kind = configuration.get("model_type")
-    _check_decoder(name, configuration)
+    _check_language(name, configuration)
     if kind in architecture.FAMILIES:
         return
     allowed = f"this version looks into {', '.join(architecture.FAMILIES)} models"
@@ -138,21 +138,24 @@ def check_kind(name: str, configuration: dict) -> None:
     )
 
 
-def _check_decoder(name: str, configuration: dict) -> None:
+def _check_language(name: str, configuration: dict) -> None:
+    """Raises:
+    ModelError: the language model has an encoder of its own, or an attention that cannot be
+        read.
     """
-    Raises:
-        ModelError: the language model has an encoder of its own.
-    """
-    from transformers import CONFIG_MAPPING
+    from transformers import CONFIG_MAPPING, MODEL_MAPPING
 
     text = configuration.get("text_config")
     kind = text.get("model_type") if isinstance(text, dict) else None
-    if kind in CONFIG_MAPPING and text.get(
-        "is_encoder_decoder", CONFIG_MAPPING[kind]().is_encoder_decoder
-    ):
+    if kind not in CONFIG_MAPPING:
+        return  # its own class says what it is when it is there
+    settings = CONFIG_MAPPING[kind]
+    if text.get("is_encoder_decoder", settings().is_encoder_decoder):
         raise ModelError(
             f"{name!r} has a language model of the kind {kind}, an encoder and a decoder: the"
             " picture is read by the one and the answer written by the other, and this version"
             " looks into decoders alone. Of BLIP-2 take a checkpoint with OPT, of InstructBLIP one"
             " with Vicuna, or another family."
         )
+    if settings in MODEL_MAPPING:
+        check_attention(MODEL_MAPPING[settings])

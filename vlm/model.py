@@ -27,16 +27,17 @@ from vlm.errors import ImageError, ModelError, QuestionError, VLMError
 from vlm.generation import OwnSettings
 from vlm.images import GivenPhotos, check_photos, to_rgb
 from vlm.instruments import Instruments
-from vlm.layouts import lay_out, lay_tokens
+from vlm.layouts import lay_out
 from vlm.photo_shapes import explain_refusal
 from vlm.prompts import explain_marks, find_template
 from vlm.records import Decoding, Maker, Sight, Stage, Step, Trace
 from vlm.text_tokens import TextTokens, check_question, token_string
+from vlm.token_layouts import lay_tokens
 from vlm.vision_encoder import encode_image
 
 ensure_torchvision()
 
-from transformers import DynamicCache, PreTrainedModel, ProcessorMixin  # noqa: E402
+from transformers import DynamicCache, PreTrainedModel, ProcessorMixin
 
 # For a question; the first that begins and ends with other bytes than the question does.
 STAND_INS = ("\N{OBJECT REPLACEMENT CHARACTER}", "\N{SNOWMAN}", "\N{SECTION SIGN}")

@@ -23,8 +23,8 @@ class Picture:
         name: "whole photo" or "tile ROW, COLUMN", counted from 1.
         photo: which of the photos of the question it shows; 0 is the first.
         received: its pixels as the encoder receives them (resized, cropped, padded), in 8-bit RGB.
-            Where its sides are no multiples of P, the last rows and columns of pixels fill no patch:
-            the encoder reads the first rows * P x columns * P.
+            Where its sides are no multiples of P, the last pixels at the bottom and on the right
+            fill no patch: the encoder reads the first rows * P x columns * P.
         box: the part of the photo that all of it shows; it reaches beyond the photo where the
             processor added a margin.
         rows: patches from top to bottom.

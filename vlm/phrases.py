@@ -30,14 +30,65 @@ castle palace church temple mosque pyramid house hut barn windmill skyscraper fa
 PLACES = """grass snow sand beach street road field forest garden park kitchen bathroom bedroom office table floor water river lake sea sky mountain bridge wall roof tree fence bench
 stage boat sofa bed desk shelf window city village desert meadow ice"""
 INSIDE = frozenset(
-    "field forest garden park kitchen bathroom bedroom office water river lake sea sky tree city"
-    " village desert meadow window".split()
+    [
+        "field",
+        "forest",
+        "garden",
+        "park",
+        "kitchen",
+        "bathroom",
+        "bedroom",
+        "office",
+        "water",
+        "river",
+        "lake",
+        "sea",
+        "sky",
+        "tree",
+        "city",
+        "village",
+        "desert",
+        "meadow",
+        "window",
+    ]
 )
-COLOURS = "red orange yellow green blue purple pink brown black white grey golden silver".split()
-LOOKS = (
-    "small large old new round long wooden metal shiny dirty broken wet furry striped spotted empty"
-    " bright dark blurred colourful".split()
-)
+COLOURS = [
+    "red",
+    "orange",
+    "yellow",
+    "green",
+    "blue",
+    "purple",
+    "pink",
+    "brown",
+    "black",
+    "white",
+    "grey",
+    "golden",
+    "silver",
+]
+LOOKS = [
+    "small",
+    "large",
+    "old",
+    "new",
+    "round",
+    "long",
+    "wooden",
+    "metal",
+    "shiny",
+    "dirty",
+    "broken",
+    "wet",
+    "furry",
+    "striped",
+    "spotted",
+    "empty",
+    "bright",
+    "dark",
+    "blurred",
+    "colourful",
+]
 PARTS = {
     "an animal": (
         "head face eye ear nose mouth tongue tooth horn neck leg paw hoof tail wing feather beak"
@@ -77,10 +128,48 @@ WORLD = {
     ),
 }
 NO_ARTICLE = frozenset(
-    """jeans trousers glasses sunglasses scissors stairs grass moss sand mud snow ice water lightning smoke fog rice pasta sushi cheese butter milk juice tea coffee beer wine honey jam bread
-    toast soup corn bacon lettuce broccoli candy soap""".split()
+    [
+        "jeans",
+        "trousers",
+        "glasses",
+        "sunglasses",
+        "scissors",
+        "stairs",
+        "grass",
+        "moss",
+        "sand",
+        "mud",
+        "snow",
+        "ice",
+        "water",
+        "lightning",
+        "smoke",
+        "fog",
+        "rice",
+        "pasta",
+        "sushi",
+        "cheese",
+        "butter",
+        "milk",
+        "juice",
+        "tea",
+        "coffee",
+        "beer",
+        "wine",
+        "honey",
+        "jam",
+        "bread",
+        "toast",
+        "soup",
+        "corn",
+        "bacon",
+        "lettuce",
+        "broccoli",
+        "candy",
+        "soap",
+    ]
 )
-DEFINITE = frozenset("sky sun moon sea".split())
+DEFINITE = frozenset(["sky", "sun", "moon", "sea"])
 
 
 def with_article(words: str, noun: str) -> str:

@@ -123,7 +123,6 @@ def pca_colours(
             zero, the one on which more than half of the `edge` rows (the patches at the picture's
             border) lie.
     """
-
     foreground = np.ones(len(rows), bool)
     if edge is not None and len(rows) > 3:
         first = components(rows, 1).points[:, 0]

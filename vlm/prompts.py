@@ -13,7 +13,7 @@ from vlm.errors import ModelError
 
 ensure_torchvision()
 
-from transformers import ProcessorMixin  # noqa: E402
+from transformers import ProcessorMixin
 
 # what the expressions of a template raise on a value they were not written for
 UNRENDERABLE = (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)

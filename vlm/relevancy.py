@@ -31,7 +31,7 @@ from vlm.device import to_numpy
 
 ensure_torchvision()
 
-from transformers import PreTrainedModel  # noqa: E402
+from transformers import PreTrainedModel
 
 Collect = Callable[[Float[Tensor, "queries keys"]], None]
 

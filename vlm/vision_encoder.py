@@ -22,8 +22,8 @@ from vlm.listening import entering, passing
 
 ensure_torchvision()
 
-from transformers import PreTrainedModel  # noqa: E402
-from transformers.utils import ModelOutput  # noqa: E402
+from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
 
 
 @dataclass(frozen=True)

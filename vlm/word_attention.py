@@ -29,7 +29,7 @@ from vlm.errors import ModelError
 
 ensure_torchvision()
 
-from transformers import PreTrainedModel  # noqa: E402
+from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True)

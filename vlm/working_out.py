@@ -224,7 +224,7 @@ def _tower(network: nn.Module, inputs: dict, other: dict) -> Tower:
     rotary = next(
         (name for name in turning if name in runs[0][0] and _turns(runs[0][0][name], count)), None
     )
-    if learned and embedded is None or rotary is None and embedded is None:
+    if (learned and embedded is None) or (rotary is None and embedded is None):
         raise ModelError(
             "how its vision encoder tells places could not be found out"
             f" ({', '.join((learned or turning)[:1]) or 'no part is named after it'})"
@@ -248,8 +248,7 @@ def _rows(output: object, width: int, count: int | None = None) -> Tensor | None
     if (
         output.ndim != 3
         or output.shape[-1] != width
-        or count is not None
-        and (count % len(output) or output.shape[1] < count // len(output))
+        or (count is not None and (count % len(output) or output.shape[1] < count // len(output)))
     ):
         return None
     return (
@@ -267,9 +266,8 @@ def _turns(output: object, count: int) -> bool:
 
 
 def _prove(model: Any, image: Image.Image) -> None:
-    """
-    Raises:
-        ModelError: what does not hold.
+    """Raises:
+    ModelError: what does not hold.
     """
     language_model.final_norm(model.network)  # refuses if something else stands before the head
     trace = model.encode(image, QUESTION)  # refuses if the visual tokens are not as many as counted

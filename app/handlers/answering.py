@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import gradio as gr
 
 import vlm
+
 from .. import examples, gpu, models, payloads
 from .errors import MAX_QUESTION, MAX_TOGETHER, plain, shows_errors, text, whole
 from .photos import EXAMPLES, digest, example_digests, open_upload

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import vlm
+
 from .. import gpu, models, payloads
 from .answering import decoding, encode
 from .errors import shows_errors

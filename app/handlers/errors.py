@@ -11,6 +11,7 @@ from types import TracebackType
 import gradio as gr
 
 import vlm
+
 from .machine import enough_memory, for_visitors
 
 # characters, characters, lines, photos
@@ -43,9 +44,8 @@ class SentencesOnly:
     def __exit__(
         self, kind: type | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """
-        Raises:
-            Unforeseen: it was neither a sentence already nor the end of the event.
+        """Raises:
+        Unforeseen: it was neither a sentence already nor the end of the event.
         """
         if not isinstance(error, Exception) or isinstance(error, (gr.Error, vlm.VLMError)):
             return

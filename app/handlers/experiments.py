@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import gradio as gr
 
 import vlm
+
 from .. import payloads
 from .answering import model_of, remembered, remembered_answer
 from .errors import MAX_TEXT, said, shows_errors, whole_number

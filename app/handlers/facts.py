@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import gradio as gr
 
 import vlm
+
 from .. import models, payloads
 from .answering import encode, model_of, remembered
 from .errors import MAX_TEXT, said, shows_errors, whole_number

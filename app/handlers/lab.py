@@ -7,15 +7,9 @@ from collections.abc import Sequence
 from PIL import Image
 
 import vlm
+
 from .. import examples, models, payloads
-from .errors import (
-    MAX_TEXT,
-    MAX_TEXTS,
-    asked_by_script,
-    shows_errors,
-    text,
-    whole_number,
-)
+from .errors import MAX_TEXT, MAX_TEXTS, asked_by_script, shows_errors, text, whole_number
 from .permissions import check_contrastive
 from .photos import EXAMPLES, digest, readable
 

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs
 import gradio as gr
 
 import vlm
+
 from .. import examples, models
 from .answering import PLANE, SETTINGS, Plane, decoding
 from .errors import MAX_QUESTION

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 import vlm
+
 from .. import models
 from .errors import shows_errors
 from .links import restored

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import vlm
-from .permissions import only_this_machine
+
 from ..recent import Recent
+from .permissions import only_this_machine
 
 log = logging.getLogger(__name__)
 

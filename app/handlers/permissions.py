@@ -5,6 +5,7 @@ from pathlib import Path
 from gradio.context import LocalContext
 
 import vlm
+
 from .. import models
 from ..settings import Settings
 
@@ -69,9 +70,8 @@ def check_folder(name: str) -> str:
 
 
 def check_hub(name: str, listed: bool) -> None:
-    """
-    Raises:
-        vlm.ModelError: a visitor may not ask for this model of the hub.
+    """Raises:
+    vlm.ModelError: a visitor may not ask for this model of the hub.
     """
     allowed = hub_is_open_to()
     if allowed == "none" or (allowed == "listed" and not listed):

@@ -7,9 +7,10 @@ import zipfile
 from pathlib import Path
 
 import vlm
+
+from ..offline import MARK, offline_page
 from .answering import model_of, remembered_answer
 from .errors import asked_by_script
-from ..offline import MARK, offline_page
 
 MAX_BYTES = 100 * 2**20  # that are handed to a browser at once
 

@@ -1,6 +1,7 @@
 """What a photo of any size costs each family of models."""
 
 import vlm
+
 from .. import payloads
 from .errors import shows_errors, whole
 

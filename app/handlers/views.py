@@ -1,6 +1,7 @@
 """What the page's script asks about an earlier run: a layer, a patch, a token, a word."""
 
 import vlm
+
 from .. import models, payloads
 from .answering import model_of, prefills, remembered, remembered_answer
 from .errors import MAX_TEXT, asked_by_script, whole_number

@@ -1,6 +1,7 @@
 """What the words of an answer looked at, what they hang on, and whether that mattered."""
 
 import vlm
+
 from .. import models, payloads
 from .answering import model_of, remembered_answer
 from .errors import asked_by_script, whole_number

@@ -69,8 +69,10 @@ function draw(state, changed) {
   heads.forEach((map, head) => map.show(there && head < there.heads.shape[0] ? { values: scaled('mean', layerOf(there.heads, head)), of: 'token', unit: '%', label: 'head ' + head } : null));
   find('.check-row').hidden = !there;
   find('.text-row').hidden = !there || beside;
+  // heads with a sink of their own read less than all
+  const unread = shares => { const rest = 1 - shares.reduce((sum, each) => sum + each, 0); return rest > .005 ? '; ' + percent(rest) + ' went nowhere, into sinks that the heads have of their own' : ''; };
   const share = hangs && !hangs.error ? ' By relevancy the picture’s share is ' + percent(hangs.share) + '.' : '';
-  find('.shares').textContent = !there ? '' : beside ? share.trim() : 'Of what “' + word() + '” was read from, ' + percent(there.shares[0]) + ' was the picture, ' + percent(there.shares[1]) + ' the prompt' + (there.first === null ? '' : ' (' + percent(there.first) + ' its first token alone)') + ', ' + percent(there.shares[2]) + ' earlier words.' + share;
+  find('.shares').textContent = !there ? '' : beside ? share.trim() : 'Of what “' + word() + '” was read from, ' + percent(there.shares[0]) + ' was the picture, ' + percent(there.shares[1]) + ' the prompt' + (there.first === null ? '' : ' (' + percent(there.first) + ' its first token alone)') + ', ' + percent(there.shares[2]) + ' earlier words' + unread(there.shares) + '.' + share;
   find('.sinks').replaceChildren(...(there ? there.sinks.slice(0, 5).map(([, why]) => make('li', '', why)) : []), ...(there && !there.sinks.length ? [make('li', '', 'No visual token of this picture is a sink: none has the dimensions of the first token, and none stands out in the encoder.')] : []));
   if (there && there.text) words(there.text, record.text.strings);
   const over = find('.over').value, chosen = over && shown && shown[over] ? { values: shown[over], of: 'token', signed: over === 'relative', from: 'looked', label: '“' + word() + '”: ' + LABELS[over] + (layer ? ', layer ' + there.numbers[layer - 1] : '') } : null;

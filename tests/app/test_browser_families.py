@@ -13,7 +13,7 @@ from app import handlers, models
 from app.handlers.views import BLOCK
 from tests.app.browsing import ask, expect, expect_selected, open_view, press_patch
 from tests.app.conftest import unpacked
-from tests.families import tiny_family
+from tests.families import tiny_family, with_rest
 from tests.tiny import photo
 
 QUESTION = "What is in this image?"
@@ -26,7 +26,9 @@ SEEDS = {
     "pixtral": 15,
     "fast_vlm": 16,
     "mllama": 17,
+    "paligemma": 18,
 }
+WITH_REST = {"paligemma": 13}  # pixels beyond the last whole patch
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,8 @@ def family(tmp_path_factory):
 
     def model(name: str):
         if name not in loaded:
-            loaded[name] = vlm.load(tiny_family(tmp_path_factory.mktemp(name), name))
+            with with_rest(WITH_REST.get(name, 0)):
+                loaded[name] = vlm.load(tiny_family(tmp_path_factory.mktemp(name), name))
         return loaded[name]
 
     return model
@@ -123,6 +126,29 @@ def test_a_token_of_several_patches_gives_the_patch_under_the_pointer_and_lets_o
         )
         # the same token in each of the four maps
         expect(page.locator("#view-connector .mark.hover")).to_have_count(4)
+
+
+def test_what_fills_no_patch_is_dark_in_the_photo_and_belongs_to_no_token(shown):
+    """Of 69 pixels the last 13 are in no patch: the last fifth of the photo's width and height."""
+    with shown("paligemma") as (page, trace):
+        top, left, bottom, right = trace.patches.boxes[-1]
+        assert bottom == pytest.approx(90 * 56 / 69) and right == pytest.approx(150 * 56 / 69)
+        press_pixel(page, 147, 40, 150, 90)
+        expect_selected(page)
+        press_pixel(page, (left + right) / 2, (top + bottom) / 2, 150, 90)
+        expect_selected(page, 15)
+        page.evaluate("VTE.store.set({ selected: [] })")
+        shade = """([x, y]) => {
+            const canvas = document.querySelector('#received .overlay');
+            const pen = canvas.getContext('2d');
+            return pen.getImageData(x / 150 * canvas.width, y / 90 * canvas.height, 1, 1).data[3];
+        }"""
+        page.mouse.move(1, 1)
+        assert page.evaluate(shade, [140, 40]) > 140 and page.evaluate(shade, [60, 84]) > 140
+        assert page.evaluate(shade, [46, 28]) < 100
+        open_view(page, "photo")
+        expect(page.locator("#view-photo .words")).to_contain_text("fill no patch")
+        expect(page.locator("#view-photo .lost")).to_have_count(2)
 
 
 def test_a_rotary_encoder_says_so_and_shows_the_rotation(shown):

@@ -173,8 +173,8 @@ def compared(then, now, path="") -> None:
     Numbers within `CLOSE` of the largest, colours within `STEPS`, whole numbers of an order mostly
     the same.
     """
-    assert (
-        type(then) is type(now) or isinstance(then, (int, float)) and isinstance(now, (int, float))
+    assert type(then) is type(now) or (
+        isinstance(then, (int, float)) and isinstance(now, (int, float))
     ), path
     if isinstance(then, dict) and "data" in then:
         old, new = unpacked(then).astype(float), unpacked(now).astype(float)

@@ -17,7 +17,7 @@ from app import handlers, models
 from app.handlers import answering, errors, machine, permissions, views
 from app.handlers.loading import follow
 from tests.app.asking import QUESTION, answers, run, sentence
-from tests.app.browsing import ask, expect
+from tests.app.browsing import ask
 from tests.load import Page, Visitor, alone, mistaken, served
 from tests.tiny import photo, tiny_clip, tiny_llava
 

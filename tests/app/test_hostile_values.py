@@ -112,11 +112,8 @@ def test_a_setting_that_is_no_number_is_refused(place):
         given = [*GREEDY]
         given[place] = value
         taken = not is_refused(lambda given=given: handlers.decoding(*given))
-        assert (
-            not taken
-            or isinstance(value, (int, float))
-            and math.isfinite(value)
-            and 0 <= value <= 2**63
+        assert not taken or (
+            isinstance(value, (int, float)) and math.isfinite(value) and 0 <= value <= 2**63
         )
 
 
@@ -140,9 +137,8 @@ def test_a_plane_or_a_size_that_is_no_number_is_refused(place):
             given = [method, *LAYOUT[1:]]
             given[place] = value
             taken = not is_refused(lambda given=given: handlers.Plane.of(*given))
-            assert (
-                not taken
-                or place in (1, 2, 3)
+            assert not taken or (
+                place in (1, 2, 3)
                 and isinstance(value, (int, float))
                 and not isinstance(value, bool)
             )

@@ -10,7 +10,7 @@ import pytest
 
 import vlm
 from app import handlers
-from app.handlers import answering, lab, views, words
+from app.handlers import answering, lab, photos, views, words
 from app.recent import EVERYTHING, VARIABLE, Budget, Recent, allowed
 from tests.app.asking import run
 from tests.tiny import photo
@@ -116,18 +116,18 @@ def test_an_amount_that_is_none_is_refused_in_one_sentence(monkeypatch, said):
 def test_every_cache_of_the_page_shares_one_budget():
     caches = [
         value
-        for module in (answering, lab, views, words)
+        for module in (answering, lab, photos, views, words)
         for value in vars(module).values()
         if isinstance(value, Recent)
     ]
-    assert len(caches) >= 11 and {cache._budget for cache in caches} == {EVERYTHING}
+    assert len(caches) >= 12 and {cache._budget for cache in caches} == {EVERYTHING}
 
 
 @pytest.mark.usefixtures("tiny_page")
 def test_runs_beyond_the_budget_leave_no_more_than_it(upload, monkeypatch):
     for cache in (
         each
-        for module in (answering, views)
+        for module in (answering, photos, views)
         for each in vars(module).values()
         if isinstance(each, Recent)
     ):

@@ -12,8 +12,8 @@ from vlm.compat import ensure_torchvision
 
 ensure_torchvision()
 
-import torch  # noqa: E402
-import transformers as tf  # noqa: E402
+import torch
+import transformers as tf
 
 WIDTH = 48  # of the language model
 _VIT = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2)

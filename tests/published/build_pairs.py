@@ -15,10 +15,10 @@ from vlm.compat import ensure_torchvision
 
 ensure_torchvision()
 
-import open_clip  # noqa: E402
-import timm  # noqa: E402
-import torch  # noqa: E402
-from safetensors.torch import save_file  # noqa: E402
+import open_clip
+import timm
+import torch
+from safetensors.torch import save_file
 
 WIDTH = 32
 SMALL_TIMM = {

@@ -13,7 +13,7 @@ import vlm
 from tests.attending import attending
 from tests.families import EXPLICIT, tiny_family
 from tests.tiny import photo
-from vlm import language_model, self_check
+from vlm import self_check
 from vlm.attention import Scoring, recording
 from vlm.device import to_numpy
 
@@ -173,21 +173,3 @@ def test_an_attention_of_more_than_queries_and_keys_is_declined():
     for name in ("position_bias", "indices", "block_indices"):
         with pytest.raises(vlm.ModelError, match=f"Linear.* computed with {name}, which"):
             Scoring.of(torch.nn.Linear(2, 2), {name: torch.zeros(1), "scaling": 1.0})
-
-
-def test_a_model_whose_attention_nobody_can_read_says_so(model, answered, monkeypatch):
-    """It still answers."""
-    trunk = type(language_model.language_trunk(model.network))
-    monkeypatch.setattr(trunk, "_can_set_attn_implementation", classmethod(lambda each: False))
-    assert [step.token_id for step in model.decode(answered, vlm.Decoding(max_new_tokens=4))] == [
-        step.token_id for step in answered.steps
-    ]
-    for ask in (
-        lambda: model.attention(answered),
-        lambda: model.relevancy(answered, 0),
-        lambda: model.sweep(answered, 0),
-        lambda: model.cut(answered, "picture → answer", 1, 2),
-        lambda: model.drop(answered, 1),
-    ):
-        with pytest.raises(vlm.ModelError, match="computes its attention by itself"):
-            ask()

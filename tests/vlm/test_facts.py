@@ -233,7 +233,7 @@ def case_9(trace, holds):
         steps("cat")
         if holds or (changed.visual_tokens.embeddings == before).all()
         else steps("horse")
-    )  # noqa: E731
+    )
     return Case(stub(sinks=lambda trace, hidden: found, decode=decode), trace)
 
 
@@ -253,7 +253,7 @@ def case_12(trace, holds):
     first = trace.visual_tokens.embeddings[0]
     prefill = lambda changed: favouring(
         "left", 2 if not holds or (changed.visual_tokens.embeddings[0] == first).all() else -2
-    )  # noqa: E731
+    )
     return Case(stub(ask=lambda sight, question: trace, prefill=prefill), trace, words=("cat",))
 
 

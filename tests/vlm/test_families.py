@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import transformers
+from packaging.version import Version
 from PIL import ImageOps
 
 import vlm
@@ -480,6 +482,9 @@ def explicit_attention(model, sight) -> list[np.ndarray]:
 
 def test_the_language_models_attention_is_that_of_eager_attention(model, trace, inputs):
     """The weights of the last word, layer by layer."""
+    kind = model.network.config.model_type
+    if kind == "kosmos-2" and Version(transformers.__version__) < Version("5.23"):
+        pytest.skip("before 5.23 transformers computes KOSMOS-2 otherwise with eager attention")
     with attending(model), torch.inference_mode():
         whole = model.network(**inputs, output_attentions=True)
     explicit = (

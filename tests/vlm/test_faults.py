@@ -279,7 +279,7 @@ def test_a_disk_that_fills_up_while_pip_writes_is_called_full(index, cache, tmp_
 
 def test_a_cache_that_may_only_be_read_serves_what_is_in_it_and_says_what_it_cannot_take(
     cache, tmp_path
-):  # noqa: F811
+):
     bound = []
     if os.getuid() == 0:  # whom no file mode binds, until the capabilities are given up
         if not shutil.which("setpriv"):

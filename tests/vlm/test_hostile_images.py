@@ -117,7 +117,7 @@ def test_every_format_and_mode_that_pillow_writes_is_shown_or_refused(file):
             try:
                 with warnings.catch_warnings(action="ignore"):
                     content = saved(Image.new(mode, (20, 13)), kind)
-            except Exception:  # noqa: BLE001, S112 - Pillow does not write this mode so
+            except Exception:  # Pillow does not write this mode so
                 continue
             (shown if outcome(file, content) == (20, 13) else refused).append((kind, mode))
     # of what can be written no other is opened

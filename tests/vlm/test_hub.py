@@ -305,7 +305,7 @@ def test_the_catalogue_is_whole():
             model.revision is None or hub.COMMIT.fullmatch(model.revision)
         )
         assert 0 < model.gigabytes_four_bit < model.gigabytes and model.licence
-    assert catalogue.MODELS == tuple(sorted(catalogue.MODELS, key=lambda model: model.parameters))
+    assert tuple(sorted(catalogue.MODELS, key=lambda model: model.parameters)) == catalogue.MODELS
 
 
 @pytest.fixture

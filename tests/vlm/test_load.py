@@ -153,6 +153,14 @@ def test_a_checkpoint_without_a_chat_template_says_so_when_asked(checkpoint):
         model.encode(photo(30, 40), "hi")
 
 
+@pytest.mark.parametrize("kind", ["gptj", "mpt"])
+def test_a_language_model_that_computes_its_attention_by_itself_is_declined(tmp_path, kind):
+    """It takes other masks than it would be given: its answers would be wrong, and silently."""
+    settings = {"model_type": "llava", "text_config": {"model_type": kind}}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    assert "Model) computes its attention by itself" in sentence(tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["blip-2", "instructblip"])
 @pytest.mark.parametrize("said", [{}, {"is_encoder_decoder": True}])
 def test_a_language_model_with_an_encoder_is_declined_before_anything_is_read(tmp_path, kind, said):

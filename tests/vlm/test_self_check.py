@@ -17,7 +17,7 @@ from vlm.device import to_numpy
 
 ensure_torchvision()
 
-import transformers  # noqa: E402
+import transformers
 
 QUESTION = "What is in this image?"
 NAMES = [
@@ -152,6 +152,9 @@ def test_what_the_text_model_alone_would_do_to_the_logits_is_said(name, words, c
     trace = model.encode(photo(90, 150), QUESTION)
     said = next(each for each in self_check.compare(model, trace) if each.name == NAMES[1])
     assert said.holds
+    if name == "paligemma_2" and architecture.is_plain(model.network):
+        assert "into ±4 (final_logit_softcapping 4 " in said.words  # of transformers 5.20
+        return
     if words is None:
         assert "text model" not in said.words
         return

@@ -121,7 +121,7 @@ def test_a_photo_of_any_shape_is_taken_or_told_which_shape_would_be(model, width
     least = int(re.search(r"at least ([\d,]+)\.", said)[1].replace(",", ""))
     shape = lambda side: (
         (max(width, height), side) if width >= height else (side, max(width, height))
-    )  # noqa: E731
+    )
     assert model.see(blank(*shape(least)))
     assert f"at least {least:,}." in refusal(lambda: model.see(blank(*shape(least - 1))))
 

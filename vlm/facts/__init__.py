@@ -21,13 +21,13 @@ from vlm.records import Trace
 
 __all__ = [
     "CANNOT",
-    "Case",
     "FACTS",
+    "NOT_SEEN",
+    "SEEN",
+    "Case",
     "Fact",
     "Finding",
-    "NOT_SEEN",
     "Rate",
-    "SEEN",
     "Untestable",
     "check",
     "rate_table",

@@ -20,10 +20,28 @@ SURE = float(np.log(2))  # log-odds of left against right, either way
 HARDLY = 0.5  # of the attention that the first two layers pay
 DESCRIBE, SIDE = "Describe the image.", "Is the {} on the left or on the right of the image?"
 MORE_SURE = 0.75  # of the absent words
-EVERYDAY = (
-    "dog cat horse bird car bus train boat tree flower chair table bottle book clock pizza snow"
-    " water bridge baby".split()
-)
+EVERYDAY = [
+    "dog",
+    "cat",
+    "horse",
+    "bird",
+    "car",
+    "bus",
+    "train",
+    "boat",
+    "tree",
+    "flower",
+    "chair",
+    "table",
+    "bottle",
+    "book",
+    "clock",
+    "pizza",
+    "snow",
+    "water",
+    "bridge",
+    "baby",
+]
 
 
 def readable_with_depth(case: Case) -> Outcome:

@@ -17,7 +17,24 @@ EXAGGERATES = 2.0  # times the effect of another replacement
 SHARE = 0.1  # of the visual tokens, where nobody selected any
 BLOCKS, WEAK = 4, 0.5  # a side; rank correlation below which attention is weak evidence
 CLEARLY = 0.1  # nats that a word loses without the part of the picture it needs most
-EMPTY = frozenset("the this that image photo picture shows there and with for are was has".split())
+EMPTY = frozenset(
+    [
+        "the",
+        "this",
+        "that",
+        "image",
+        "photo",
+        "picture",
+        "shows",
+        "there",
+        "and",
+        "with",
+        "for",
+        "are",
+        "was",
+        "has",
+    ]
+)
 
 
 def the_thing_is_needed(case: Case) -> Outcome:

@@ -46,13 +46,58 @@ PRESENCE_QUESTIONS = (
     "Does the image show {}?",
 )
 ANIMALS = frozenset(
-    "dog cat wolf fox bear monkey ape whale seal rabbit squirrel mouse sheep goat deer antelope"
-    " horse elephant bird fish shark snake lizard turtle frog spider crab insect butterfly beetle"
-    " snail animal".split()
+    [
+        "dog",
+        "cat",
+        "wolf",
+        "fox",
+        "bear",
+        "monkey",
+        "ape",
+        "whale",
+        "seal",
+        "rabbit",
+        "squirrel",
+        "mouse",
+        "sheep",
+        "goat",
+        "deer",
+        "antelope",
+        "horse",
+        "elephant",
+        "bird",
+        "fish",
+        "shark",
+        "snake",
+        "lizard",
+        "turtle",
+        "frog",
+        "spider",
+        "crab",
+        "insect",
+        "butterfly",
+        "beetle",
+        "snail",
+        "animal",
+    ]
 )
-COLOURS = (
-    "black white brown red blue green yellow orange pink purple gray grey tan golden blond".split()
-)
+COLOURS = [
+    "black",
+    "white",
+    "brown",
+    "red",
+    "blue",
+    "green",
+    "yellow",
+    "orange",
+    "pink",
+    "purple",
+    "gray",
+    "grey",
+    "tan",
+    "golden",
+    "blond",
+]
 NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 SUBJECTS = (
     "man|woman|boy|girl|child|person|dog|cat|bird|horse|people|men|women|boys|girls|children|dogs|kids|player|surfer|skier|skateboarder|cow|cows|horses|bear|elephant|group"
