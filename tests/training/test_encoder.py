@@ -288,7 +288,11 @@ def test_a_resumed_run_is_the_uninterrupted_one(vision, tiny_teacher, photos, tm
     quicker = dataclasses.replace(SETTINGS, rate=0.5)
     other = a_run(copy.deepcopy(again.learner.frozen), tiny_teacher, photos, quicker)
     other.restore(run.state())
-    assert [group["rate"] for group in other.optimizer.param_groups] == [0.5, SETTINGS.head_rate]
+    assert [group["rate"] for group in other.optimizer.param_groups] == [
+        0.5,
+        0.05,
+        SETTINGS.head_rate,
+    ]
     changed = dataclasses.replace(SETTINGS, rank=3)
     with pytest.raises(DataError, match="rank"):
         a_run(copy.deepcopy(again.learner.frozen), tiny_teacher, photos, changed).restore(

@@ -3,6 +3,7 @@ arXiv:2106.09685), and the encoder's small vectors trained as they are.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -29,7 +30,7 @@ class LowRank(nn.Module):
         return self.linear(inputs) + nn.functional.linear(low, self.lora_B)
 
 
-def add_adapters(vision: nn.Module, rank: int, seed: int) -> None:
+def add_adapters(vision: Any, rank: int, seed: int) -> None:
     """Freeze the encoder, but for a `LowRank` on every linear layer and for the vectors of its
     layers (biases, norms, layer scales).
     """

@@ -11,6 +11,7 @@ near those of the encoder as it was, which is what groups things in PCA-RGB.
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -85,7 +86,7 @@ def normalise_images(images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W
 
 
 def encode_layers(
-    vision: nn.Module,
+    vision: Any,
     images: Float[Tensor, "B 3 H W"],
     patches: Int[Tensor, "B P"] | None = None,
 ) -> list[Float[Tensor, "B positions F"]]:
@@ -123,6 +124,17 @@ class Heads(nn.Module):
         self.classes = nn.Linear(2 * width, classes)
         self.text = nn.Linear(2 * width, text)
         self.places = nn.Linear(width, directions)
+
+    def forward(
+        self, summary: Float[Tensor, "B two_widths"], patches: Float[Tensor, "B P width"]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(Pooled features, logits, text vector, feature map at the patches)."""
+        return (
+            self.pooled(summary),
+            self.classes(summary),
+            self.text(summary),
+            self.places(patches),
+        )
 
 
 @dataclass(frozen=True)
@@ -168,11 +180,13 @@ def random_patches(
 class Learner(nn.Module):
     """The student with its heads, and the encoder as it was."""
 
-    def __init__(self, vision: nn.Module, teacher: Teacher, settings: Settings):
+    scale: TeacherScale  # measured before the first step
+
+    def __init__(self, vision: Any, teacher: Teacher, settings: Settings):
         super().__init__()
         self.settings = settings
         self.frozen = copy.deepcopy(vision).requires_grad_(False)
-        self.vision = vision
+        self.vision: Any = vision
         self.teacher = teacher
         add_adapters(vision, settings.rank, settings.seed)
         config, network = vision.config, teacher.network
@@ -186,7 +200,6 @@ class Learner(nn.Module):
             )
             for _ in settings.read
         )
-        self.scale: TeacherScale | None = None
 
     def compute_targets(self, photos: UInt8[Tensor, "B 3 H W"], views: Views) -> Targets:
         """Compute what the teacher says of these views of the photos, B x 3 x H x W."""
@@ -214,20 +227,23 @@ class Learner(nn.Module):
             compare_photos(targets.pooled - scale.pooled) + compare_photos(probabilities.sqrt())
         ) / 2
         alike = (alike / NEAR).softmax(-1)
-        terms = dict.fromkeys(("pooled", "classes", "text", "neighbours", "places"), 0.0)
+        layers = []
         for layer, heads in zip(settings.read, self.heads):
             tokens = normalised(outputs[layer - 1].float(), 1)
             summary = torch.cat([tokens[:, 0], tokens[:, 1:].mean(1)], dim=-1)
-            terms["pooled"] += measure_distance(
-                heads.pooled(summary), targets.pooled - scale.pooled
-            )
-            logits = heads.classes(summary).float().log_softmax(-1)
-            terms["classes"] += -(probabilities * logits).sum(-1).mean() - entropy
-            terms["text"] += measure_distance(heads.text(summary), text)
+            pooled, logits, vector, patch_map = heads(summary, tokens[:, 1:])
             found = (compare_photos(summary - summary.mean(0)) / NEAR).log_softmax(-1)
-            terms["neighbours"] += functional.kl_div(found, alike, reduction="batchmean")
-            terms["places"] += measure_distance(heads.places(tokens[:, 1:]), places)
-        terms = {name: term / len(settings.read) for name, term in terms.items()}
+            cross = -(probabilities * logits.float().log_softmax(-1)).sum(-1).mean()
+            layers.append(
+                {
+                    "pooled": measure_distance(pooled, targets.pooled - scale.pooled),
+                    "classes": cross - entropy,
+                    "text": measure_distance(vector, text),
+                    "neighbours": functional.kl_div(found, alike, reduction="batchmean"),
+                    "places": measure_distance(patch_map, places),
+                }
+            )
+        terms = {name: torch.stack([one[name] for one in layers]).mean() for name in layers[0]}
         some = max(1, round(len(photos) * settings.grouping_share))
         with torch.no_grad(), choose_precision(images.device):
             old = encode_layers(

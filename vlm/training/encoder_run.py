@@ -40,9 +40,13 @@ class Run:
         self.photos = photos
         parameters = learner.trained()
         heads = [value for name, value in parameters.items() if name.startswith("heads.")]
-        deltas = [value for name, value in parameters.items() if not name.startswith("heads.")]
+        encoder = [value for name, value in parameters.items() if not name.startswith("heads.")]
+        matrices = [value for value in encoder if value.ndim == 2]
+        vectors = [value for value in encoder if value.ndim == 1]
         self.optimizer = torch.optim.AdamW(
-            [{"params": deltas}, {"params": heads}], betas=(0.9, 0.98), weight_decay=0.01
+            [{"params": values} for values in (matrices, vectors, heads)],
+            betas=(0.9, 0.98),
+            weight_decay=0.01,
         )
         self._set_rates()
         self.average = {name: value.detach().clone() for name, value in parameters.items()}
@@ -50,10 +54,13 @@ class Run:
         self.terms: dict[str, Tensor] = {}
 
     def _set_rates(self) -> None:
-        """The full learning rate of deltas and heads, and the step at which they begin."""
-        deltas, heads = self.optimizer.param_groups
-        deltas |= {"rate": self.settings.rate, "first": self.settings.heads_first}
-        heads |= {"rate": self.settings.head_rate, "first": 0}
+        """The full learning rate of deltas, vectors and heads, and the step at which they begin."""
+        settings = self.settings
+        matrices, vectors, heads = self.optimizer.param_groups
+        matrices |= {"rate": settings.rate, "first": settings.heads_first}
+        # they are the encoder's own from the first step, where the deltas are new
+        vectors |= {"rate": settings.rate / 10, "first": settings.heads_first}
+        heads |= {"rate": settings.head_rate, "first": 0}
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -102,7 +109,7 @@ class Run:
         photos = photos.to(self.device)
         patches = None if patches is None else patches.to(self.device)
         terms = learner.losses(photos, views, patches)
-        loss = sum(settings.weights[name] * term for name, term in terms.items())
+        loss = torch.stack([settings.weights[name] * term for name, term in terms.items()]).sum()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         parameters = learner.trained()
@@ -115,12 +122,8 @@ class Run:
         # young averages forget faster, so that the start weighs nothing
         share = min(settings.averaging, self.step / (self.step + 10))
         with torch.no_grad():
-            names = list(parameters)
-            torch._foreach_lerp_(
-                [self.average[name] for name in names],
-                [parameters[name].detach() for name in names],
-                1 - share,
-            )
+            for name, value in self.average.items():
+                value.lerp_(parameters[name], 1 - share)
         self.terms = {name: term.detach() for name, term in terms.items()} | {"loss": loss.detach()}
 
     def deltas(self) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ weighted mean of the sentence tower's embeddings of its likeliest classes.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -51,9 +52,11 @@ class Targets:
 class Teacher(nn.Module):
     """A frozen timm EfficientNet and the sentence tower's vectors of its class names."""
 
-    def __init__(self, network: nn.Module, class_vectors: Float[Tensor, "classes text_width"]):
+    class_vectors: Float[Tensor, "classes text_width"]
+
+    def __init__(self, network: Any, class_vectors: Float[Tensor, "classes text_width"]):
         super().__init__()
-        self.network = network
+        self.network: Any = network
         self.register_buffer("class_vectors", class_vectors)
         self.eval().requires_grad_(False)
 
@@ -66,7 +69,7 @@ class Teacher(nn.Module):
 
 
 def build_network() -> nn.Module:
-    """Build timm's EfficientNet-Lite2 with random weights."""
+    """EfficientNet-Lite2 as timm has it, with random weights."""
     ensure_torchvision()
     import timm
 
@@ -97,7 +100,7 @@ def map_in_order(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) ->
 def list_class_names() -> list[str]:
     """The first name of each of ImageNet-1k's classes, in the order of the logits."""
     ensure_torchvision()
-    from timm.data import ImageNetInfo
+    from timm.data.imagenet_info import ImageNetInfo
 
     info = ImageNetInfo()
     return [info.index_to_description(index).split(",")[0] for index in range(info.num_classes())]

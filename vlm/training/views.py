@@ -32,7 +32,7 @@ class Views:
     colours: Float[Tensor, "B 3"]
 
     def to(self, device: torch.device) -> "Views":
-        """Move the three tensors to a device."""
+        """The same views on another device."""
         return Views(self.boxes.to(device), self.mirrored.to(device), self.colours.to(device))
 
 
