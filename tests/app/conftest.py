@@ -128,14 +128,17 @@ def profile(chromium):
 
 @pytest.fixture
 def visit(chromium, profile):
-    """Open an address in a window; windows with options of their own get their own profile.
+    """Open an address in a window.
+
+    A second one at the same time, another visitor's, and one with options of its own get a profile
+    of their own: windows of one profile share six connections to a server.
 
     At the end no script may have failed and no other machine may have been asked.
     """
 
     @contextmanager
     def window(address: str, viewport=WINDOW, **options):
-        if options:
+        if options or profile.pages:
             page = chromium.new_page(viewport=viewport, **options)
         else:
             page = profile.new_page()

@@ -9,7 +9,7 @@ from app import handlers, models
 from app.handlers import answering, permissions
 from tests.app.browsing import ask, expect
 from tests.app.test_faults import Breaking
-from tests.tiny import tiny_llava
+from tests.tiny import photo, tiny_llava
 
 EARLIER = "From an earlier run"
 
@@ -144,9 +144,11 @@ def test_whatever_fails_elsewhere_is_said_where_it_was_asked_for(
         is_present(page)  # the run itself is what it was
 
 
-def test_what_the_script_is_not_answered_is_said_too(url, visit, picture, model):
+def test_what_the_script_is_not_answered_is_said_too(url, visit, tmp_path, model):
+    path = tmp_path / "own.png"  # of which nobody asked before what its patches look at
+    photo(90, 150, seed=9).save(path)
     with visit(url) as page:
-        ask(page, picture, "What is in this image?")
+        ask(page, path, "What is in this image?")
         page.locator("#view-tabs [data-view=patches]").click()
         model.broken = "encoder_attention"
         page.evaluate("VTE.store.set({ selected: [3], layer: 1 })")

@@ -528,9 +528,12 @@ def test_two_photos_in_one_question_stay_apart_or_are_refused(model):
         return
     both = model.encode([first, second], QUESTION)
     assert [check.difference for check in model.check(both)] == [0, 0]
-    photos, alone = both.visual_tokens.photos, model.see(first).visual_tokens
-    assert (photos == 0).sum() == len(alone.embeddings) and sorted(photos) == list(photos)
-    np.testing.assert_allclose(both.visual_tokens.boxes[photos == 0], alone.boxes)
+    photos, boxes = both.visual_tokens.photos, model.see(first).visual_tokens.boxes
+    if model.network.config.model_type == "llava_onevision":  # cuts a photo that comes alone
+        twice = model.see([first, first]).visual_tokens
+        boxes = twice.boxes[twice.photos == 0]
+    assert (photos == 0).sum() == len(boxes) and sorted(photos) == list(photos)
+    np.testing.assert_allclose(both.visual_tokens.boxes[photos == 0], boxes)
     changed = (
         model.see([first, other]).visual_tokens.embeddings != both.sight.visual_tokens.embeddings
     )
