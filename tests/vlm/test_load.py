@@ -7,6 +7,8 @@ import subprocess
 
 import pytest
 import torch
+import transformers
+from packaging.version import Version
 
 import vlm
 from tests.tiny import SIDE, photo, tiny_llava
@@ -156,6 +158,8 @@ def test_a_checkpoint_without_a_chat_template_says_so_when_asked(checkpoint):
 @pytest.mark.parametrize("kind", ["gptj", "mpt"])
 def test_a_language_model_that_computes_its_attention_by_itself_is_declined(tmp_path, kind):
     """It takes other masks than it would be given: its answers would be wrong, and silently."""
+    if kind == "gptj" and Version(transformers.__version__) >= Version("5.24"):
+        pytest.skip("from 5.24 on transformers' GPT-J hands out its queries and keys")
     settings = {"model_type": "llava", "text_config": {"model_type": kind}}
     (tmp_path / "config.json").write_text(json.dumps(settings))
     assert "Model) computes its attention by itself" in sentence(tmp_path)
