@@ -70,12 +70,12 @@ def test_a_word_of_the_answer_lights_what_it_looked_at(url, visit, picture, tiny
         np.testing.assert_allclose(shown, trace.steps[2].attention[:, visual].mean(0), rtol=1e-3)
         page.locator("#answer .of").fill("2")
         page.locator("#answer .relative").check()
-        shown = page.evaluate("Array.from(VTE.store.state.overlay.values)")
-        mean = np.mean([step.attention[1, visual] for step in trace.steps], axis=0)
-        np.testing.assert_allclose(shown, trace.steps[2].attention[1, visual] - mean, atol=1e-5)
         expect(page.locator("#received .where")).to_contain_text(
             "layer 2, less the mean of all words"
         )
+        shown = page.evaluate("Array.from(VTE.store.state.overlay.values)")
+        mean = np.mean([step.attention[1, visual] for step in trace.steps], axis=0)
+        np.testing.assert_allclose(shown, trace.steps[2].attention[1, visual] - mean, atol=1e-5)
 
 
 def test_hovering_a_word_shows_its_map_without_asking_the_server(url, visit, picture, tiny_model):
