@@ -5,7 +5,10 @@ large is fetched or read.
 import json
 import os
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
+
+from packaging.version import Version
 
 from vlm import architecture, checkpoint_settings, embedded, hub, layouts, memory, working_out
 from vlm.errors import ModelError
@@ -118,6 +121,7 @@ def check_kind(name: str, configuration: dict) -> None:
 
     kind = configuration.get("model_type")
     _check_language(name, configuration)
+    check_transformers(name, configuration)
     if kind in architecture.FAMILIES:
         return
     allowed = f"this version looks into {', '.join(architecture.FAMILIES)} models"
@@ -139,6 +143,28 @@ def check_kind(name: str, configuration: dict) -> None:
         f"{name!r} is a {kind!r} model, which does not read images and text in transformers;"
         f" {allowed}."
     )
+
+
+def check_transformers(name: str, configuration: dict) -> None:
+    """Refuse a checkpoint that the transformers at hand computes wrongly or not at all.
+
+    Raises:
+        ModelError: before 5.21 transformers cuts the visual tokens of SmolVLM into blocks of as
+            many as a patch has pixels a side, which fails where a tile has another number of them.
+    """
+    at_hand = metadata.version("transformers")
+    if configuration.get("model_type") != "smolvlm" or Version(at_hand) >= Version("5.21"):
+        return
+    from transformers import SmolVLMConfig
+
+    settings = SmolVLMConfig(**configuration)
+    vision = settings.vision_config
+    tokens = (vision.image_size // vision.patch_size // settings.scale_factor) ** 2
+    if tokens % vision.patch_size:
+        raise ModelError(
+            f"{name!r} has {tokens} visual tokens a tile, and transformers {at_hand} reads SmolVLM"
+            f" only with a multiple of {vision.patch_size}; install transformers 5.21 or newer."
+        )
 
 
 def _check_language(name: str, configuration: dict) -> None:

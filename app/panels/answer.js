@@ -57,8 +57,8 @@ let pointed = -1, under = null;  // the word under the pointer; what lay over th
 function looked({ record, answer, step, word }) {
   const told = find('.looked-at'), hovering = pointed >= 0 && pointed !== step, index = hovering ? pointed : step, slider = find('.of'), glances = answer && answer.key && answer.looked;
   find('.looked').hidden = !(answer && answer.key && step >= 0 && record);
-  const asked = word && !word.error && word.about[0] === index ? word : null, layer = hovering ? 0 : Math.min(+slider.value, asked ? asked.visual.shape[0] : record ? record.language_layers : 0), crossed = record && !record.positions;
-  slider.max = asked ? asked.visual.shape[0] : slider.max;
+  const asked = word && !word.error && word.about[0] === index ? word : null, layers = asked ? asked.visual.shape[0] : record ? record.language_layers : 1, layer = hovering ? 0 : Math.min(+slider.value, layers), crossed = record && !record.positions;
+  slider.max = layers;
   find('.which').textContent = layer ? layer + ' of ' + slider.max : 'all';
   told.textContent = '';
   if (!record || index < 0 || !(layer ? asked : glances)) { if (answer && answer.key && index >= 0 && word && word.error) told.textContent = word.error; clear(); return; }

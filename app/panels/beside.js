@@ -97,8 +97,10 @@ for (const side of sides) {
 watch('value', () => {
   const value = store.unpack(props.value);
   if (!value) return;
-  if (value.boxes) { second.seen = { ...value, facts: words({ stages: value.stages, numbers_x_p: value.patches }) }; show(second); }
-  second.answer = value.answer; write(second);
+  // every message of a run tells what was received; a run on another photo than the page's is over
+  const known = second.seen && second.seen.run === value.run, other = first.seen && first.seen.photo !== value.photo;
+  if (!known && !other) { second.seen = { ...value, facts: words({ stages: value.stages, numbers_x_p: value.patches }) }; show(second); }
+  second.answer = other ? null : value.answer; write(second);
   if (first.seen && second.seen) { second.chosen = within(second.seen, first.chosen.map(token => box(first.seen, token))); sides.forEach(draw); }
 });
 show(first);
