@@ -26,7 +26,8 @@ from vlm.contextual_lens import ContextualIndex, Nearest
 from vlm.continuation import continued
 from vlm.device import to_numpy
 from vlm.errors import ModelError
-from vlm.experiments import Intervention
+from vlm.experiments import Rerun
+from vlm.inspect.interventions import PATHS
 from vlm.knockout import Masking, Sweep, masked, under
 from vlm.lens import LensTable, Reading
 from vlm.records import Decoding, Sight, Step, Trace
@@ -52,7 +53,7 @@ class Instruments:
         """`check` and more, one by one: the logit lens, recorded attention and the boxes on this
         photo, each with the difference that is allowed.
         """
-        return self_check.compare(self, trace)
+        return self_check.compare(self.inspect(trace))
 
     def versions(self) -> dict[str, str]:
         """What is at work: model and revision, device, number format, packages."""
@@ -223,7 +224,7 @@ class Instruments:
         trace: Trace,
         step: int,
         windows: Sequence[tuple[int, int]] | None = None,
-        paths: Sequence[str] = tuple(knockout.PATHS),
+        paths: Sequence[str] = tuple(PATHS),
         token_id: int | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> Sweep:
@@ -248,7 +249,7 @@ class Instruments:
     @property
     def paths(self) -> tuple[str, ...]:
         """The ways from one part of the sequence to another that `cut` and `sweep` know."""
-        return tuple(knockout.PATHS)
+        return tuple(PATHS)
 
     def cut(self, trace: Trace, path: str, first: int, last: int) -> Callable[[], Masking]:
         """Attention cut along one of `paths` in layers `first` to `last` (1 is the first layer),
@@ -262,7 +263,7 @@ class Instruments:
                 f"Layers {first} to {last} are no window; give two of the {self.language_layers}"
                 " layers, counted from 1, the earlier one first."
             )
-        cut = knockout.Cut.path(trace, path, first, last)
+        cut = knockout.HiddenKeys.between(trace, *PATHS[path], first, last)
         crossing = architecture.crossing(self.network)
         return lambda: knockout.Knockout([cut], crossing)
 
@@ -338,7 +339,7 @@ class Instruments:
         changed: Trace | None = None,
         masking: Callable[[], Masking] | None = None,
         decoding: Decoding = Decoding(),
-    ) -> Intervention:
+    ) -> Rerun:
         """Change the visual tokens of an answered trace, or what may be looked at, and answer
         again.
 
@@ -350,7 +351,7 @@ class Instruments:
         """
         changed = changed or replace(trace, steps=())
         before, after, steps = self.again(trace, changed, masking, decoding)
-        return Intervention(changed.with_steps(steps), before, after)
+        return Rerun(changed.with_steps(steps), before, after)
 
     def _said(self, trace: Trace, step: int) -> list[int]:
         """The words of the answer up to one of them."""

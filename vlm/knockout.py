@@ -30,20 +30,13 @@ from vlm import architecture, language_model
 from vlm.attention import Attend, Scoring, as_always, causal_mask, last_row, replacing, weights
 from vlm.compat import ensure_torchvision
 from vlm.errors import ModelError
+from vlm.inspect.interventions import PATHS, Cut, Drop, Intervention
 from vlm.records import Step, Trace
 
 ensure_torchvision()
 
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
-
-PATHS = {  # from whom to whom
-    "picture → question": ("picture", "question"),
-    "picture → template": ("picture", "template"),
-    "picture → answer": ("picture", "answer"),
-    "question → answer": ("question", "answer"),
-    "picture → all after it": ("picture", "after"),
-}
 
 
 def places(trace: Trace) -> dict[str, tuple[int, ...]]:
@@ -75,9 +68,9 @@ def places(trace: Trace) -> dict[str, tuple[int, ...]]:
 
 
 @dataclass(frozen=True)
-class Cut:
-    """These `queries` may not read these `keys` (positions of the sequence) in layers `first` to
-    `last`; 1 is the first layer.
+class HiddenKeys:
+    """A cut by positions: these `queries` may not read these `keys` (positions of the sequence) in
+    layers `first` to `last`; 1 is the first layer.
 
     Attributes:
         keys: positions; None for the whole picture that stands beside the sequence, in the layers
@@ -93,20 +86,13 @@ class Cut:
     beyond: int | None = None
 
     @staticmethod
-    def path(trace: Trace, path: str, first: int, last: int) -> "Cut":
-        """A cut between two parts of the sequence.
-
-        Raises:
-            ModelError: there is no such path.
-        """
-        if path not in PATHS:
-            raise ModelError(f"There is no path {path!r}; choose one of {', '.join(PATHS)}.")
-        source, target = PATHS[path]
+    def between(trace: Trace, source: str, target: str, first: int, last: int) -> "HiddenKeys":
+        """Hide one part of the sequence from another, see `places`."""
         parts = places(trace)
         keys = (
             None if source == "picture" and trace.visual_tokens.positions is None else parts[source]
         )
-        return Cut(
+        return HiddenKeys(
             keys,
             parts[target],
             first,
@@ -178,7 +164,7 @@ class Masking:
 class Knockout(Masking):
     """Some cuts at once."""
 
-    def __init__(self, cuts: Iterable[Cut], crossing: Collection[nn.Module]) -> None:
+    def __init__(self, cuts: Iterable[HiddenKeys], crossing: Collection[nn.Module]) -> None:
         super().__init__(crossing)
         self._cuts = [
             (
@@ -267,6 +253,73 @@ class FastV(Masking):
             if beside
             else dropped & (queries[:, None] != keys[None])
         )
+
+
+class Together(Masking):
+    """Several maskings at once: a key is hidden where any of them hides it."""
+
+    def __init__(self, parts: Sequence[Masking], crossing: Collection[nn.Module]) -> None:
+        super().__init__(crossing)
+        self.parts = tuple(parts)
+
+    def look(
+        self,
+        layer: int,
+        beside: bool,
+        module,
+        query: Tensor,
+        key: Tensor,
+        mask: Tensor | None,
+        named: dict,
+    ) -> None:
+        """Let every part learn what it needs."""
+        for part in self.parts:
+            part.look(layer, beside, module, query, key, mask, named)
+
+    def hidden(
+        self, layer: int, beside: bool, queries: Tensor, keys: Tensor
+    ) -> Bool[Tensor, "queries keys"] | None:
+        """Hide what any part hides."""
+        found = [part.hidden(layer, beside, queries, keys) for part in self.parts]
+        found = [each for each in found if each is not None]
+        return torch.stack(found).any(0) if found else None
+
+
+def mask_attention(
+    network: PreTrainedModel, trace: Trace, interventions: Sequence[Intervention]
+) -> Callable[[], Masking] | None:
+    """Make of the cuts and drops among some interventions what makes a masking for one answer; None
+    if there are none. Changes of tokens are left aside.
+
+    Raises:
+        ModelError: this language model has no such layer, or there is no such share.
+    """
+    count, crossing = language_model.language_layers(network), architecture.crossing(network)
+    cuts = [
+        HiddenKeys.between(trace, each.source, each.target, *each.window(count))
+        for each in interventions
+        if isinstance(each, Cut)
+    ]
+    drops = [each for each in interventions if isinstance(each, Drop)]
+    for drop in drops:
+        drop.check(count)
+    positions = trace.visual_tokens.positions
+    visual = (
+        []
+        if not drops
+        else (
+            architecture.places_beside(trace.language_inputs, trace.sight.inputs)
+            if positions is None
+            else positions
+        ).tolist()
+    )
+
+    def make() -> Masking:
+        parts: list[Masking] = [Knockout(cuts, crossing)] if cuts else []
+        parts += [FastV(visual, each.layer, each.share, crossing) for each in drops]
+        return parts[0] if len(parts) == 1 else Together(parts, crossing)
+
+    return make if cuts or drops else None
 
 
 def _hide(
@@ -382,6 +435,8 @@ def sweep(
         hidden = language_model.language_trunk(network)(**arguments).last_hidden_state[:, -1:]
         return float(language_model.head(network, hidden)[0, -1].log_softmax(-1)[token_id])
 
+    for path in paths:
+        Cut.along(path)  # names a path that is not there
     cache, change, crossing = (
         _prefix_cache(network, inputs),
         np.zeros((len(paths), len(over)), np.float32),
@@ -393,7 +448,7 @@ def sweep(
     )
     for row, path in enumerate(paths):
         for column, (first, final) in enumerate(over):
-            cut = Cut.path(trace, path, first, final)
+            cut = HiddenKeys.between(trace, *PATHS[path], first, final)
             rest = (
                 _rest(
                     network,

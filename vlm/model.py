@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,11 +21,13 @@ from vlm.attention import at_their_places, recording
 from vlm.checkpoint_settings import explain_encoder, explain_places, explained, naming_settings
 from vlm.compat import ensure_torchvision
 from vlm.connector import VisualTokens, boxes_around
+from vlm.continuation import continued
 from vlm.decoding import NextLogits, decode
 from vlm.device import to_numpy
 from vlm.errors import ImageError, ModelError, QuestionError, VLMError
 from vlm.generation import OwnSettings
 from vlm.images import GivenPhotos, check_photos, to_rgb
+from vlm.inspect.held import HELD
 from vlm.instruments import Instruments
 from vlm.layouts import lay_out
 from vlm.photo_shapes import explain_refusal
@@ -38,6 +40,9 @@ from vlm.vision_encoder import encode_image
 ensure_torchvision()
 
 from transformers import DynamicCache, PreTrainedModel, ProcessorMixin
+
+if TYPE_CHECKING:
+    from vlm.inspect.inspector import Inspector
 
 # For a question; the first that begins and ends with other bytes than the question does.
 STAND_INS = ("\N{OBJECT REPLACEMENT CHARACTER}", "\N{SNOWMAN}", "\N{SECTION SIGN}")
@@ -326,6 +331,16 @@ class VisionLanguageModel(Instruments):
             maker=Maker(self),
         )
 
+    def inspect(self, trace: Trace, limit: int = HELD) -> "Inspector":
+        """Look inside a run of this model: lenses, attention, relevancy, sinks, interventions.
+
+        Args:
+            limit: bytes that the inspector holds at most of what its instruments share.
+        """
+        from vlm.inspect.inspector import Inspector
+
+        return Inspector(self, trace, limit)
+
     def encode(self, image: GivenPhotos, question: str | object) -> Trace:
         """Every stage before the answer: `see`, then `ask`.
 
@@ -336,9 +351,13 @@ class VisionLanguageModel(Instruments):
         sight = self.see(image, question) if self.reads_question else self.see(image)
         return self.ask(sight, question)
 
-    def language_inputs(self, trace: Trace) -> dict[str, Any]:
+    @torch.inference_mode()
+    def language_inputs(self, trace: Trace, said: Sequence[int] = ()) -> dict[str, Any]:
         """What g_phi is called with: VT + TT as they are in the trace, and positions and masks as
         the model's own forward made them.
+
+        Args:
+            said: tokens of an answer that follow them, in the same pass.
         """
 
         def there(rows: np.ndarray) -> Tensor:
@@ -351,11 +370,15 @@ class VisionLanguageModel(Instruments):
         beside = architecture.tokens_beside(
             trace.language_inputs, trace.sight.inputs, tokens, deeper
         )
-        return {
+        inputs = {
             **trace.language_inputs,
             **beside,
             "inputs_embeds": there(trace.inputs_embeds)[None],
         }
+        if not said:
+            return inputs
+        ids = torch.tensor([list(said)], dtype=torch.long, device=self.network.device)
+        return continued(inputs, self.network.get_input_embeddings()(ids))
 
     def logits(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... vocab"]:
         """What g_phi's head makes of its last hidden states, in float32 whatever its format."""
@@ -369,10 +392,12 @@ class VisionLanguageModel(Instruments):
             hidden: keep `hidden_states` too, where they take at most 64 MiB.
         """
         cache = DynamicCache(config=self.network.config.get_text_config())
-        small = (self.language_layers + 1) * trace.inputs_embeds.nbytes <= KEPT
-        return Prefill(
-            cache, *self._forward(trace, self.language_inputs(trace), cache, hidden and small)
-        )
+        keep = hidden and self.keeps_hidden(trace)
+        return Prefill(cache, *self._forward(trace, self.language_inputs(trace), cache, keep))
+
+    def keeps_hidden(self, trace: Trace) -> bool:
+        """Whether the states of this trace are small enough for a prefill to keep them."""
+        return (self.language_layers + 1) * trace.inputs_embeds.nbytes <= KEPT
 
     def decode(
         self, trace: Trace, decoding: Decoding = Decoding(), prefill: Prefill | None = None

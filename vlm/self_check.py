@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,6 +24,9 @@ from vlm.device import to_numpy
 from vlm.language_model import adjustment_left_out
 from vlm.patches import Patches
 from vlm.records import Trace
+
+if TYPE_CHECKING:
+    from vlm.inspect.inspector import Inspector
 
 # of the largest number compared
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 5e-3, torch.bfloat16: 4e-2}
@@ -55,13 +58,14 @@ class Comparison:
         return None if self.difference is None else bool(self.difference <= self.allowed)
 
 
-def compare(model: Any, trace: Trace) -> Iterator[Comparison]:
-    """Every comparison, one by one.
+def compare(look: "Inspector") -> Iterator[Comparison]:
+    """Every comparison of a run under inspection, one by one.
 
     About fifteen passes of the model in all, and no more memory than an answer takes.
     """
+    model, trace = look.model, look.trace
     share = TOLERANCE.get(model.network.dtype, TOLERANCE[torch.bfloat16])
-    read = model.prefill(trace)
+    read = look.prefill()
     logits = to_numpy(read.logits)
     scales = {
         "logits": np.abs(logits).max(),
@@ -77,21 +81,19 @@ def compare(model: Any, trace: Trace) -> Iterator[Comparison]:
             float(share * scale),
             f"{words}; {left_out}" if left_out and "logits" in each.name else words,
         )
-    yield last_row(model, trace, logits, share)
+    yield last_row(look, logits, share)
     yield eager(model, trace, read.attention, share)
     yield from boxes(model, trace)
 
 
 @torch.inference_mode()
-def last_row(
-    model: Any, trace: Trace, logits: Float[np.ndarray, " vocab"], share: float
-) -> Comparison:
+def last_row(look: "Inspector", logits: Float[np.ndarray, " vocab"], share: float) -> Comparison:
     """The last row of the logit lens at the last position against the logits that the answer begins
     with.
     """
     name = "last row of the logit lens"
-    hidden = model.hidden_states(trace)[:, -1:]
-    [said] = to_numpy(language_model.head(model.network, lens.normed(model.network, hidden)[-1]))
+    network, hidden = look.model.network, look.hidden_states()[:, -1:]
+    [said] = to_numpy(language_model.head(network, lens.normed(network, hidden)[-1]))
     return Comparison(
         name,
         float(np.abs(said - logits).max()),
@@ -130,7 +132,9 @@ def eager(
         return as_always(module, query, key, value, mask, **named)
 
     with replacing(attend):
-        model.hidden_states(trace)
+        language_model.language_trunk(model.network)(
+            **model.language_inputs(trace), use_cache=False
+        )
     if not found:
         return Comparison(
             name, None, 0.0, "transformers has no eager attention for this model to compare with"

@@ -73,7 +73,7 @@ def test_the_model_is_given_what_transformers_own_call_gives(model, image, input
 
 def test_the_self_check_holds(model, trace, monkeypatch):
     monkeypatch.setattr(self_check, "TOKENS", 4)
-    compared = list(self_check.compare(model, trace))
+    compared = list(model.inspect(trace).self_check())
     wrong = {each.name: each.difference for each in compared if each.holds is False}
     if not architecture.encoder_layers(model.network):
         # convolutions with random weights look far: the next test but two is about them

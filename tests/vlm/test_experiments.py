@@ -11,7 +11,8 @@ import pytest
 import vlm
 from tests.tiny import photo
 from vlm import experiments
-from vlm.knockout import Cut, Knockout
+from vlm.inspect.interventions import PATHS
+from vlm.knockout import HiddenKeys, Knockout
 
 QUESTION = "What is in this image?"
 SHORT = vlm.Decoding(max_new_tokens=6)
@@ -169,7 +170,7 @@ def test_an_intervention_tells_what_became_of_every_word(tiny_model, trace):
 
 def test_an_intervention_can_cut_attention(tiny_model, trace):
     def cut() -> Knockout:
-        return Knockout([Cut.path(trace, "picture → all after it", 1, 3)], ())
+        return Knockout([HiddenKeys.between(trace, *PATHS["picture → all after it"], 1, 3)], ())
 
     result = tiny_model.intervene(trace, masking=cut, decoding=SHORT)
     other = experiments.shuffle(trace, seed=1)

@@ -15,7 +15,8 @@ from tests.families import FAMILIES, ON_OTHERS, tiny_family
 from tests.tiny import photo
 from vlm import architecture
 from vlm.attention import replacing
-from vlm.knockout import Cut, FastV, Knockout, under
+from vlm.inspect.interventions import PATHS
+from vlm.knockout import FastV, HiddenKeys, Knockout, under
 
 SHORT = vlm.Decoding(max_new_tokens=3)
 
@@ -53,7 +54,7 @@ def test_what_looks_inside_the_language_model_holds(answered):
     np.testing.assert_allclose(swept.log_probability, trace.steps[last].log_probability, atol=1e-4)
     for row, path in enumerate(swept.paths):
         for column, window in enumerate(swept.windows):
-            with replacing(Knockout([Cut.path(trace, path, *window)], ())):
+            with replacing(Knockout([HiddenKeys.between(trace, *PATHS[path], *window)], ())):
                 np.testing.assert_allclose(
                     swept.change[row, column],
                     model.score(trace, ids)[-1] - swept.log_probability,
@@ -61,7 +62,7 @@ def test_what_looks_inside_the_language_model_holds(answered):
                 )
 
     for nothing in (
-        Knockout([Cut.path(trace, "picture → all after it", 2, 1)], ()),
+        Knockout([HiddenKeys.between(trace, *PATHS["picture → all after it"], 2, 1)], ()),
         FastV(positions, 1, 0.0, ()),
     ):
         assert [
@@ -94,9 +95,7 @@ def test_what_a_word_looked_at_beside_the_sequence_is_what_eager_cross_attention
     # places without a tile are left out
     assert not used.all() and len(given) == len(layers) * len(trace.steps)
     looked = model.attention(trace)
-    assert [layer.module for layer in looked.layers] == layers and looked.numbers == tuple(
-        layer.layer_idx + 1 for layer in layers
-    )
+    assert looked.numbers == tuple(layer.layer_idx + 1 for layer in layers)
     for step in trace.steps:
         # layers x heads x places
         mine = torch.stack(given[step.index * len(layers) : (step.index + 1) * len(layers)])[
