@@ -30,7 +30,7 @@ from vlm import architecture, language_model
 from vlm.attention import Attend, Scoring, as_always, causal_mask, last_row, replacing, weights
 from vlm.compat import ensure_torchvision
 from vlm.errors import ModelError
-from vlm.inspect.interventions import PATHS, Cut, Drop, Intervention
+from vlm.inspect.interventions import PATHS, Cut, Drop
 from vlm.records import Step, Trace
 
 ensure_torchvision()
@@ -286,40 +286,32 @@ class Together(Masking):
 
 
 def mask_attention(
-    network: PreTrainedModel, trace: Trace, interventions: Sequence[Intervention]
-) -> Callable[[], Masking] | None:
-    """Make of the cuts and drops among some interventions what makes a masking for one answer; None
-    if there are none. Changes of tokens are left aside.
+    network: PreTrainedModel, trace: Trace, interventions: Sequence[Cut | Drop]
+) -> Callable[[], Masking]:
+    """Make of some cuts and drops, at least one, what makes a masking for one answer.
 
     Raises:
         ModelError: this language model has no such layer, or there is no such share.
     """
     count, crossing = language_model.language_layers(network), architecture.crossing(network)
-    cuts = [
-        HiddenKeys.between(trace, each.source, each.target, *each.window(count))
-        for each in interventions
-        if isinstance(each, Cut)
-    ]
-    drops = [each for each in interventions if isinstance(each, Drop)]
-    for drop in drops:
-        drop.check(count)
+    cuts, drops = [], []
+    for each in interventions:
+        if isinstance(each, Drop):
+            each.check(count)
+            drops.append(each)
+        else:
+            window = each.window(count)
+            cuts.append(HiddenKeys.between(trace, each.source, each.target, *window))
     positions = trace.visual_tokens.positions
-    visual = (
-        []
-        if not drops
-        else (
-            architecture.places_beside(trace.language_inputs, trace.sight.inputs)
-            if positions is None
-            else positions
-        ).tolist()
-    )
+    if drops and positions is None:
+        positions = architecture.places_beside(trace.language_inputs, trace.sight.inputs)
 
     def make() -> Masking:
         parts: list[Masking] = [Knockout(cuts, crossing)] if cuts else []
-        parts += [FastV(visual, each.layer, each.share, crossing) for each in drops]
+        parts += [FastV(positions.tolist(), each.layer, each.share, crossing) for each in drops]
         return parts[0] if len(parts) == 1 else Together(parts, crossing)
 
-    return make if cuts or drops else None
+    return make
 
 
 def _hide(

@@ -27,7 +27,7 @@ from vlm.device import to_numpy
 from vlm.errors import ImageError, ModelError, QuestionError, VLMError
 from vlm.generation import OwnSettings
 from vlm.images import GivenPhotos, check_photos, to_rgb
-from vlm.inspect.held import HELD
+from vlm.inspect.held import HELD, Holder
 from vlm.instruments import Instruments
 from vlm.layouts import lay_out
 from vlm.photo_shapes import explain_refusal
@@ -331,15 +331,16 @@ class VisionLanguageModel(Instruments):
             maker=Maker(self),
         )
 
-    def inspect(self, trace: Trace, limit: int = HELD) -> "Inspector":
+    def inspect(self, trace: Trace, limit: int = HELD, held: Holder | None = None) -> "Inspector":
         """Look inside a run of this model: lenses, attention, relevancy, sinks, interventions.
 
         Args:
             limit: bytes that the inspector holds at most of what its instruments share.
+            held: another place to hold it in, which bounds itself; see `vlm.inspect.held`.
         """
         from vlm.inspect.inspector import Inspector
 
-        return Inspector(self, trace, limit)
+        return Inspector(self, trace, limit, held)
 
     def encode(self, image: GivenPhotos, question: str | object) -> Trace:
         """Every stage before the answer: `see`, then `ask`.

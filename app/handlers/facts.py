@@ -46,8 +46,7 @@ def findings(event: gr.EventData) -> Iterator[dict]:
     ]
     found = []
     for finding in vlm.facts.check(
-        model,
-        trace,
+        model.inspect(trace),
         models.contrastive.get(),
         tokens=tokens,
         words=there,

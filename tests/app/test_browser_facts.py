@@ -23,13 +23,13 @@ def test_one_token_is_read_through_three_lenses(
         tiny_model, ["a photo of a cat", "a dog on the grass", "<b>bold</b> words"]
     )
     contextual_lens.save(index, contextual_lens.place(tiny_model))
-    hidden, position = tiny_model.hidden_states(trace), int(trace.visual_tokens.positions[5])
+    said = tiny_model.inspect(trace).logit_lens(5, count=1)
     with visit(url) as page:
         ask(page, picture, QUESTION)
         press_patch(page, 5)
         open_view(page, "lens")
-        expect(page.locator("#view-lens .says tbody tr")).to_have_count(len(hidden))
-        best = tiny_model.logit_lens(hidden, position, 1)[-1][0][0]
+        expect(page.locator("#view-lens .says tbody tr")).to_have_count(len(said))
+        best = said[-1][0][0]
         # the last layer is on top
         assert (
             best.strip()
@@ -52,8 +52,7 @@ def test_without_an_index_the_lens_says_how_to_make_one(url, visit, picture, tmp
 
 
 def test_the_table_shows_every_token_and_is_linked(url, visit, picture, trace, tiny_model):
-    hidden, positions = tiny_model.hidden_states(trace), trace.visual_tokens.positions
-    table = tiny_model.lens_table(hidden, positions)
+    table = tiny_model.inspect(trace).lens_table()
     with visit(url) as page:
         ask(page, picture, QUESTION)
         open_view(page, "lens")
@@ -81,10 +80,7 @@ def test_the_table_shows_every_token_and_is_linked(url, visit, picture, trace, t
 
 
 def test_a_word_is_shown_at_every_layer_with_one_request(url, visit, picture, trace, tiny_model):
-    hidden, positions = tiny_model.hidden_states(trace), trace.visual_tokens.positions
-    values = tiny_model.word_maps(
-        hidden, positions, tiny_model.lens_table(hidden, positions), "dog"
-    )[1]
+    values = tiny_model.inspect(trace).word_map("dog")[1]
     with visit(url) as page:
         ask(page, picture, QUESTION)
         open_view(page, "lens")

@@ -15,6 +15,7 @@ from tests.app.browsing import ask, expect, expect_selected, open_view, press_pa
 from tests.app.conftest import unpacked
 from tests.families import tiny_family, with_rest
 from tests.tiny import photo
+from vlm import lens
 
 QUESTION = "What is in this image?"
 # each its own photo: nothing is known of it yet
@@ -261,10 +262,10 @@ def test_queries_stand_on_a_shelf_and_say_that_they_have_no_place(shown):
             handlers.lens([page.evaluate("VTE.store.state.record.run"), 0])["entering"],
         )
         [[*near]], [[*later]] = (
-            model.embedding_lens(rows, 4)
+            lens.embedding_lens(model.network, model.processor.tokenizer, rows, 4)
             for rows in (
                 trace.visual_tokens.embeddings[:1],
-                model.hidden_states(trace)[0, trace.visual_tokens.positions[:1]],
+                model.inspect(trace).hidden_states()[0, trace.visual_tokens.positions[:1]],
             )
         )
         assert (
@@ -327,7 +328,9 @@ def test_tokens_beside_the_sequence_are_shown_beside_it(shown):
         open_view(page, "lens")
         expect(page.locator("#view-lens .hint")).to_contain_text("cross-attention")
         entering = trace.visual_tokens.embeddings[cls : cls + 1]
-        [[(_, cosine), *_]] = models.language.get().embedding_lens(entering)
+        [[(_, cosine), *_]] = lens.embedding_lens(
+            models.language.get().network, models.language.get().processor.tokenizer, entering, 5
+        )
         expect(page.locator("#view-lens .entering li").first).to_contain_text(f"{cosine:.2f}")
         expect(page.locator("#view-lens .says")).to_be_hidden()
         page.locator("#view-lens [data-part=table]").click()
@@ -350,7 +353,7 @@ def test_tokens_beside_the_sequence_are_shown_beside_it(shown):
         expect(page.locator("#view-looked .hint")).to_contain_text(
             "by cross-attention, beside the sequence"
         )
-        looked = models.language.get().attention(trace.with_steps(steps))
+        looked = models.language.get().inspect(trace.with_steps(steps)).answer_attention()
         expect(page.locator("#view-looked .heads .small:visible")).to_have_count(
             looked.layers[0].query.shape[1]
         )
@@ -361,7 +364,10 @@ def test_tokens_beside_the_sequence_are_shown_beside_it(shown):
         )
         answered = trace.with_steps(steps)
         for shown_values, expected in (
-            (handlers.relevancy([*about])["values"], models.language.get().relevancy(answered, 0)),
+            (
+                handlers.relevancy([*about])["values"],
+                models.language.get().inspect(answered).relevancy(0),
+            ),
             (handlers.looked([*about, 0])["rollout"], looked.rollout(0)),
         ):
             np.testing.assert_allclose(

@@ -119,7 +119,7 @@ def test_a_greedy_answer_is_that_of_generate_with_the_checkpoints_settings(model
 def test_the_last_row_of_the_lens_is_the_models_own_distribution(model, trace, inputs):
     with torch.inference_mode():
         whole = model.network(**model.on_device(inputs)).logits[0, -1].float().softmax(-1)
-    [*_, last] = model.logit_lens(model.hidden_states(trace), position=len(trace.input_ids) - 1)
+    [*_, last] = model.inspect(trace).logit_lens(position=len(trace.input_ids) - 1)
     _, shares = zip(*last)
     np.testing.assert_allclose(shares, to_numpy(whole.topk(len(shares)).values), atol=1e-5)
 

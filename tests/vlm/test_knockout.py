@@ -169,7 +169,7 @@ def test_the_sweep_is_the_score_under_each_cut(tiny_model, trace):
     fractions = []
     for step in (0, 3):
         ids = [each.token_id for each in trace.steps[: step + 1]]
-        swept = tiny_model.sweep(trace, step, windows, progress=fractions.append)
+        swept = tiny_model.inspect(trace).sweep(step, windows, progress=fractions.append)
         assert (
             swept.paths == tuple(PATHS) and swept.windows == windows and swept.token_id == ids[-1]
         )
@@ -187,9 +187,9 @@ def test_the_sweep_is_the_score_under_each_cut(tiny_model, trace):
 
 
 def test_the_sweep_without_a_shared_prefix_says_the_same(tiny_model, trace, monkeypatch):
-    shared = tiny_model.sweep(trace, 2)
+    shared = tiny_model.inspect(trace).sweep(2)
     monkeypatch.setattr(knockout, "_prefix_cache", lambda *arguments: None)
-    np.testing.assert_allclose(tiny_model.sweep(trace, 2).change, shared.change, atol=1e-5)
+    np.testing.assert_allclose(tiny_model.inspect(trace).sweep(2).change, shared.change, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_fastv_drops_the_least_looked_at_and_is_the_cut_of_those(tiny_model, tra
     positions = trace.visual_tokens.positions
     fast = FastV(positions.tolist(), 1, 0.5, ())
     steps = list(under(fast, tiny_model.decode(trace, SHORT)))
-    looked = tiny_model.attention(trace).weights(0)[0].mean(0)[positions]
+    looked = tiny_model.inspect(trace).answer_attention().weights(0)[0].mean(0)[positions]
     assert sorted(fast.dropped.tolist()) == sorted(positions[looked.argsort()[:8]].tolist())
     everyone = tuple(range(len(trace.input_ids)))
     same = Knockout(
@@ -228,36 +228,12 @@ def test_fastv_drops_the_least_looked_at_and_is_the_cut_of_those(tiny_model, tra
     assert said(steps) == said(under(same, tiny_model.decode(trace, SHORT)))
 
 
-def test_the_models_own_cuts_are_these(tiny_model, trace):
-    picture, long = trace.visual_tokens.positions.tolist(), vlm.Decoding(max_new_tokens=5)
-    for made, expected in (
-        (
-            tiny_model.cut(trace, "picture → answer", 1, 2),
-            lambda: Knockout([HiddenKeys.between(trace, *PATHS["picture → answer"], 1, 2)], ()),
-        ),
-        (tiny_model.drop(trace, 1, 0.75), lambda: FastV(picture, 1, 0.75, ())),
-    ):
-        mine, theirs = (
-            tiny_model.intervene(trace, masking=masking, decoding=long)
-            for masking in (made, expected)
-        )
-        assert said(mine.trace.steps) == said(theirs.trace.steps)
-        np.testing.assert_array_equal(mine.after, theirs.after)
-    for ask in (
-        lambda: tiny_model.cut(trace, "picture → answer", 2, 1),
-        lambda: tiny_model.drop(trace, 99),
-        lambda: tiny_model.drop(trace, 1, 1.5),
-    ):
-        with pytest.raises(vlm.ModelError, match="counted from 1"):
-            ask()
-
-
 def test_how_probable_a_word_is_as_the_first(tiny_model, trace):
     ids = word_ids(tiny_model.processor.tokenizer, "cat")
-    assert tiny_model.begins(trace, "cat") == pytest.approx(
+    assert tiny_model.inspect(trace).begins("cat") == pytest.approx(
         sum(np.exp(tiny_model.score(trace, [each])[0]) for each in ids), abs=1e-6
     )
-    cut = tiny_model.cut(trace, "picture → all after it", 1, 3)
-    assert tiny_model.begins(trace, "cat", cut) != tiny_model.begins(trace, "cat")
+    cut = Cut("picture", "after", range(1, 4))
+    assert tiny_model.inspect(trace).begins("cat", cut) != tiny_model.inspect(trace).begins("cat")
     with pytest.raises(vlm.QuestionError):
-        tiny_model.begins(trace, " ")
+        tiny_model.inspect(trace).begins(" ")

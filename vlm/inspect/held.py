@@ -14,11 +14,27 @@ HELD = 2 * 2**30  # bytes that an inspector holds at most, unless another bound 
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Key:
+    """What stands for a value of a run.
+
+    Attributes:
+        name: what it is, such as "prefill" or "lens table".
+        part: which of several, such as the words of the answer that it is about; two answers to one
+            prompt have different parts.
+        of_photos: whether it depends on the photos alone, whatever is asked about them.
+    """
+
+    name: str
+    part: tuple = ()
+    of_photos: bool = False
+
+
 @runtime_checkable
 class Holder(Protocol):
     """Where an Inspector holds what its instruments share."""
 
-    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+    def get(self, key: Key, make: Callable[[], T]) -> T:
         """Give the value of this key, made if it is not held."""
         ...
 

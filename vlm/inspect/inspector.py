@@ -32,8 +32,8 @@ from vlm.ablation import AblationCheck
 from vlm.contextual_lens import ContextualIndex, Nearest
 from vlm.errors import ModelError
 from vlm.experiments import Rerun
-from vlm.inspect.held import HELD, Held, Holder
-from vlm.inspect.interventions import PATHS, Intervention, apply_changes
+from vlm.inspect.held import HELD, Held, Holder, Key
+from vlm.inspect.interventions import PATHS, Intervention, TokenChange, apply_changes
 from vlm.knockout import Masking, Sweep, masked, under
 from vlm.lens import LensTable, Reading
 from vlm.records import Decoding, Step, Trace
@@ -50,8 +50,6 @@ if TYPE_CHECKING:
 
 BLOCK = 12  # visual tokens whose lens is read at a time
 WORDS = 5  # words of each that a block holds at least
-# what depends on the photos alone: another question about them has the same
-OF_THE_PHOTOS = frozenset({"encoder attention"})
 
 
 @dataclass(frozen=True)
@@ -83,9 +81,7 @@ class Inspector:
         model: the one that made the trace.
         limit: bytes that are held at most; what was used least recently goes first.
         held: another place to hold things in, such as one that several inspectors share; it bounds
-            itself. Every key is a tuple that begins with what is held: `OF_THE_PHOTOS` depends on
-            the photos alone, all else on the prompt, and on the words of the answer that the key
-            names.
+            itself. What is held depends on the photos, the prompt and what its `Key` says.
 
     Attributes:
         model, trace: as given.
@@ -105,7 +101,7 @@ class Inspector:
 
     def prefill(self) -> "Prefill":
         """What the language model keeps of VT + TT: any number of answers can start from it."""
-        return self._held.get(("prefill",), lambda: self.model.prefill(self.trace, hidden=True))
+        return self._held.get(Key("prefill"), lambda: self.model.prefill(self.trace, hidden=True))
 
     def hidden_states(self) -> Float[np.ndarray, "layers S D"]:
         """VT + TT inside the language model: row 0 is what goes in, row k the output of layer k;
@@ -116,7 +112,7 @@ class Inspector:
             if hidden is not None:
                 return hidden
         return self._held.get(
-            ("hidden states",),
+            Key("hidden states"),
             lambda: language_model.hidden_states(
                 self.model.network, self.model.language_inputs(self.trace)
             ),
@@ -132,8 +128,8 @@ class Inspector:
         positions = self.trace.visual_tokens.positions
         if positions is None:
             raise ModelError(
-                "This model reads its visual tokens by cross-attention; they have no states in the"
-                " language model that a lens could read."
+                "This model reads its visual tokens by cross-attention; they have no positions in"
+                " the sequence, and no states there that a lens could read."
             )
         return positions
 
@@ -146,7 +142,7 @@ class Inspector:
         """
         said = self._said()
         return self._held.get(
-            ("answer attention", *said),
+            Key("answer attention", said),
             lambda: word_attention(
                 self.model.network,
                 self.model.language_inputs(self.trace, said[:-1]),
@@ -169,14 +165,14 @@ class Inspector:
             inputs = self.model.on_device(sight.inputs)
             return encoder_attention(self.model.network, inputs, len(sight.patches.places))
 
-        return self._held.get(("encoder attention",), make)
+        return self._held.get(Key("encoder attention", of_photos=True), make)
 
     def sinks(self) -> Sinks:
         """Positions at which attention is parked, in the language model and in the encoder."""
         trace = self.trace
         layers = [layer for layer in trace.sight.output_layers if layer < len(trace.patch_features)]
         return self._held.get(
-            ("sinks",),
+            Key("sinks"),
             lambda: sinks.find(
                 self.hidden_states(), trace.visual_tokens, trace.patch_features[layers]
             ),
@@ -335,7 +331,9 @@ class Inspector:
         """
         self._said(step)
         attention = self.answer_attention()
-        return self._held.get(("rollout", step, *self._said()), lambda: attention.rollout(step))
+        return self._held.get(
+            Key("rollout", (step, *self._said())), lambda: attention.rollout(step)
+        )
 
     def relevancy(self, step: int) -> Float[np.ndarray, " positions"]:
         """What one word of the answer hangs on: gradient x attention relevancy of every position
@@ -348,7 +346,7 @@ class Inspector:
         """
         said = self._said(step)
         return self._held.get(
-            ("relevancy", *said),
+            Key("relevancy", said),
             lambda: relevancy(
                 self.model.network,
                 self.model.language_inputs(self.trace, said[:-1]),
@@ -430,7 +428,10 @@ class Inspector:
         Raises:
             ModelError: a cut or drop that cannot be made.
         """
-        return knockout.mask_attention(self.model.network, self.trace, interventions)
+        cuts = [each for each in interventions if not isinstance(each, TokenChange)]
+        if not cuts:
+            return None
+        return knockout.mask_attention(self.model.network, self.trace, cuts)
 
     def score(
         self, token_ids: Sequence[int], *interventions: Intervention
@@ -545,7 +546,7 @@ class Inspector:
         count = max(count, WORDS)
         positions = self.positions[number * BLOCK : (number + 1) * BLOCK]
         return self._held.get(
-            ("lens table", number, count),
+            Key("lens table", (number, count)),
             lambda: lens.table(self.model.network, self.hidden_states()[:, positions], count),
         )
 
