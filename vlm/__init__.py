@@ -32,6 +32,7 @@ from vlm.errors import (
     is_out_of_memory,
 )
 from vlm.images import open_image
+from vlm.inspect.interventions import PATHS, Cut, Drop, Keep, Paste, Remove, Rescale, Shuffle
 from vlm.patches import Patches, patchify, unpatchify
 from vlm.projection import Colours, Projection, pca_colours, project
 from vlm.records import (
@@ -62,23 +63,31 @@ if TYPE_CHECKING:
 __all__ = [
     "LISTED",
     "MODELS",
+    "PATHS",
     "TEMPLATES",
     "Alternative",
     "Colours",
+    "Cut",
     "Decoding",
     "DecodingError",
+    "Drop",
     "FetchError",
     "ImageEmbedding",
     "ImageError",
+    "Keep",
     "Listed",
     "ListedModel",
     "ModelError",
+    "Paste",
     "PatchScores",
     "Patches",
     "Progress",
     "Projection",
     "QuestionError",
+    "Remove",
+    "Rescale",
     "RunError",
+    "Shuffle",
     "Sight",
     "Similarity",
     "Spending",

@@ -28,13 +28,13 @@ from vlm.errors import ImageError, ModelError, QuestionError, VLMError
 from vlm.generation import OwnSettings
 from vlm.images import GivenPhotos, check_photos, to_rgb
 from vlm.inspect.held import HELD, Holder
-from vlm.instruments import Instruments
 from vlm.layouts import lay_out
 from vlm.photo_shapes import explain_refusal
 from vlm.prompts import explain_marks, find_template
-from vlm.records import Decoding, Maker, Sight, Stage, Step, Trace
+from vlm.records import Decoding, Sight, Stage, Step, Trace
 from vlm.text_tokens import TextTokens, check_question, token_string
 from vlm.token_layouts import lay_tokens
+from vlm.versions import versions
 from vlm.vision_encoder import encode_image
 
 ensure_torchvision()
@@ -77,10 +77,10 @@ class Prefill:
 
 
 @dataclass(frozen=True)
-class VisionLanguageModel(Instruments):
+class VisionLanguageModel:
     """A loaded vision-language model and its processor.
 
-    What looks inside a trace is in `Instruments`.
+    What looks inside a trace is `inspect`.
 
     The forward that is shown is the forward that answers: `decode` reads the very `inputs_embeds`
     that `encode` recorded.
@@ -106,6 +106,14 @@ class VisionLanguageModel(Instruments):
     def own_settings(self) -> OwnSettings:
         """What came with the checkpoint in its generation_config.json."""
         return generation.own_settings(self.network)
+
+    def token_string(self, token_id: int) -> str:
+        """What one row of the vocabulary reads as."""
+        return token_string(self.processor.tokenizer, token_id)
+
+    def versions(self) -> dict[str, str]:
+        """What is at work: model and revision, device, number format, packages."""
+        return versions(self)
 
     def check_question(self, question: str | object) -> str:
         """The question without surrounding space.
@@ -328,7 +336,6 @@ class VisionLanguageModel(Instruments):
             steps=(),
             stages=(*sight.stages, stage),
             language_inputs=language_inputs,
-            maker=Maker(self),
         )
 
     def inspect(self, trace: Trace, limit: int = HELD, held: Holder | None = None) -> "Inspector":

@@ -6,10 +6,8 @@ What is compared, and how far it may differ, is said in words. The tolerance is 
 largest number compared, by number format: the same sums in another order differ in the last digits.
 """
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +31,6 @@ TOLERANCE = {torch.float32: 1e-4, torch.float16: 5e-3, torch.bfloat16: 4e-2}
 TOKENS = 5  # whose boxes are proven
 OVERLAP = 0.9  # of the pixels that changed and those that should have: all but some at the edges
 LEAST = 6  # pixels, of the photo and of what is received, on a side of a box that can be proven so
-PACKAGES = ("torch", "transformers", "open_clip_torch", "gradio")
 
 
 @dataclass(frozen=True)
@@ -295,36 +292,3 @@ def shows_the_same(one: Float[np.ndarray, " 4"], other: Float[np.ndarray, " 4"])
     )
     smaller = min((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
     return bool(height * width >= smaller / 2)
-
-
-def versions(model: Any) -> dict[str, str]:
-    """What is at work: the model, its revision and family, where and in which number format it
-    runs, and the packages.
-    """
-    found = {
-        "model": str(model.name),
-        "revision": revision(model),
-        "family": architecture.family(model.network).name,
-        "device": str(model.network.device),
-        "number format": str(model.network.dtype).removeprefix("torch."),
-    }
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    # torch itself says for which device it was built
-    return found | {"torch": torch.__version__, "Python": sys.version.split()[0]}
-
-
-def revision(model: Any) -> str:
-    """The commit of a model of the hub, the hash of the embedded model's parts.
-
-    "unknown" for a folder.
-    """
-    if model.name == "embedded":
-        from vlm.embedded import RECIPE
-        from vlm.embedded_parts import parts_version
-
-        return f"recipe {RECIPE}, parts {parts_version('vlm')[:12]}"
-    return str(getattr(model.network.config, "_commit_hash", None) or "unknown")

@@ -228,7 +228,7 @@ def run(
         gr.skip(),
     )
     models.answered.set()
-    nearest = model.embedding_lens(trace.visual_tokens.embeddings, payloads.WORDS)
+    nearest = model.inspect(trace).embedding_lens(count=payloads.WORDS)
     yield (
         gr.skip(),
         gr.skip() if plane is first else project(key, trace, plane),

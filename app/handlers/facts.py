@@ -11,9 +11,10 @@ import gradio as gr
 import vlm
 
 from .. import models, payloads
-from .answering import encode, model_of, remembered
+from .answering import encode, remembered
 from .errors import MAX_TEXT, said, shows_errors, whole_number
 from .photos import EXAMPLES
+from .views import Held, inspect
 
 # for what is about several photos: the examples, and what they show
 SENTENCES = {
@@ -32,7 +33,7 @@ def findings(event: gr.EventData) -> Iterator[dict]:
     """Test every published finding on a run, one by one."""
     asked = said(event)
     run, tokens = str(asked.get("run")), asked.get("tokens")
-    trace, model = remembered(run), model_of(run)
+    trace = remembered(run)
     if not isinstance(tokens, list):
         raise vlm.VLMError("The selection is not a list of tokens; select some patches again.")
     tokens = [
@@ -46,7 +47,7 @@ def findings(event: gr.EventData) -> Iterator[dict]:
     ]
     found = []
     for finding in vlm.facts.check(
-        model.inspect(trace),
+        inspect(run, trace),
         models.contrastive.get(),
         tokens=tokens,
         words=there,
@@ -83,9 +84,9 @@ def comparisons(
     """What the page shows against what the model computes by itself, one comparison after the
     other.
     """
-    _, trace = encode(path, question, choice, also)
+    run, trace = encode(path, question, choice, also)
     model, found = models.language_model(choice), []
-    for comparison in model.comparisons(trace):
+    for comparison in model.inspect(trace, held=Held(run)).self_check():
         found.append(comparison)
         yield payloads.comparisons(found, model.versions(), False)
     yield payloads.comparisons(found, model.versions(), True)

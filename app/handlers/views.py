@@ -1,19 +1,44 @@
 """What the page's script asks about an earlier run: a layer, a patch, a token, a word."""
 
+from dataclasses import dataclass
+
 import vlm
 
 from .. import models, payloads
 from .answering import model_of, prefills, remembered, remembered_answer
 from .errors import MAX_TEXT, asked_by_script, whole_number
 
-BLOCK = 12  # visual tokens whose lens is read at a time: half of what a screen shows
+BLOCK = 12  # visual tokens whose lens is asked for at a time: half of what a screen shows
 BESIDE = (
     "In this model the visual tokens stand beside the sequence, read by cross-attention: they say"
     " nothing on the way through the layers."
 )
-hidden_by_run: models.Recent = models.Recent(heavy=True)
-tables: models.Recent = models.Recent()
-attentions: models.Recent = models.Recent(heavy=True)
+inspected: models.Recent = models.Recent(heavy=True)
+
+
+@dataclass(frozen=True)
+class Held:
+    """Where the inspector of a run holds what it computes: with what is kept of all runs."""
+
+    run: str
+
+    def get(self, key, make):
+        """What the key stands for; the prefill is the one that the answer began with."""
+        if key.name == "prefill":
+            return prefills.get(self.run, make)
+        # another question about the photo changes nothing of what is the photo's
+        of = self.run.partition("-")[0] if key.of_photos else self.run
+        return inspected.get((of, key), make)
+
+
+def inspect(run: str, trace: vlm.Trace):
+    """The inspector of a run, or of an answer to it.
+
+    Raises:
+        vlm.VLMError: the model is no longer in memory.
+    """
+    photo, *question = str(run).split("-")
+    return model_of(run).inspect(trace, held=Held("-".join([photo, *question[:1]])))
 
 
 @asked_by_script
@@ -33,14 +58,8 @@ def rows(run: str, patch: int, number: int) -> dict:
     )
     if not number and len(trace.patch_features) > 1:  # what layer 1 reads: nobody has looked yet
         return payloads.rows(trace, patch, number)
-    seen = run.partition("-")[0]  # the photo: another question changes nothing here
     try:
-        return payloads.rows(
-            trace,
-            patch,
-            number,
-            attentions.get(seen, lambda: model_of(run).encoder_attention(trace.sight)),
-        )
+        return payloads.rows(trace, patch, number, inspect(run, trace).encoder_attention())
     except vlm.ModelError as error:  # an encoder without attention has everything else
         return payloads.rows(trace, patch, number, without=str(error))
 
@@ -56,41 +75,22 @@ def positions(trace: vlm.Trace):
     return trace.visual_tokens.positions
 
 
-def hidden_states(run: str, trace: vlm.Trace):
-    """The trace inside the language model, layer by layer."""
-    return hidden_by_run.get(run, lambda: model_of(run).hidden_states(trace, prefills.known(run)))
-
-
 @asked_by_script
 def lens(run: str, token: int) -> dict:
     """What one visual token "says": as it goes in (embedding lens), and, where it stands in the
     sequence, at every layer (logit lens, contextual lens).
     """
-    trace, model = remembered(run), model_of(run)
+    trace = remembered(run)
+    look = inspect(run, trace)
     token = whole_number(token, "token", len(trace.visual_tokens.embeddings))
-    [entering] = model.embedding_lens(
-        trace.visual_tokens.embeddings[token : token + 1], payloads.WORDS
-    )
+    [entering] = look.embedding_lens([token], payloads.WORDS)
     if trace.visual_tokens.positions is None:
         return payloads.lenses(entering, (), (), BESIDE)
-    position, hidden = int(trace.visual_tokens.positions[token]), hidden_states(run, trace)
     try:
-        near, without = model.contextual_lens(hidden[:-1, position], payloads.PHRASES), ""
+        near, without = look.contextual_lens(token, count=payloads.PHRASES), ""
     except vlm.ModelError as error:  # no index for this model: the two others need none
         near, without = (), str(error)
-    return payloads.lenses(
-        entering, model.logit_lens(hidden, position, payloads.WORDS), near, without
-    )
-
-
-def lens_table(run: str, trace: vlm.Trace, first: int):
-    """The logit lens of a block of visual tokens at every layer."""
-    return tables.get(
-        (run, first),
-        lambda: model_of(run).lens_table(
-            hidden_states(run, trace), positions(trace)[first : first + BLOCK], payloads.WORDS + 1
-        ),
-    )
+    return payloads.lenses(entering, look.logit_lens(token, count=payloads.WORDS), near, without)
 
 
 @asked_by_script
@@ -99,31 +99,21 @@ def lens_rows(run: str, first: int) -> dict:
     part.
     """
     trace = remembered(run)
-    first = whole_number(first, "token", len(positions(trace))) // BLOCK * BLOCK
-    return payloads.lens_rows(first, lens_table(run, trace, first), model_of(run).token_string)
+    look, count = inspect(run, trace), len(positions(trace))
+    first = whole_number(first, "token", count) // BLOCK * BLOCK
+    table = look.lens_table(range(first, min(first + BLOCK, count)), payloads.WORDS + 1)
+    return payloads.lens_rows(first, table, look.model.token_string)
 
 
 @asked_by_script
 def word_maps(run: str, word: str) -> dict:
     """Where the picture "says" a word, at every layer of the language model."""
-    import numpy as np
-
     trace = remembered(run)
-    at, hidden = positions(trace), hidden_states(run, trace)
+    positions(trace)
     if not isinstance(word, str) or len(word) > MAX_TEXT:
         raise vlm.QuestionError(f"A word of at most {MAX_TEXT} characters can be looked for.")
-    starts = range(0, len(at), BLOCK)
-    found = [
-        model_of(run).word_maps(
-            hidden, at[start : start + BLOCK], lens_table(run, trace, start), word
-        )
-        for start in starts
-    ]
-    return {
-        "word": found[0][0],
-        "values": payloads.packed(np.concatenate([values for _, values in found], axis=1)),
-        "layers": len(hidden) - 1,
-    }
+    found, values = inspect(run, trace).word_map(word)
+    return {"word": found, "values": payloads.packed(values), "layers": len(values) - 1}
 
 
 @asked_by_script

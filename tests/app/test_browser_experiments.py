@@ -41,7 +41,7 @@ def test_cut_and_dropped_attention_answer_again(url, visit, picture, tiny_model,
         )
         expect(page.locator("#experiments .chosen-told")).to_contain_text("begins with “cat”")
         page.click("#experiments [data-kind=knockout]")
-        assert page.locator("#experiments .way option").all_inner_texts() == list(tiny_model.paths)
+        assert page.locator("#experiments .way option").all_inner_texts() == list(vlm.PATHS)
         page.select_option("#experiments .way", "picture → all after it")
         assert (
             finished(page)

@@ -378,9 +378,7 @@ def test_tokens_beside_the_sequence_are_shown_beside_it(shown):
         )
         page.click("#experiments .sweep")
         expect(page.locator("#experiments [data-swept=true]")).to_be_attached()
-        expect(page.locator("#experiments .heat tbody tr")).to_have_count(
-            len(models.language.get().paths)
-        )
+        expect(page.locator("#experiments .heat tbody tr")).to_have_count(len(vlm.PATHS))
 
 
 def test_the_lens_table_shows_what_is_in_sight_whatever_is_on_its_way(shown):

@@ -63,7 +63,7 @@ def test_too_little_memory_is_said_in_a_sentence_and_the_next_smaller_run_works(
         run(uploaded, also=several)
     assert sentence(error) == machine.TOO_LITTLE
     # what lay beside the model was let go
-    assert len(answering.prefills) == len(views.hidden_by_run) == 0
+    assert len(answering.prefills) == len(views.inspected) == 0
     assert answers(uploaded)[-1]["answer"] == before
 
 

@@ -64,7 +64,7 @@ def test_a_change_of_nothing_gives_the_answer_again_whatever_the_penalty(
     assert len(answers) == 2
 
 
-def expect_same(said: dict, expected: vlm.experiments.Intervention) -> None:
+def expect_same(said: dict, expected: vlm.experiments.Rerun) -> None:
     """The last of what the page was told is the library's intervention."""
     assert said["finished"] and said["again"] == expected.trace.answer
     np.testing.assert_allclose(

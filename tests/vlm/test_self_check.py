@@ -194,7 +194,7 @@ def test_tokens_without_a_place_prove_nothing(tiny_model, trace):
 
 
 def test_the_versions_name_what_is_at_work(tiny_model):
-    found = self_check.versions(tiny_model)
+    found = tiny_model.versions()
     assert found["torch"] == torch.__version__ and found["transformers"] == transformers.__version__
     assert (
         found["model"] == tiny_model.name
