@@ -32,7 +32,7 @@ from vlm.errors import (
     is_out_of_memory,
 )
 from vlm.images import open_image
-from vlm.inspect.interventions import PATHS, Cut, Drop, Keep, Paste, Remove, Rescale, Shuffle
+from vlm.inspect.changes import PATHS, Cut, Drop, Keep, Paste, Remove, Rescale, Shuffle
 from vlm.patches import Patches, patchify, unpatchify
 from vlm.projection import Colours, Projection, pca_colours, project
 from vlm.records import (

@@ -30,7 +30,7 @@ from vlm import architecture, language_model
 from vlm.attention import Attend, Scoring, as_always, causal_mask, last_row, replacing, weights
 from vlm.compat import ensure_torchvision
 from vlm.errors import ModelError
-from vlm.inspect.interventions import PATHS, Cut, Drop
+from vlm.inspect.changes import PATHS, Cut, Drop
 from vlm.records import Step, Trace
 
 ensure_torchvision()

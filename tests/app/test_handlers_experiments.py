@@ -12,7 +12,7 @@ import vlm
 from app import handlers
 from tests.app.asking import QUESTION, run, sentence
 from tests.tiny import photo
-from vlm.inspect.interventions import Cut, Drop, Paste
+from vlm.inspect.changes import Cut, Drop, Paste
 
 pytestmark = pytest.mark.usefixtures("tiny_page")
 ASKED = {

@@ -11,7 +11,7 @@ import pytest
 import vlm
 from tests.tiny import photo
 from vlm import experiments
-from vlm.inspect.interventions import Cut, Remove, Rescale, Shuffle
+from vlm.inspect.changes import Cut, Remove, Rescale, Shuffle
 
 QUESTION = "What is in this image?"
 SHORT = vlm.Decoding(max_new_tokens=6)

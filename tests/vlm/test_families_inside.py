@@ -14,7 +14,7 @@ from tests.families import FAMILIES, ON_OTHERS, tiny_family
 from tests.tiny import photo
 from vlm import architecture
 from vlm.attention import replacing
-from vlm.inspect.interventions import PATHS, Cut, Drop
+from vlm.inspect.changes import PATHS, Cut, Drop
 from vlm.knockout import FastV, HiddenKeys, Knockout, under
 
 SHORT = vlm.Decoding(max_new_tokens=3)

@@ -17,7 +17,7 @@ from tests.tiny import photo
 from vlm import architecture, experiments, language_model, lens
 from vlm.inspect.held import Held
 from vlm.inspect.inspector import BLOCK, Inspector
-from vlm.inspect.interventions import PATHS, Cut, Drop, Keep, Paste, Remove, Rescale, Shuffle
+from vlm.inspect.changes import PATHS, Cut, Drop, Keep, Paste, Remove, Rescale, Shuffle
 from vlm.knockout import FastV, HiddenKeys, Knockout, masked, under
 
 QUESTION = "What is in this image?"

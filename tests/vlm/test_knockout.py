@@ -13,7 +13,7 @@ from tests.families import tiny_family
 from vlm import attention, knockout, language_model
 from vlm.attention import replacing
 from vlm.device import to_numpy
-from vlm.inspect.interventions import PATHS, Cut
+from vlm.inspect.changes import PATHS, Cut
 from vlm.knockout import FastV, HiddenKeys, Knockout, under
 from vlm.text_tokens import word_ids
 

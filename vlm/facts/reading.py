@@ -10,7 +10,7 @@ import numpy as np
 
 from vlm import experiments
 from vlm.facts.finding import ANSWER, Case, Outcome, Untestable, on_picture
-from vlm.inspect.interventions import Drop, Remove
+from vlm.inspect.changes import Drop, Remove
 from vlm.records import Decoding, Trace
 from vlm.text_tokens import word_ids
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from vlm import experiments
 from vlm.facts.finding import Case, Outcome, Untestable, on_picture, rank_correlation
-from vlm.inspect.interventions import Remove
+from vlm.inspect.changes import Remove
 from vlm.records import Step, Trace
 from vlm.text_tokens import word_ids
 

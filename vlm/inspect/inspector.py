@@ -33,7 +33,7 @@ from vlm.contextual_lens import ContextualIndex, Nearest
 from vlm.errors import ModelError
 from vlm.experiments import Rerun
 from vlm.inspect.held import HELD, Held, Holder, Key
-from vlm.inspect.interventions import PATHS, Intervention, TokenChange, apply_changes
+from vlm.inspect.changes import PATHS, Intervention, TokenChange, apply_changes
 from vlm.knockout import Masking, Sweep, masked, under
 from vlm.lens import LensTable, Reading
 from vlm.records import Decoding, Step, Trace
