@@ -1,6 +1,6 @@
 // What a word of the answer looked at: by layer and head, rolled out, without sinks; what it hangs on; and whether that mattered.
 const { store, heading, stageView, GridMap, element: make, cividis, rgb, ink, percent, visible, extremes } = window.VTE;
-const find = selector => element.querySelector(selector), SHARE = 0.1;  // of the tokens count as lit, as in `vlm.ablation`
+const find = selector => element.querySelector(selector), SHARE = 0.1;  // of the tokens count as lit, as in `vlm.inspect.ablation`
 const LABELS = { mean: 'mean of the heads', clean: 'without sinks', relative: 'less the mean of all words', rollout: 'rollout through all layers', relevancy: 'relevancy: gradient × attention' };
 const maps = Object.fromEntries(Object.keys(LABELS).map(name => [name, new GridMap(find('.main'), LABELS[name])]));
 let heads = [], shown = null, asked = '', options = '';
