@@ -12,8 +12,8 @@ import pytest
 
 import vlm
 from tests import advisories
-from vlm.embedded.assembly import assembly
-from vlm.hub.fetch import fetch, store
+from vlm.embedded import assembly
+from vlm.hub import fetch, store
 
 
 @pytest.fixture

@@ -138,7 +138,7 @@ def load(
             than is free.
         FetchError: a file is missing and cannot be fetched.
     """
-    from vlm.loading.load import load as loading
+    from vlm.loading import load as loading
 
     return loading.load(name, progress, four_bit, make_room)
 
@@ -151,7 +151,7 @@ def decode_on(
 
     The model's weights move there, in this process, and stay there.
     """
-    from vlm.loading.load import lending
+    from vlm.loading import lending
 
     return lending.decode_on(device, model, trace, decoding)
 
@@ -220,6 +220,6 @@ def load_contrastive(
         ModelError: unknown name or weights, or weights that cannot be loaded.
         FetchError: a file of the embedded model is missing and cannot be fetched.
     """
-    from vlm.contrastive.model import loading as contrastive_loading
+    from vlm.contrastive import loading as contrastive_loading
 
     return contrastive_loading.load(name, pretrained, progress)

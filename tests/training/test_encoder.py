@@ -9,8 +9,8 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional
 
-from vlm.embedded.assembly import assembly
-from vlm.embedded.assembly import parts as embedded_parts
+from vlm.embedded import assembly
+from vlm.embedded import parts as embedded_parts
 from vlm.errors import ModelError
 from vlm.training import base, distillation, encoder_commands, packs, teacher
 from vlm.training.__main__ import main

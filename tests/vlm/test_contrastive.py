@@ -547,7 +547,7 @@ def test_a_pair_without_its_weights_is_refused(monkeypatch):
     """open_clip would go on with random ones where the hub gives none."""
     import open_clip
 
-    from vlm.contrastive.model import loading
+    from vlm.contrastive import loading
 
     config = {"model_cfg": open_clip.get_model_config("ViT-B-32") | {"embed_dim": 32}}
     config["model_cfg"]["vision_cfg"] |= {"layers": 1, "width": 64}

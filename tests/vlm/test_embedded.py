@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 import vlm
 from tests.tiny import photo
 from vlm.backends.towers import normalised
-from vlm.embedded.assembly import assembly
+from vlm.embedded import assembly
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from vlm.backends.device import to_numpy
 from vlm.backends.families import FAMILIES as ROWS
 from vlm.backends.hooks import entering
 from vlm.inspect import self_check
+from vlm.pipeline.prompt import render_prompt
 from vlm.records.patches import grid_boxes
 from vlm.records.visual_tokens import boxes_around
 
@@ -63,7 +64,7 @@ def trace(model):
 @pytest.fixture(scope="module")
 def inputs(model):
     """What transformers' own processor and template make of photo and question."""
-    prompt = architecture.render_prompt(model.network, model.processor, QUESTION)
+    prompt = render_prompt(model.network, model.processor, QUESTION)
     given = model.processor(images=[photo(90, 150)], text=prompt, return_tensors="pt")
     given.pop("labels", None)
     return model.on_device(given)

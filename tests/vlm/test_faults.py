@@ -29,7 +29,7 @@ from tests.vlm.test_store import (
     left_in,
     wheel,
 )
-from vlm.embedded.assembly import assembly
+from vlm.embedded import assembly
 from vlm.hub.store import SEAL, fetch, sha256
 
 NAME = "base_model-1.2.3-py3-none-any.whl"

@@ -13,7 +13,7 @@ from huggingface_hub import constants, file_download
 import vlm
 from tests.hub import COMMIT, LATER, NAME
 from vlm.backends import architecture, device, memory
-from vlm.hub.fetch import catalogue, fetch
+from vlm.hub import catalogue, fetch
 from vlm.pipeline.model import VisionLanguageModel
 
 

@@ -15,7 +15,7 @@ import vlm
 from tests.families import CROSSED, FAMILIES, tiny_family
 from tests.tiny import SIDE, photo, tiny_llava
 from vlm.backends import architecture
-from vlm.loading.load import load
+from vlm.loading import load
 
 QUESTION = "What is in this image?"
 # one for each kind of processor

@@ -12,7 +12,7 @@ from tests.families import WITHOUT_ROW, tiny_family
 from tests.tiny import photo
 from vlm.backends import architecture
 from vlm.backends.families import FAMILIES, TOWERS
-from vlm.loading.load import infer_family
+from vlm.loading import infer_family
 
 QUESTION = "What is in this image?"
 

@@ -25,7 +25,6 @@ from vlm.backends.families import FAMILIES, LAYER_1, TOWERS, Family, Tower
 from vlm.backends.memory import Plan
 from vlm.backends.text_model import check_attention, language_trunk
 from vlm.errors import ModelError
-from vlm.pipeline import prompt
 
 ensure_torchvision()
 
@@ -584,14 +583,3 @@ def question_room(model: PreTrainedModel) -> int | None:
         if family(model).per_question
         else None
     )
-
-
-def render_prompt(
-    model: PreTrainedModel, processor: ProcessorMixin, question: str, photos: int = 1
-) -> str:
-    """The question as this model's family is asked: see `prompts.render_prompt`.
-
-    Raises:
-        ModelError: no prompt is known, or its chat template does not give one.
-    """
-    return prompt.render_prompt(family(model).prompt, processor, question, photos)

@@ -58,7 +58,7 @@ UNREADABLE = (
 def load(name: str | Path, pretrained: str | None, progress: Progress | None) -> ContrastiveModel:
     """See `vlm.load_contrastive`."""
     if name == "embedded":
-        from vlm.embedded.assembly import assembly
+        from vlm.embedded import assembly
 
         return _load_embedded(assembly.contrastive_checkpoint(progress))
     folder = Path(str(name).removeprefix("local-dir:"))

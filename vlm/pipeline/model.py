@@ -34,7 +34,7 @@ from vlm.pipeline.decoding import NextLogits, decode
 from vlm.pipeline.image import GivenPhotos, check_photos, to_rgb
 from vlm.pipeline.patches import lay_out
 from vlm.pipeline.photo_shapes import explain_refusal
-from vlm.pipeline.prompt import explain_marks, find_template
+from vlm.pipeline.prompt import explain_marks, find_template, render_prompt
 from vlm.pipeline.vision_encoder import encode_image
 from vlm.records.text_tokens import TextTokens, check_question, token_string
 from vlm.records.trace import Decoding, Maker, Sight, Stage, Step, Trace
@@ -317,9 +317,7 @@ class VisionLanguageModel(Instruments):
         return Trace(
             sight=sight,
             question=question,
-            prompt=architecture.render_prompt(
-                self.network, self.processor, question, len(sight.images)
-            ),
+            prompt=render_prompt(self.network, self.processor, question, len(sight.images)),
             visual_tokens=visual_tokens,
             text_tokens=text_tokens,
             input_ids=input_ids.numpy(),
@@ -563,7 +561,7 @@ class VisionLanguageModel(Instruments):
                 f" {len(images)} were given."
             )
         prompt, tokenizer = (
-            architecture.render_prompt(self.network, self.processor, question, len(images)),
+            render_prompt(self.network, self.processor, question, len(images)),
             self.processor.tokenizer,
         )
         processor = (
@@ -585,7 +583,7 @@ class VisionLanguageModel(Instruments):
             return processor(images=photos, text=prompt, return_tensors="pt", **once)
 
         def refusal(error: Exception) -> VLMError:
-            single = architecture.render_prompt(self.network, self.processor, question)
+            single = render_prompt(self.network, self.processor, question)
             return explain_marks(words, self.processor, prompt, len(images)) or explain_refusal(
                 lambda image: process(self.processor, [image], single), images, error
             )

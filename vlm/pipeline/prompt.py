@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from jinja2.exceptions import TemplateError, TemplateSyntaxError
 
+from vlm.backends import architecture
 from vlm.backends.compat import ensure_torchvision
 from vlm.errors import ModelError
 
 ensure_torchvision()
 
-from transformers import ProcessorMixin
+from transformers import PreTrainedModel, ProcessorMixin
 
 # what the expressions of a template raise on a value they were not written for
 UNRENDERABLE = (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -53,15 +54,16 @@ def _default(template: str | dict[str, str] | None) -> str | None:
 
 
 def render_prompt(
-    words: str | None, processor: ProcessorMixin, question: str, photos: int = 1
+    model: PreTrainedModel, processor: ProcessorMixin, question: str, photos: int = 1
 ) -> str:
-    """The question in the model's own chat template, with one mark a photo.
+    """Put the question into the model's own chat template, with one mark a photo.
 
     Without a template in the words that its family was trained with.
 
     Raises:
         ModelError: neither is known, or the template cannot be rendered or leaves the question out.
     """
+    words = architecture.family(model).prompt
     template = find_template(processor, words)
     if template is None and words is None:
         raise ModelError(

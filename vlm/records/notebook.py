@@ -5,10 +5,12 @@ probability. Small, and nothing of it is code.
 import base64
 import io
 from html import escape
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from vlm.records.trace import Trace
+if TYPE_CHECKING:
+    from vlm.records.trace import Trace
 
 SIDE = 160  # pixels of the photo
 CELL = "text-align:left;padding:0 10px 0 0;font-variant-numeric:tabular-nums"
@@ -25,7 +27,7 @@ def thumbnail(image: Image.Image) -> str:
     )
 
 
-def html(trace: Trace) -> str:
+def html(trace: "Trace") -> str:
     """All that a model, a file or a person said is escaped."""
     photos = " ".join(thumbnail(image) for image in trace.sight.images)
     stages = "".join(

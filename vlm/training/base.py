@@ -10,7 +10,7 @@ import torch
 
 from vlm.backends.compat import ensure_torchvision
 from vlm.backends.device import Placement, has_fast_bfloat16, placement
-from vlm.embedded.assembly import assembly
+from vlm.embedded import assembly
 from vlm.hub.store import build_once, cache_directory, fetch
 
 

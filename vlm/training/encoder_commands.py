@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vlm.embedded.assembly import assembly
+from vlm.embedded import assembly
 from vlm.training import base, distillation, encoder_run, neighbours, packs, teacher
 from vlm.training.adapters import SCALE, adopt_deltas
 from vlm.training.datasets import DataError, dataset_folders, read_dataset
