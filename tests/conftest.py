@@ -29,6 +29,15 @@ from tests.tiny import photo, tiny_clip, tiny_llava
 QUESTION = "What is in this image?"
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest leaves out what is long
+def pytest_collection_modifyitems(items):
+    """What a browser opens is long unless it is marked `always`, and so is what needs the wheel."""
+    for item in items:
+        browsed = "visit" in item.fixturenames and not item.get_closest_marker("always")
+        if browsed or "installed" in item.fixturenames:
+            item.add_marker("long")
+
+
 def pytest_terminal_summary(terminalreporter):
     """Say at the end how many tests were left out because there is no browser."""
     if said := browser.summary(terminalreporter.getreports("skipped")):

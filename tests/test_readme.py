@@ -69,7 +69,9 @@ def test_every_link_leads_somewhere(document, target):
     assert not anchor or anchor in anchors(path)
 
 
-@pytest.mark.parametrize("document", ["README.md", "assets/docs/library.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", pytest.param("assets/docs/library.md", marks=pytest.mark.long)]
+)
 def test_the_library_example_runs_as_printed(document, embedded_model, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     [example] = examples(document)
