@@ -24,18 +24,10 @@ from huggingface_hub import constants
 import vlm
 from tests import browser
 from tests.hub import NAME, fake_hub
+from tests.tiers import pytest_collection_modifyitems, pytest_configure  # noqa: F401  hooks
 from tests.tiny import photo, tiny_clip, tiny_llava
 
 QUESTION = "What is in this image?"
-
-
-@pytest.hookimpl(tryfirst=True)  # before pytest leaves out what is long
-def pytest_collection_modifyitems(items):
-    """What a browser opens is long unless it is marked `always`, and so is what needs the wheel."""
-    for item in items:
-        browsed = "visit" in item.fixturenames and not item.get_closest_marker("always")
-        if browsed or "installed" in item.fixturenames:
-            item.add_marker("long")
 
 
 def pytest_terminal_summary(terminalreporter):
