@@ -1,7 +1,9 @@
 """What is long is left out where nothing else is asked for, and CI asks for all."""
 
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,22 @@ def test_what_is_long_is_left_out_where_nothing_else_is_asked_for(
     options = ["--collect-only", "--import-mode=importlib", "--strict-markers", "-q"]
     assert pytest.main([*options, *given], plugins=[tiers, seen]) == 0
     assert sorted(seen.names) == sorted(expected)
+
+
+def test_processes_of_one_run_leave_out_the_same(tmp_path):
+    (tmp_path / "test_project.py").write_text(PROJECT)
+    (tmp_path / "conftest.py").write_text(
+        "from tests.tiers import pytest_collection_modifyitems, pytest_configure"
+    )
+    environment = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
+    said = subprocess.run(
+        [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile"],
+        cwd=tmp_path,
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert f"{len(SHORT)} passed" in said, said
 
 
 def test_ci_and_who_contributes_run_the_readmes_command_with_all_that_is_long():

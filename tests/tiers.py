@@ -18,8 +18,7 @@ def expression(config: pytest.Config) -> str:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Leave out what is long where nothing else is asked for."""
-    if not hasattr(config, "workerinput"):  # a worker is told by who asks it
-        config.option.markexpr = expression(config)
+    config.option.markexpr = expression(config)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest leaves anything out
