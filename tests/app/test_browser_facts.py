@@ -5,7 +5,7 @@ import pytest
 
 import vlm
 from tests.app.browsing import ask, expect, open_view, press_patch
-from vlm import contextual_lens
+from vlm.inspect import contextual_lens
 
 QUESTION = "What is in this image?"
 
@@ -23,7 +23,8 @@ def test_one_token_is_read_through_three_lenses(
         tiny_model, ["a photo of a cat", "a dog on the grass", "<b>bold</b> words"]
     )
     contextual_lens.save(index, contextual_lens.place(tiny_model))
-    said = tiny_model.inspect(trace).logit_lens(5, count=1)
+    look = tiny_model.inspect(trace)
+    said = look.logit_lens(5, count=1)
     with visit(url) as page:
         ask(page, picture, QUESTION)
         press_patch(page, 5)
@@ -36,8 +37,8 @@ def test_one_token_is_read_through_three_lenses(
             in page.locator("#view-lens .says tbody tr").first.locator("td").first.inner_text()
         )
         expect(page.locator("#view-lens .entering li")).to_have_count(4)
-        [((phrase, _, _), *_)] = index.nearest(hidden[1, position][None], 1)
-        row = page.locator("#view-lens .says tbody tr").nth(len(hidden) - 2)
+        [((phrase, _, _), *_)] = look.contextual_lens(5, count=1, index=index)[1:2]
+        row = page.locator("#view-lens .says tbody tr").nth(len(said) - 2)
         assert phrase in row.locator(".phrase").first.inner_text()  # text, never markup
         assert page.locator("#view-lens .says b").count() == 2  # the heads' own
 
@@ -98,7 +99,7 @@ def test_a_word_is_shown_at_every_layer_with_one_request(url, visit, picture, tr
         np.testing.assert_allclose(
             page.evaluate("Array.from(VTE.store.state.found.values)"), values.ravel(), atol=1e-6
         )
-        expect(page.locator("#view-lens .every .map:not([hidden])")).to_have_count(len(hidden))
+        expect(page.locator("#view-lens .every .map:not([hidden])")).to_have_count(len(values))
         for layer in (2, 1, 0):
             page.locator("#view-lens .of").evaluate(
                 "(slider, layer) => { slider.value = layer; slider.dispatchEvent(new"
@@ -118,12 +119,12 @@ def test_findings_stream_in_with_verdicts_in_words(url, visit, picture):
         page.fill("#facts .there", "cat")
         page.locator("#facts .go").click()
         expect(page.locator("#facts [data-finished=true]")).to_be_attached(timeout=120_000)
-        expect(page.locator("#facts .finding")).to_have_count(len(vlm.facts.FACTS))
+        expect(page.locator("#facts .finding")).to_have_count(len(vlm.findings.FACTS))
         for verdict in page.locator("#facts .verdict").all_inner_texts():
             assert verdict[0] in "✓✗–" and verdict[2:] in (
-                vlm.facts.SEEN,
-                vlm.facts.NOT_SEEN,
-                vlm.facts.CANNOT,
+                vlm.findings.SEEN,
+                vlm.findings.NOT_SEEN,
+                vlm.findings.CANNOT,
             )
         page.locator("#facts summary").first.click()
         expect(page.locator("#facts .finding").first).to_contain_text(

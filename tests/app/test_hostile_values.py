@@ -16,7 +16,7 @@ from app import handlers
 from app.handlers.links import restored
 from tests.app.asking import GREEDY, LAYOUT, answers, is_refused, run
 
-pytestmark = pytest.mark.usefixtures("tiny_page")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("tiny_page")]
 NUMBERS = (
     math.nan,
     math.inf,

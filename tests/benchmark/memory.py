@@ -70,7 +70,7 @@ def instruments(model, trace: vlm.Trace) -> Iterator[tuple[str, Callable[[], obj
     yield "self-check", lambda: list(model.inspect(trace).self_check())
     yield (
         "published findings",
-        lambda: list(vlm.facts.check(model.inspect(trace), tokens=few, words=["cat"])),
+        lambda: list(vlm.findings.check(model.inspect(trace), tokens=few, words=["cat"])),
     )
 
 

@@ -7,7 +7,8 @@ import pytest
 import vlm
 from tests.families import CROSSED, FAMILIES, tiny_family
 from tests.tiny import photo
-from vlm import contextual_lens, facts
+from vlm import findings
+from vlm.inspect import contextual_lens
 
 
 @pytest.fixture(params=[*FAMILIES, *CROSSED])
@@ -18,8 +19,8 @@ def model(request, tmp_path):
 def test_findings_comparisons_and_lenses(model):
     trace = model.encode(photo(90, 150), "What is in this image?")
     look = model.inspect(trace)
-    found = list(facts.check(look, tokens=[0, 1], words=["cat"]))
-    assert [each.fact.id for each in found] == [fact.id for fact in facts.FACTS]
+    found = list(findings.check(look, tokens=[0, 1], words=["cat"]))
+    assert [each.fact.id for each in found] == [fact.id for fact in findings.FACTS]
     assert all(each.sentence for each in found)
     compared = list(look.self_check())
     # what an untrained encoder makes of a change may reach any token: that the right ones answer is

@@ -14,11 +14,12 @@ import pytest
 import vlm
 from tests.families import tiny_family
 from tests.tiny import photo
-from vlm import architecture, experiments, language_model, lens
+from vlm.backends import architecture, text_model
+from vlm.inspect import interventions, lens
+from vlm.inspect.changes import PATHS, Cut, Drop, Keep, Paste, Remove, Rescale, Shuffle
 from vlm.inspect.held import Held
 from vlm.inspect.inspector import BLOCK, Inspector
-from vlm.inspect.changes import PATHS, Cut, Drop, Keep, Paste, Remove, Rescale, Shuffle
-from vlm.knockout import FastV, HiddenKeys, Knockout, masked, under
+from vlm.inspect.knockout import FastV, HiddenKeys, Knockout, masked, under
 
 QUESTION = "What is in this image?"
 SHORT = vlm.Decoding(max_new_tokens=5)
@@ -47,7 +48,7 @@ def counted(model):
         passes["encoder"] += 1
 
     hooks = [
-        language_model.language_trunk(model.network).register_forward_pre_hook(
+        text_model.language_trunk(model.network).register_forward_pre_hook(
             language, with_kwargs=True
         ),
         architecture.vision_tower(model.network).register_forward_pre_hook(
@@ -55,7 +56,7 @@ def counted(model):
         ),
     ]
     # found by letting a word pass, once a model
-    language_model.final_norm(model.network)
+    text_model.final_norm(model.network)
     passes["language"].clear()
     try:
         yield passes
@@ -210,7 +211,7 @@ def test_the_lenses_are_those_of_their_module(tiny_model, trace, look):
     network, tokenizer = tiny_model.network, tiny_model.processor.tokenizer
     hidden, positions = look.hidden_states(), trace.visual_tokens.positions
     np.testing.assert_array_equal(
-        hidden, language_model.hidden_states(network, tiny_model.language_inputs(trace))
+        hidden, text_model.hidden_states(network, tiny_model.language_inputs(trace))
     )
     rows = trace.visual_tokens.embeddings
     assert look.embedding_lens(count=3) == lens.embedding_lens(network, tokenizer, rows, 3)
@@ -276,15 +277,15 @@ def test_a_picture_beside_the_sequence_has_no_lens_and_says_so(tmp_path, wide_ph
 
 
 CHANGES = {
-    "remove": (Remove([3, 7]), lambda trace, other: experiments.remove(trace, [3, 7])),
-    "zero": (Remove([3], "zero"), lambda trace, other: experiments.remove(trace, [3], "zero")),
+    "remove": (Remove([3, 7]), lambda trace, other: interventions.remove(trace, [3, 7])),
+    "zero": (Remove([3], "zero"), lambda trace, other: interventions.remove(trace, [3], "zero")),
     "noise": (
         Remove(range(4), "noise", 5),
-        lambda trace, other: experiments.remove(trace, range(4), "noise", 5),
+        lambda trace, other: interventions.remove(trace, range(4), "noise", 5),
     ),
-    "keep": (Keep([3, 7]), lambda trace, other: experiments.keep(trace, [3, 7])),
-    "shuffle": (Shuffle(3), lambda trace, other: experiments.shuffle(trace, 3)),
-    "rescale": (Rescale(0.5), lambda trace, other: experiments.rescale(trace, 0.5)),
+    "keep": (Keep([3, 7]), lambda trace, other: interventions.keep(trace, [3, 7])),
+    "shuffle": (Shuffle(3), lambda trace, other: interventions.shuffle(trace, 3)),
+    "rescale": (Rescale(0.5), lambda trace, other: interventions.rescale(trace, 0.5)),
 }
 
 
@@ -308,7 +309,7 @@ def test_a_change_of_tokens_is_that_of_its_function(tiny_model, trace, look, nam
 
 def test_tokens_of_another_run_are_pasted_as_their_function_does(tiny_model, trace, look):
     other = tiny_model.encode(photo(90, 150, seed=4), QUESTION)
-    changed = experiments.paste(trace, [4, 5], other)
+    changed = interventions.paste(trace, [4, 5], other)
     assert_same(look.rerun(Paste([4, 5], other), decoding=SHORT), changed, tiny_model, trace)
 
 
@@ -335,7 +336,7 @@ def test_a_drop_is_fastv(tiny_model, trace, look):
 def test_interventions_compose_in_any_number(tiny_model, trace, look):
     """Tokens change one after the other; cuts and drops hide what each of them hides."""
     picture = trace.visual_tokens.positions.tolist()
-    changed = experiments.rescale(experiments.remove(trace, [3, 7]), 0.5)
+    changed = interventions.rescale(interventions.remove(trace, [3, 7]), 0.5)
     cuts = [
         HiddenKeys.between(trace, "picture", "question", 1, 2),
         HiddenKeys.between(trace, "question", "answer", 3, 3),

@@ -3,16 +3,16 @@
     look.rerun(Remove([3, 7]), Cut("picture", "question", layers=range(10, 15)))
 
 Changes of visual tokens are made in the order in which they are given; cuts and drops then hold all
-at once, while the changed tokens are read. Values only: `vlm.experiments` changes the tokens,
-`vlm.knockout` stands in the place of attention.
+at once, while the changed tokens are read. Values only: `vlm.interventions` changes the tokens,
+`vlm.inspect.knockout` stands in the place of attention.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from vlm import experiments
 from vlm.errors import ModelError
-from vlm.records import Trace
+from vlm.inspect import interventions
+from vlm.records.trace import Trace
 
 PATHS = {  # from whom to whom
     "picture → question": ("picture", "question"),
@@ -41,7 +41,7 @@ class Remove(TokenChange):
 
     Attributes:
         tokens: numbers of visual tokens, counted from 0.
-        how: "mean", "zero", "noise" or "neighbour", see `vlm.experiments.remove`.
+        how: "mean", "zero", "noise" or "neighbour", see `vlm.interventions.remove`.
         seed: of the noise.
     """
 
@@ -53,8 +53,8 @@ class Remove(TokenChange):
         object.__setattr__(self, "tokens", tuple(self.tokens))
 
     def apply(self, trace: Trace) -> Trace:
-        """See `vlm.experiments.remove`."""
-        return experiments.remove(trace, self.tokens, self.how, self.seed)
+        """See `vlm.interventions.remove`."""
+        return interventions.remove(trace, self.tokens, self.how, self.seed)
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class Keep(TokenChange):
         object.__setattr__(self, "tokens", tuple(self.tokens))
 
     def apply(self, trace: Trace) -> Trace:
-        """See `vlm.experiments.keep`."""
-        return experiments.keep(trace, self.tokens, self.how, self.seed)
+        """See `vlm.interventions.keep`."""
+        return interventions.keep(trace, self.tokens, self.how, self.seed)
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ class Paste(TokenChange):
         object.__setattr__(self, "tokens", tuple(self.tokens))
 
     def apply(self, trace: Trace) -> Trace:
-        """See `vlm.experiments.paste`."""
-        return experiments.paste(trace, self.tokens, self.other)
+        """See `vlm.interventions.paste`."""
+        return interventions.paste(trace, self.tokens, self.other)
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,8 @@ class Shuffle(TokenChange):
     seed: int = 0
 
     def apply(self, trace: Trace) -> Trace:
-        """See `vlm.experiments.shuffle`."""
-        return experiments.shuffle(trace, self.seed)
+        """See `vlm.interventions.shuffle`."""
+        return interventions.shuffle(trace, self.seed)
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ class Rescale(TokenChange):
     factor: float
 
     def apply(self, trace: Trace) -> Trace:
-        """See `vlm.experiments.rescale`."""
-        return experiments.rescale(trace, self.factor)
+        """See `vlm.interventions.rescale`."""
+        return interventions.rescale(trace, self.factor)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from vlm.storages import Storage, storages
+from vlm.backends.storages import Storage, storages
 
 HELD = 2 * 2**30  # bytes that an inspector holds at most, unless another bound is given
 T = TypeVar("T")

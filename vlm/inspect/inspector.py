@@ -18,35 +18,27 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from vlm import (
-    ablation,
-    contextual_lens,
-    knockout,
-    language_model,
-    lens,
-    registers,
-    self_check,
-    sinks,
-)
-from vlm.ablation import AblationCheck
-from vlm.contextual_lens import ContextualIndex, Nearest
+from vlm.backends import text_model
 from vlm.errors import ModelError
-from vlm.experiments import Rerun
-from vlm.inspect.held import HELD, Held, Holder, Key
+from vlm.inspect import ablation, contextual_lens, knockout, lens, registers, self_check, sinks
+from vlm.inspect.ablation import AblationCheck
+from vlm.inspect.answer_attention import WordAttention, word_attention
 from vlm.inspect.changes import PATHS, Intervention, TokenChange, apply_changes
-from vlm.knockout import Masking, Sweep, masked, under
-from vlm.lens import LensTable, Reading
-from vlm.records import Decoding, Step, Trace
-from vlm.registers import NEURONS, Registered
-from vlm.relevancy import relevancy
-from vlm.self_check import Comparison
-from vlm.sinks import Sinks
-from vlm.text_tokens import first_token, token_string, word_beginnings, word_ids
-from vlm.vision_encoder import EncoderAttention, encoder_attention
-from vlm.word_attention import WordAttention, word_attention
+from vlm.inspect.contextual_lens import ContextualIndex, Nearest
+from vlm.inspect.held import HELD, Held, Holder, Key
+from vlm.inspect.interventions import Rerun
+from vlm.inspect.knockout import Masking, Sweep, masked, under
+from vlm.inspect.lens import LensTable, Reading
+from vlm.inspect.registers import NEURONS, Registered
+from vlm.inspect.relevancy import relevancy
+from vlm.inspect.self_check import Comparison
+from vlm.inspect.sinks import Sinks
+from vlm.pipeline.vision_encoder import EncoderAttention, encoder_attention
+from vlm.records.text_tokens import first_token, token_string, word_beginnings, word_ids
+from vlm.records.trace import Decoding, Step, Trace
 
 if TYPE_CHECKING:
-    from vlm.model import Prefill, VisionLanguageModel
+    from vlm.pipeline.model import Prefill, VisionLanguageModel
 
 BLOCK = 12  # visual tokens whose lens is read at a time
 WORDS = 5  # words of each that a block holds at least
@@ -113,7 +105,7 @@ class Inspector:
                 return hidden
         return self._held.get(
             Key("hidden states"),
-            lambda: language_model.hidden_states(
+            lambda: text_model.hidden_states(
                 self.model.network, self.model.language_inputs(self.trace)
             ),
         )
@@ -247,7 +239,7 @@ class Inspector:
 
         Args:
             token, position: as in `logit_lens`.
-            index: by default the one of this model, see `vlm.contextual_lens`.
+            index: by default the one of this model, see `vlm.inspect.contextual_lens`.
 
         Raises:
             ModelError: as `logit_lens`; or there is no index for this model, or it was made with
