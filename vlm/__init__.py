@@ -33,7 +33,7 @@ from vlm.errors import (
 )
 from vlm.hub.catalogue import LISTED, MODELS, TEMPLATES, Listed, ListedModel
 from vlm.hub.store import Progress
-from vlm.inspect import interventions
+from vlm.inspect import token_changes
 from vlm.inspect.projection import Colours, Projection, pca_colours, project
 from vlm.pipeline.image import open_image
 from vlm.records.patches import Patches, patchify, unpatchify
@@ -93,7 +93,6 @@ __all__ = [
     "assets",
     "decode_on",
     "findings",
-    "interventions",
     "is_out_of_memory",
     "ledger",
     "ledgers",
@@ -107,6 +106,7 @@ __all__ = [
     "replay",
     "save_run",
     "storages",
+    "token_changes",
     "unpatchify",
 ]
 

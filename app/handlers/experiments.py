@@ -81,17 +81,17 @@ def other(asked: dict) -> vlm.Trace:
 
 
 CHANGES = {
-    "remove": lambda asked, trace: vlm.interventions.remove(
+    "remove": lambda asked, trace: vlm.token_changes.remove(
         trace, selected(asked, trace), name(asked, "how"), seed(asked)
     ),
-    "keep": lambda asked, trace: vlm.interventions.keep(
+    "keep": lambda asked, trace: vlm.token_changes.keep(
         trace, selected(asked, trace), name(asked, "how"), seed(asked)
     ),
-    "paste": lambda asked, trace: vlm.interventions.paste(
+    "paste": lambda asked, trace: vlm.token_changes.paste(
         trace, selected(asked, trace), other(asked)
     ),
-    "shuffle": lambda asked, trace: vlm.interventions.shuffle(trace, seed(asked)),
-    "rescale": lambda asked, trace: vlm.interventions.rescale(
+    "shuffle": lambda asked, trace: vlm.token_changes.shuffle(trace, seed(asked)),
+    "rescale": lambda asked, trace: vlm.token_changes.rescale(
         trace, number(asked, "factor", 0, 10, whole=False)
     ),
 }

@@ -61,7 +61,7 @@ def instruments(model, trace: vlm.Trace) -> Iterator[tuple[str, Callable[[], obj
         "intervention",
         lambda: model.intervene(
             trace,
-            vlm.interventions.remove(trace, few),
+            vlm.token_changes.remove(trace, few),
             decoding=vlm.Decoding(max_new_tokens=len(trace.steps)),
         ),
     )

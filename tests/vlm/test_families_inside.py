@@ -254,7 +254,7 @@ def test_what_never_sees_a_picture_beside_the_sequence_does_not_change_with_it(t
     """Not even by way of the positions before its mark."""
     model = vlm.load(tiny_family(tmp_path, "mllama"))
     trace = model.trace([photo(50, 100), photo(120, 80)][:photos], "What is in this image?", SHORT)
-    ids, other = [step.token_id for step in trace.steps], vlm.interventions.rescale(trace, 3)
+    ids, other = [step.token_id for step in trace.steps], vlm.token_changes.rescale(trace, 3)
     scores = [
         model.again(
             replace(each, steps=trace.steps),

@@ -130,7 +130,7 @@ def test_cuts_and_drops_are_those_of_capped_scores_and_sinks(name, tmp_path, wid
 
 
 def test_what_never_sees_the_picture_does_not_change_with_it(tiny_model, trace):
-    other = vlm.interventions.with_tokens(trace, trace.visual_tokens.embeddings[::-1].copy())
+    other = vlm.token_changes.with_tokens(trace, trace.visual_tokens.embeddings[::-1].copy())
 
     def blind() -> Knockout:
         return Knockout([Cut.path(trace, "picture → all after it", 1, 3)], ())

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vlm.findings.finding import ANSWER, Case, Outcome, Untestable, on_picture
-from vlm.inspect import interventions
+from vlm.inspect import token_changes
 from vlm.records.text_tokens import word_ids
 from vlm.records.trace import Decoding, Trace
 
@@ -96,7 +96,7 @@ def removable_sinks(case: Case) -> Outcome:
     layers = np.flatnonzero(found.found[:, case.positions[list(found.tokens)]].any(1))
     without = tuple(
         case.model.decode(
-            interventions.remove(case.trace, found.tokens), Decoding(max_new_tokens=ANSWER)
+            token_changes.remove(case.trace, found.tokens), Decoding(max_new_tokens=ANSWER)
         )
     )
     same = agreement([step.token_id for step in case.steps], [step.token_id for step in without])
@@ -164,9 +164,9 @@ def bag_of_tokens(case: Case) -> Outcome:
             f" {side:.2f}), so nothing can be turned; ask about a photo with one thing at a side."
         )
     overlaps = [
-        overlap(caption, describe(interventions.shuffle(told, seed))) for seed in range(SHUFFLES)
+        overlap(caption, describe(token_changes.shuffle(told, seed))) for seed in range(SHUFFLES)
     ]
-    leanings = [leaning(interventions.shuffle(asked, seed)) for seed in range(SHUFFLES)]
+    leanings = [leaning(token_changes.shuffle(asked, seed)) for seed in range(SHUFFLES)]
     turned = sum((each > 0) != (side > 0) for each in leanings)
     numbers = {
         "words kept in the description": float(np.mean(overlaps)),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vlm.findings.finding import Case, Outcome, Untestable, on_picture, rank_correlation
-from vlm.inspect import interventions
+from vlm.inspect import token_changes
 from vlm.records.text_tokens import word_ids
 from vlm.records.trace import Step, Trace
 
@@ -64,12 +64,12 @@ def the_thing_is_needed(case: Case) -> Outcome:
             " compare with; select only the thing's patches."
         )
     chance = np.random.default_rng(0)
-    drop = before - sure(interventions.remove(asked, chosen))
+    drop = before - sure(token_changes.remove(asked, chosen))
     random = np.array(
         [
             before
             - sure(
-                interventions.remove(
+                token_changes.remove(
                     asked, chance.choice(others, len(chosen), replace=False).tolist()
                 )
             )
@@ -109,7 +109,7 @@ def zero_exaggerates(case: Case) -> Outcome:
     effect = {
         how: float(
             np.abs(
-                case.model.score(interventions.remove(case.trace, tokens, how), ids) - before
+                case.model.score(token_changes.remove(case.trace, tokens, how), ids) - before
             ).mean()
         )
         for how in ("zero", "mean", "noise")
@@ -146,7 +146,7 @@ def attention_is_weak(case: Case) -> Outcome:
     shares = np.array([looked[group].sum() for group in groups])
     lost = np.array(
         [
-            before - case.model.score(interventions.remove(case.trace, group.tolist()), ids)[-1]
+            before - case.model.score(token_changes.remove(case.trace, group.tolist()), ids)[-1]
             for group in groups
         ]
     )

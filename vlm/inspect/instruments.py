@@ -18,12 +18,12 @@ from vlm.inspect import ablation, contextual_lens, knockout, lens, self_check, s
 from vlm.inspect.ablation import AblationCheck
 from vlm.inspect.answer_attention import WordAttention, word_attention
 from vlm.inspect.contextual_lens import ContextualIndex, Nearest
-from vlm.inspect.interventions import Intervention
 from vlm.inspect.knockout import Masking, Sweep, masked, under
 from vlm.inspect.lens import LensTable, Reading
 from vlm.inspect.relevancy import relevancy
 from vlm.inspect.self_check import Comparison
 from vlm.inspect.sinks import Sinks
+from vlm.inspect.token_changes import Intervention
 from vlm.pipeline.language_model import continued
 from vlm.pipeline.vision_encoder import EncoderAttention, encoder_attention
 from vlm.records.text_tokens import first_token, token_string, word_ids
@@ -335,7 +335,7 @@ class Instruments:
         again.
 
         Args:
-            changed: from `vlm.interventions`, for example `experiments.remove(trace, tokens)`; None
+            changed: from `vlm.token_changes`, for example `experiments.remove(trace, tokens)`; None
                 leaves the tokens as they are.
             masking: makes a cut, for example `model.cut(trace, "picture → answer", 10, 15)`; None
                 cuts nothing.
