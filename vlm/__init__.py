@@ -33,8 +33,8 @@ from vlm.errors import (
 )
 from vlm.hub.catalogue import LISTED, MODELS, TEMPLATES, Listed, ListedModel
 from vlm.hub.store import Progress
-from vlm.inspect import interventions
-from vlm.inspect.changes import PATHS, Cut, Drop, Keep, Paste, Remove, Rescale, Shuffle
+from vlm.inspect import token_changes
+from vlm.inspect.interventions import PATHS, Cut, Drop, Keep, Paste, Remove, Rescale, Shuffle
 from vlm.inspect.projection import Colours, Projection, pca_colours, project
 from vlm.pipeline.image import open_image
 from vlm.records.patches import Patches, patchify, unpatchify
@@ -102,7 +102,6 @@ __all__ = [
     "assets",
     "decode_on",
     "findings",
-    "interventions",
     "is_out_of_memory",
     "ledger",
     "ledgers",
@@ -116,6 +115,7 @@ __all__ = [
     "replay",
     "save_run",
     "storages",
+    "token_changes",
     "unpatchify",
 ]
 

@@ -5,7 +5,7 @@ import pytest
 
 import vlm
 from tests.app.browsing import ask, expect, press_patch
-from vlm.inspect.changes import Cut, Drop, Paste
+from vlm.inspect.interventions import Cut, Drop, Paste
 
 QUESTION = "What is in this image?"
 

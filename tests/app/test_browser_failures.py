@@ -126,7 +126,7 @@ def test_whatever_fails_elsewhere_is_said_where_it_was_asked_for(
             page.locator("button.label-wrap", has_text=accordion).first.click()
         page.click("#experiments [data-kind=shuffle]")
         places = (
-            ("experiment", "#experiments .go", (vlm.interventions, "shuffle")),
+            ("experiment", "#experiments .go", (vlm.token_changes, "shuffle")),
             ("findings", "#facts .go", (vlm.findings, "check")),
             ("lab", "#compare", (handlers.lab, "readable")),
             ("ledger", "#ledger-count", (vlm, "ledgers")),

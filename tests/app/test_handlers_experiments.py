@@ -12,7 +12,7 @@ import vlm
 from app import handlers
 from tests.app.asking import QUESTION, run, sentence
 from tests.tiny import photo
-from vlm.inspect.changes import Cut, Drop, Paste
+from vlm.inspect.interventions import Cut, Drop, Paste
 
 pytestmark = pytest.mark.usefixtures("tiny_page")
 ASKED = {
@@ -64,7 +64,7 @@ def test_a_change_of_nothing_gives_the_answer_again_whatever_the_penalty(
     assert len(answers) == 2
 
 
-def expect_same(said: dict, expected: vlm.interventions.Rerun) -> None:
+def expect_same(said: dict, expected: vlm.token_changes.Rerun) -> None:
     """The last of what the page was told is the library's intervention."""
     assert said["finished"] and said["again"] == expected.trace.answer
     np.testing.assert_allclose(
@@ -134,7 +134,7 @@ def test_a_chosen_word_is_told_before_and_after(answered, tiny_model):
     assert told["word"] == "cat"
     assert told["before"] == pytest.approx(tiny_model.inspect(trace).begins("cat"), abs=1e-6)
     assert told["after"] == pytest.approx(
-        tiny_model.inspect(vlm.interventions.remove(trace, [1, 2, 3])).begins("cat"), abs=1e-6
+        tiny_model.inspect(vlm.token_changes.remove(trace, [1, 2, 3])).begins("cat"), abs=1e-6
     )
     assert tried(key, "shuffle")[-1]["word"] is None
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import vlm
 from vlm import lens
-from vlm.inspect.changes import Remove
+from vlm.inspect.interventions import Remove
 
 MB = 1e6
 

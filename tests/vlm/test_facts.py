@@ -226,7 +226,7 @@ def case_8(trace, holds):
     rows = np.random.default_rng(0).normal(size=trace.visual_tokens.embeddings.shape).astype(
         np.float32
     ) + (9 if holds else 0)
-    trace = vlm.interventions.with_tokens(trace, rows)
+    trace = vlm.token_changes.with_tokens(trace, rows)
     return case_of(
         stub(
             score=lambda changed, ids, prefill: np.full(
@@ -256,7 +256,7 @@ def case_11(trace, holds):
     rows = trace.visual_tokens.embeddings
     return case_of(
         stub(),
-        vlm.interventions.with_tokens(
+        vlm.token_changes.with_tokens(
             trace, rows / np.linalg.norm(rows, axis=1, keepdims=True) * length
         ),
     )

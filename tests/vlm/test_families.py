@@ -509,7 +509,7 @@ def test_an_answer_without_visual_tokens_knows_nothing_of_the_photo(model, trace
     other = model.encode(photo(90, 150, seed=1), QUESTION)
     assert (model.prefill(trace).logits != model.prefill(other).logits).any()
     without = [
-        vlm.interventions.remove(each, range(len(each.visual_tokens.embeddings)), "zero")
+        vlm.token_changes.remove(each, range(len(each.visual_tokens.embeddings)), "zero")
         for each in (trace, other)
     ]
     np.testing.assert_array_equal(*(to_numpy(model.prefill(each).logits) for each in without))

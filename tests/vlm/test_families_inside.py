@@ -14,7 +14,7 @@ from tests.families import FAMILIES, ON_OTHERS, tiny_family
 from tests.tiny import photo
 from vlm.backends import architecture
 from vlm.backends.attention import replacing
-from vlm.inspect.changes import PATHS, Cut, Drop
+from vlm.inspect.interventions import PATHS, Cut, Drop
 from vlm.inspect.knockout import FastV, HiddenKeys, Knockout, under
 
 SHORT = vlm.Decoding(max_new_tokens=3)
@@ -256,7 +256,7 @@ def test_what_never_sees_a_picture_beside_the_sequence_does_not_change_with_it(t
     """Not even by way of the positions before its mark."""
     model = vlm.load(tiny_family(tmp_path, "mllama"))
     trace = model.trace([photo(50, 100), photo(120, 80)][:photos], "What is in this image?", SHORT)
-    ids, other = [step.token_id for step in trace.steps], vlm.interventions.rescale(trace, 3)
+    ids, other = [step.token_id for step in trace.steps], vlm.token_changes.rescale(trace, 3)
     scores = [
         model.inspect(each).score(ids, Cut("picture", "after", range(1, 5)))
         for each in (trace, other)

@@ -15,10 +15,10 @@ import vlm
 from tests.families import tiny_family
 from tests.tiny import photo
 from vlm.backends import architecture, text_model
-from vlm.inspect import interventions, lens
-from vlm.inspect.changes import PATHS, Cut, Drop, Keep, Paste, Remove, Rescale, Shuffle
+from vlm.inspect import lens, token_changes
 from vlm.inspect.held import Held
 from vlm.inspect.inspector import BLOCK, Inspector
+from vlm.inspect.interventions import PATHS, Cut, Drop, Keep, Paste, Remove, Rescale, Shuffle
 from vlm.inspect.knockout import FastV, HiddenKeys, Knockout, masked, under
 
 QUESTION = "What is in this image?"
@@ -277,15 +277,15 @@ def test_a_picture_beside_the_sequence_has_no_lens_and_says_so(tmp_path, wide_ph
 
 
 CHANGES = {
-    "remove": (Remove([3, 7]), lambda trace, other: interventions.remove(trace, [3, 7])),
-    "zero": (Remove([3], "zero"), lambda trace, other: interventions.remove(trace, [3], "zero")),
+    "remove": (Remove([3, 7]), lambda trace, other: token_changes.remove(trace, [3, 7])),
+    "zero": (Remove([3], "zero"), lambda trace, other: token_changes.remove(trace, [3], "zero")),
     "noise": (
         Remove(range(4), "noise", 5),
-        lambda trace, other: interventions.remove(trace, range(4), "noise", 5),
+        lambda trace, other: token_changes.remove(trace, range(4), "noise", 5),
     ),
-    "keep": (Keep([3, 7]), lambda trace, other: interventions.keep(trace, [3, 7])),
-    "shuffle": (Shuffle(3), lambda trace, other: interventions.shuffle(trace, 3)),
-    "rescale": (Rescale(0.5), lambda trace, other: interventions.rescale(trace, 0.5)),
+    "keep": (Keep([3, 7]), lambda trace, other: token_changes.keep(trace, [3, 7])),
+    "shuffle": (Shuffle(3), lambda trace, other: token_changes.shuffle(trace, 3)),
+    "rescale": (Rescale(0.5), lambda trace, other: token_changes.rescale(trace, 0.5)),
 }
 
 
@@ -309,7 +309,7 @@ def test_a_change_of_tokens_is_that_of_its_function(tiny_model, trace, look, nam
 
 def test_tokens_of_another_run_are_pasted_as_their_function_does(tiny_model, trace, look):
     other = tiny_model.encode(photo(90, 150, seed=4), QUESTION)
-    changed = interventions.paste(trace, [4, 5], other)
+    changed = token_changes.paste(trace, [4, 5], other)
     assert_same(look.rerun(Paste([4, 5], other), decoding=SHORT), changed, tiny_model, trace)
 
 
@@ -336,7 +336,7 @@ def test_a_drop_is_fastv(tiny_model, trace, look):
 def test_interventions_compose_in_any_number(tiny_model, trace, look):
     """Tokens change one after the other; cuts and drops hide what each of them hides."""
     picture = trace.visual_tokens.positions.tolist()
-    changed = interventions.rescale(interventions.remove(trace, [3, 7]), 0.5)
+    changed = token_changes.rescale(token_changes.remove(trace, [3, 7]), 0.5)
     cuts = [
         HiddenKeys.between(trace, "picture", "question", 1, 2),
         HiddenKeys.between(trace, "question", "answer", 3, 3),

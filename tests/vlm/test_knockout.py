@@ -14,7 +14,7 @@ from vlm.backends import attention, text_model
 from vlm.backends.attention import replacing
 from vlm.backends.device import to_numpy
 from vlm.inspect import knockout
-from vlm.inspect.changes import PATHS, Cut
+from vlm.inspect.interventions import PATHS, Cut
 from vlm.inspect.knockout import FastV, HiddenKeys, Knockout, under
 from vlm.records.text_tokens import word_ids
 
@@ -133,7 +133,7 @@ def test_cuts_and_drops_are_those_of_capped_scores_and_sinks(name, tmp_path, wid
 
 
 def test_what_never_sees_the_picture_does_not_change_with_it(tiny_model, trace):
-    other = vlm.interventions.with_tokens(trace, trace.visual_tokens.embeddings[::-1].copy())
+    other = vlm.token_changes.with_tokens(trace, trace.visual_tokens.embeddings[::-1].copy())
 
     def blind() -> Knockout:
         return Knockout([HiddenKeys.between(trace, *PATHS["picture → all after it"], 1, 3)], ())

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from vlm.findings.finding import ANSWER, Case, Outcome, Untestable, on_picture
-from vlm.inspect import interventions
-from vlm.inspect.changes import Drop, Remove
+from vlm.inspect import token_changes
+from vlm.inspect.interventions import Drop, Remove
 from vlm.records.text_tokens import word_ids
 from vlm.records.trace import Decoding, Trace
 
@@ -163,9 +163,9 @@ def bag_of_tokens(case: Case) -> Outcome:
             f" {side:.2f}), so nothing can be turned; ask about a photo with one thing at a side."
         )
     overlaps = [
-        overlap(caption, describe(interventions.shuffle(told, seed))) for seed in range(SHUFFLES)
+        overlap(caption, describe(token_changes.shuffle(told, seed))) for seed in range(SHUFFLES)
     ]
-    leanings = [leaning(interventions.shuffle(asked, seed)) for seed in range(SHUFFLES)]
+    leanings = [leaning(token_changes.shuffle(asked, seed)) for seed in range(SHUFFLES)]
     turned = sum((each > 0) != (side > 0) for each in leanings)
     numbers = {
         "words kept in the description": float(np.mean(overlaps)),

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from vlm.findings.finding import Case, Outcome, Untestable, on_picture, rank_correlation
-from vlm.inspect import interventions
-from vlm.inspect.changes import Remove
+from vlm.inspect import token_changes
+from vlm.inspect.interventions import Remove
 from vlm.records.text_tokens import word_ids
 from vlm.records.trace import Step, Trace
 
@@ -65,12 +65,12 @@ def the_thing_is_needed(case: Case) -> Outcome:
             " compare with; select only the thing's patches."
         )
     chance = np.random.default_rng(0)
-    drop = before - sure(interventions.remove(asked, chosen))
+    drop = before - sure(token_changes.remove(asked, chosen))
     random = np.array(
         [
             before
             - sure(
-                interventions.remove(
+                token_changes.remove(
                     asked, chance.choice(others, len(chosen), replace=False).tolist()
                 )
             )

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from vlm.errors import ModelError
-from vlm.inspect.interventions import remove
+from vlm.inspect.token_changes import remove
 from vlm.records.trace import Trace
 
 SHARE = 0.1  # of the visual tokens count as lit

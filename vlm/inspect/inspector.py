@@ -23,16 +23,16 @@ from vlm.errors import ModelError
 from vlm.inspect import ablation, contextual_lens, knockout, lens, registers, self_check, sinks
 from vlm.inspect.ablation import AblationCheck
 from vlm.inspect.answer_attention import WordAttention, word_attention
-from vlm.inspect.changes import PATHS, Intervention, TokenChange, apply_changes
 from vlm.inspect.contextual_lens import ContextualIndex, Nearest
 from vlm.inspect.held import HELD, Held, Holder, Key
-from vlm.inspect.interventions import Rerun
+from vlm.inspect.interventions import PATHS, Intervention, TokenChange, apply_changes
 from vlm.inspect.knockout import Masking, Sweep, masked, under
 from vlm.inspect.lens import LensTable, Reading
 from vlm.inspect.registers import NEURONS, Registered
 from vlm.inspect.relevancy import relevancy
 from vlm.inspect.self_check import Comparison
 from vlm.inspect.sinks import Sinks
+from vlm.inspect.token_changes import Rerun
 from vlm.pipeline.vision_encoder import EncoderAttention, encoder_attention
 from vlm.records.text_tokens import first_token, token_string, word_beginnings, word_ids
 from vlm.records.trace import Decoding, Step, Trace

@@ -1,219 +1,209 @@
-"""Changes to VT: take visual tokens away, keep only some, shuffle, rescale or paste them, and let
-the language model answer again.
+"""What can be changed in a run before it is answered again, as values that compose.
 
-A change gives a new trace; nothing else in it changes, and an empty change leaves every number as
-it was, bit for bit. What a model with DeepStack adds to the tokens at its first layers is changed
-in the same way.
+    look.rerun(Remove([3, 7]), Cut("picture", "question", layers=range(10, 15)))
+
+Changes of visual tokens are made in the order in which they are given; cuts and drops then hold all
+at once, while the changed tokens are read. Values only: `token_changes` changes the tokens,
+`knockout` stands in the place of attention.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-
-import numpy as np
-from jaxtyping import Float, Int
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from vlm.errors import ModelError
+from vlm.inspect import token_changes
 from vlm.records.trace import Trace
-from vlm.records.visual_tokens import BREAK
+
+PATHS = {  # from whom to whom
+    "picture → question": ("picture", "question"),
+    "picture → template": ("picture", "template"),
+    "picture → answer": ("picture", "answer"),
+    "question → answer": ("question", "answer"),
+    "picture → all after it": ("picture", "after"),
+}
+
+
+class TokenChange:
+    """An intervention that changes VT."""
+
+    def apply(self, trace: Trace) -> Trace:
+        """Give the trace with its visual tokens changed, before its answer.
+
+        Raises:
+            ModelError: this trace's visual tokens cannot be changed so.
+        """
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Rerun:
-    """What became of a run when something was changed.
-
-    Attributes:
-        trace: as changed, with its new answer.
-        before: the log-probability (nats) of each word of the old answer, as it was: `model.score`
-            of the unchanged trace.
-        after: as it is now, the words before it unchanged. Where nothing was changed, `before`, bit
-            for bit.
-    """
-
-    trace: Trace
-    before: Float[np.ndarray, " words"]
-    after: Float[np.ndarray, " words"]
-
-
-def with_tokens(
-    trace: Trace,
-    embeddings: Float[np.ndarray, "V D"],
-    deeper: Sequence[Float[np.ndarray, "V D"]] | None = None,
-) -> Trace:
-    """The trace with other visual tokens in the same places, before its answer.
-
-    Args:
-        deeper: in the place of `visual_tokens.deeper`; None leaves those.
-
-    Raises:
-        ModelError: there are not as many of them, or not as wide.
-    """
-    visual = trace.visual_tokens
-    if embeddings.shape != visual.embeddings.shape:
-        raise ModelError(
-            f"The new visual tokens are {embeddings.shape}; in the places of the old ones"
-            f" {visual.embeddings.shape} fit."
-        )
-    fused = trace.inputs_embeds.copy()
-    if visual.positions is not None:
-        fused[visual.positions] = embeddings
-    stages = tuple(stage for stage in trace.stages if stage.symbol != "answer")
-    changed = replace(
-        visual, embeddings=embeddings, deeper=visual.deeper if deeper is None else tuple(deeper)
-    )
-    return replace(trace, visual_tokens=changed, inputs_embeds=fused, steps=(), stages=stages)
-
-
-def _changed(
-    trace: Trace, change: Callable[[Float[np.ndarray, "V D"]], Float[np.ndarray, "V D"]]
-) -> Trace:
-    """The same change of the visual tokens and of what is added to them later."""
-    visual = trace.visual_tokens
-    return with_tokens(trace, change(visual.embeddings), [change(rows) for rows in visual.deeper])
-
-
-def remove(trace: Trace, tokens: Sequence[int], how: str = "mean", seed: int = 0) -> Trace:
+class Remove(TokenChange):
     """Put something without content in the places of some visual tokens.
 
-    Args:
-        how: "mean", the mean visual token (of all photos that were asked about together; the usual
-            choice); "zero", which the model has never seen and which exaggerates; "noise", drawn
-            with the mean and spread of this photo's tokens; "neighbour", the nearest kept token.
+    Attributes:
+        tokens: numbers of visual tokens, counted from 0.
+        how: "mean", "zero", "noise" or "neighbour", see `token_changes.remove`.
+        seed: of the noise.
     """
-    chosen, generator = np.array(checked(trace, tokens), int), np.random.default_rng(seed)
-    kept = np.setdiff1d(np.arange(len(trace.visual_tokens.embeddings)), chosen)
-    if how not in ("mean", "zero", "noise", "neighbour"):
-        raise ModelError(f"The replacement is {how!r}; choose mean, zero, noise or neighbour.")
-    if how == "neighbour" and len(chosen) and not len(kept):
-        raise ModelError(
-            "All visual tokens are to be removed, so none has a neighbour that is kept; choose"
-            " another replacement."
-        )
-    nearest = (
-        [int(kept[_distances(trace, kept, token).argmin()]) for token in chosen.tolist()]
-        if how == "neighbour"
-        else []
-    )
 
-    def change(rows: Float[np.ndarray, "V D"]) -> Float[np.ndarray, "V D"]:
-        changed = rows.copy()
-        if how == "mean":
-            changed[chosen] = rows.mean(0)
-        elif how == "zero":
-            changed[chosen] = 0
-        elif how == "noise":
-            changed[chosen] = generator.normal(
-                rows.mean(0), rows.std(0), (len(chosen), rows.shape[1])
-            )
-        else:
-            changed[chosen] = rows[nearest]
-        return changed
+    tokens: Sequence[int]
+    how: str = "mean"
+    seed: int = 0
 
-    return _changed(trace, change)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tokens", tuple(self.tokens))
+
+    def apply(self, trace: Trace) -> Trace:
+        """See `token_changes.remove`."""
+        return token_changes.remove(trace, self.tokens, self.how, self.seed)
 
 
-def keep(trace: Trace, tokens: Sequence[int], how: str = "mean", seed: int = 0) -> Trace:
-    """Remove all visual tokens but some."""
-    others = np.setdiff1d(np.arange(len(trace.visual_tokens.embeddings)), list(tokens))
-    return remove(trace, others.tolist(), how, seed)
+@dataclass(frozen=True)
+class Keep(TokenChange):
+    """Remove all visual tokens but some; the attributes are those of `Remove`."""
+
+    tokens: Sequence[int]
+    how: str = "mean"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tokens", tuple(self.tokens))
+
+    def apply(self, trace: Trace) -> Trace:
+        """See `token_changes.keep`."""
+        return token_changes.keep(trace, self.tokens, self.how, self.seed)
 
 
-def shuffle(trace: Trace, seed: int = 0) -> Trace:
-    """The same visual tokens in another order: what is left if the model reads them as a bag.
+@dataclass(frozen=True)
+class Paste(TokenChange):
+    """Put visual tokens of another run in the places of some: those whose places are nearest."""
 
-    Marks between them stay where they are.
-    """
-    visual, generator = trace.visual_tokens, np.random.default_rng(seed)
-    kinds, order = np.array(visual.kinds), np.arange(len(visual.kinds))
-    for kind in dict.fromkeys(visual.kinds):
-        if kind != BREAK:
-            [of] = np.nonzero(kinds == kind)
-            order[of] = generator.permutation(of)
-    return _changed(trace, lambda rows: rows[order])
+    tokens: Sequence[int]
+    other: Trace = field(compare=False, repr=False)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tokens", tuple(self.tokens))
 
-def rescale(trace: Trace, factor: float) -> Trace:
-    """Every visual token longer or shorter, its direction kept."""
-    return _changed(trace, lambda rows: rows * np.float32(factor))
+    def apply(self, trace: Trace) -> Trace:
+        """See `token_changes.paste`."""
+        return token_changes.paste(trace, self.tokens, self.other)
 
 
-def paste(trace: Trace, tokens: Sequence[int], other: Trace) -> Trace:
-    """Visual tokens of another photo in the places of some of this one: the token whose centre is
-    nearest, both photos stretched over each other.
+@dataclass(frozen=True)
+class Shuffle(TokenChange):
+    """Put the visual tokens in another order, drawn with `seed`; marks between them stay."""
+
+    seed: int = 0
+
+    def apply(self, trace: Trace) -> Trace:
+        """See `token_changes.shuffle`."""
+        return token_changes.shuffle(trace, self.seed)
+
+
+@dataclass(frozen=True)
+class Rescale(TokenChange):
+    """Make every visual token `factor` times as long, its direction kept."""
+
+    factor: float
+
+    def apply(self, trace: Trace) -> Trace:
+        """See `token_changes.rescale`."""
+        return token_changes.rescale(trace, self.factor)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Hide one part of the sequence from another in some layers.
+
+    Attributes:
+        source: who is not read: "picture" or "question".
+        target: who does not read: "question", "template" (what else stands after the picture),
+            "answer", or "after" (all after the picture); `PATHS` has the pairs.
+        layers: in which layers, without a gap, counted from 1: range(10, 15) is layers 10 to 14.
+            None: in all.
 
     Raises:
-        ModelError: the other photo's tokens are of another model, or there is no such token.
+        ModelError: there is no such path, or the layers are no window.
     """
-    mine, theirs = trace.visual_tokens, other.visual_tokens
-    if theirs.embeddings.shape[1] != mine.embeddings.shape[1] or len(theirs.deeper) != len(
-        mine.deeper
-    ):
-        raise ModelError(
-            f"The other photo's visual tokens have {theirs.embeddings.shape[1]} numbers and this"
-            f" one's {mine.embeddings.shape[1]}; only photos that one model saw can exchange them."
-        )
-    chosen, targets, sources, taken = checked(trace, tokens), _centres(trace), _centres(other), []
-    for token in chosen:
-        alike = np.array(
-            [index for index, kind in enumerate(theirs.kinds) if kind == mine.kinds[token]]
-        )
-        if not len(alike):
+
+    source: str
+    target: str
+    layers: range | None = None
+
+    def __post_init__(self) -> None:
+        if (self.source, self.target) not in PATHS.values():
             raise ModelError(
-                f"Token {token} is a {mine.kinds[token]} token; the other photo has none. Choose"
-                " others."
+                f"There is no path {f'{self.source} → {self.target}'!r}; choose one of"
+                f" {', '.join(PATHS)} (the last one is Cut('picture', 'after'))."
             )
-        if np.isnan(targets[token]).any():  # a mark or a query has no place but its order
-            place = [
-                index for index, kind in enumerate(mine.kinds) if kind == mine.kinds[token]
-            ].index(token)
-            taken.append(alike[min(place, len(alike) - 1)])
-        else:
-            taken.append(alike[np.linalg.norm(sources[alike] - targets[token], axis=1).argmin()])
-    pasted = []
-    for rows, others in zip((mine.embeddings, *mine.deeper), (theirs.embeddings, *theirs.deeper)):
-        pasted.append(rows.copy())
-        pasted[-1][chosen] = others[taken]
-    return with_tokens(trace, pasted[0], pasted[1:])
+        if self.layers is not None and self.layers.step != 1:
+            raise ModelError(
+                f"The layers are {self.layers}; give those of one window, without a gap, for"
+                " example range(10, 15) for layers 10 to 14."
+            )
+
+    @staticmethod
+    def along(path: str, layers: range | None = None) -> "Cut":
+        """Cut a path by its name in `PATHS`, such as "picture → answer".
+
+        Raises:
+            ModelError: there is no such path, or the layers are no window.
+        """
+        if path not in PATHS:
+            raise ModelError(f"There is no path {path!r}; choose one of {', '.join(PATHS)}.")
+        return Cut(*PATHS[path], layers)
+
+    def window(self, count: int) -> tuple[int, int]:
+        """Give the first and the last layer of the cut in a language model of `count` layers.
+
+        Raises:
+            ModelError: they are none of these.
+        """
+        first, last = (
+            (1, count) if self.layers is None else (self.layers.start, self.layers.stop - 1)
+        )
+        if not 1 <= first <= last <= count:
+            raise ModelError(
+                f"Layers {first} to {last} are no window; give two of the {count} layers, counted"
+                " from 1, the earlier one first."
+            )
+        return first, last
 
 
-def checked(trace: Trace, tokens: Sequence[int]) -> list[int]:
-    """The visual tokens, each once and in order.
+@dataclass(frozen=True)
+class Drop:
+    """FastV: after `layer` nobody reads the `share` of the visual tokens that was looked at least
+    in it by the prompt's last position, as it would have read without any cut.
+
+    Attributes:
+        layer: counted from 1.
+        share: 0 to 1.
+    """
+
+    layer: int
+    share: float = 0.5
+
+    def check(self, count: int) -> None:
+        """Refuse what a language model of `count` layers cannot drop.
+
+        Raises:
+            ModelError: there is no such layer or share.
+        """
+        if not 1 <= self.layer <= count or not 0 <= self.share <= 1:
+            raise ModelError(
+                f"Nothing can drop a share of {self.share} after layer {self.layer}; give a share"
+                f" from 0 to 1 and one of the {count} layers, counted from 1."
+            )
+
+
+Intervention = TokenChange | Cut | Drop
+
+
+def apply_changes(trace: Trace, interventions: Sequence[Intervention]) -> Trace:
+    """Change the visual tokens, one change after the other; cuts and drops are left aside.
 
     Raises:
-        ModelError: there is no such token.
+        ModelError: see each.
     """
-    chosen, count = sorted({int(token) for token in tokens}), len(trace.visual_tokens.embeddings)
-    if chosen and not (chosen[0] >= 0 and chosen[-1] < count):
-        raise ModelError(
-            f"There is no visual token {chosen[-1] if chosen[0] >= 0 else chosen[0]}; there are"
-            f" {count}, counted from 0."
-        )
-    return chosen
-
-
-def _centres(trace: Trace) -> Float[np.ndarray, "V 2"]:
-    """Where the centre of each token lies, as shares of its photo's height and width; NaN without a
-    place.
-    """
-    visual = trace.visual_tokens
-    sizes = np.array([(image.height, image.width) for image in trace.sight.images], float)[
-        visual.photos
-    ]
-    return (visual.boxes[:, :2] + visual.boxes[:, 2:]) / 2 / sizes
-
-
-def _distances(
-    trace: Trace, tokens: Int[np.ndarray, " some"], token: int
-) -> Float[np.ndarray, " some"]:
-    """How far some tokens are from one: in its photo, or in the sequence where one of the two has
-    no place there.
-    """
-    visual, centres = trace.visual_tokens, _centres(trace)
-    size = np.array(
-        [
-            trace.sight.images[visual.photos[token]].height,
-            trace.sight.images[visual.photos[token]].width,
-        ]
-    )
-    apart = np.linalg.norm((centres[tokens] - centres[token]) * size, axis=1)
-    elsewhere = np.isnan(apart) | (visual.photos[tokens] != visual.photos[token])
-    return np.where(elsewhere, 1e6 + np.abs(tokens - token), apart)
+    for each in interventions:
+        trace = each.apply(trace) if isinstance(each, TokenChange) else trace
+    return trace

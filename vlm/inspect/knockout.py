@@ -38,7 +38,7 @@ from vlm.backends.attention import (
 )
 from vlm.backends.compat import ensure_torchvision
 from vlm.errors import ModelError
-from vlm.inspect.changes import PATHS, Cut, Drop
+from vlm.inspect.interventions import PATHS, Cut, Drop
 from vlm.records.trace import Step, Trace
 
 ensure_torchvision()
