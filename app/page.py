@@ -10,7 +10,7 @@ import vlm
 
 from . import bounds, examples, handlers, models, statics
 from .inputs import Page, Photo, Photos
-from .panels import Failure, Feed, Panel, plotly_url, shared_css, shared_head, shipped_head
+from .panels import Failure, Feed, Panel, plotly_url, program_head, shared_css
 from .turns import in_turn
 
 TITLE = "Visual Token Explorer"
@@ -81,7 +81,7 @@ def launch_options() -> dict:
     """What `demo.launch` needs beside the page itself."""
     return {
         "theme": theme(),
-        "head": shared_head() + shipped_head(**examples.told()),
+        "head": program_head(**examples.told()),
         "css": CSS,
         "max_file_size": "20mb",
         "run_history": False,
@@ -345,7 +345,7 @@ def build() -> gr.Blocks:
             "Change the visual tokens and let the model answer again: what the picture is really"
             " used for. Select patches above, then choose.",
         )
-        trial = Panel("experiments")
+        trial = Panel("experiments", event="experiment")
         Failure("experiment")
         titled(
             "Published findings, tested on your photo",
@@ -353,7 +353,7 @@ def build() -> gr.Blocks:
             " model and this photo, with a tolerance that was fixed before anybody looked, or made"
             " stricter since. Nothing is bent to fit.",
         )
-        tested = Panel("facts")
+        tested = Panel("facts", event="findings")
         Failure("findings")
         titled(
             "Two models side by side",

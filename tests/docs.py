@@ -84,7 +84,7 @@ def findings() -> str:
     """List the published findings with source and tolerance."""
     return table(
         ("", "finding", "source", "seen if"),
-        ((str(each.id), each.claim, each.source, each.tolerance) for each in vlm.facts.FACTS),
+        ((str(each.id), each.claim, each.source, each.tolerance) for each in vlm.findings.FACTS),
     )
 
 
@@ -141,7 +141,9 @@ def tree() -> str:
             parts = path.split("/")
             if parts[0] != room or Path(path).suffix not in (".py", ".js", ".ts"):
                 continue
-            if parts[-1].startswith(("test_", "conftest")):
+            if parts[-1].startswith(("test_", "conftest")) or parts[-1].endswith(".test.ts"):
+                continue
+            if "dist" in parts:  # made of the others
                 continue
             for depth in range(1, len(parts)):
                 folder = "/".join(parts[:depth])

@@ -7,13 +7,18 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from tests.tiny import PATCH, SIDE, tiny_tokenizer
-from vlm.compat import ensure_torchvision
+from vlm.backends.compat import ensure_torchvision
 
 ensure_torchvision()
 
 import torch
 import transformers as tf
+
+from vlm.errors import ModelError
+from vlm.loading.load import check_transformers
 
 MARKS = (
     "<pad>",
@@ -715,7 +720,7 @@ def let_the_photo_matter(model: tf.PreTrainedModel) -> None:
     """Draw those weights again that are zeros or almost in a new model, so that another photo gives
     another answer.
     """
-    from vlm.families import FAMILIES as ROWS
+    from vlm.backends.families import FAMILIES as ROWS
 
     kind = model.config.model_type
     for module in (ROWS[kind].connector if kind in ROWS else "", "language_projection"):
@@ -755,6 +760,16 @@ def with_rest(rest: int) -> Iterator[None]:
         globals().update(before)
 
 
+def skip_what_transformers_cannot(config: tf.PreTrainedConfig) -> None:
+    """Leave a test out where the transformers at hand cannot run this model, for the reason that
+    the program tells who loads it.
+    """
+    try:
+        check_transformers("the model of this test", config.to_dict())
+    except ModelError as error:
+        pytest.skip(str(error))
+
+
 def tiny_family(folder: Path, name: str, seed: int = 0) -> Path:
     """Save a tiny checkpoint of this family (a name in `FAMILIES`, `ON_OTHERS`, `CROSSED` or
     `WITHOUT_ROW`) that `vlm.load(folder)` reads.
@@ -763,6 +778,7 @@ def tiny_family(folder: Path, name: str, seed: int = 0) -> Path:
     if mark:
         # Llama's photos stand side by side
         processor.chat_template = TEMPLATE.replace("MARK\n" if name in CROSSED else "MARK", mark)
+    skip_what_transformers_cannot(config)
     torch.manual_seed(seed)
     model = tf.AutoModelForImageTextToText.from_config(config).eval()
     let_the_photo_matter(model)

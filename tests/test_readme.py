@@ -104,3 +104,12 @@ def test_a_table_that_is_no_longer_true_is_found_and_written_anew(tmp_path, monk
     (tmp_path / "a.md").write_text("no place")
     with pytest.raises(ValueError, match="0 places"):
         docs.outdated(write=False)
+
+
+def test_every_part_of_the_benchmark_has_its_place_in_the_document():
+    document = (ROOT / "assets" / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    command = (ROOT / "tests" / "benchmark" / "__main__.py").read_text(encoding="utf-8")
+    parts = re.findall(r'^            "(\w+)": ', command, re.MULTILINE)
+    assert len(parts) == 8
+    for part in parts:
+        assert "written" in docs.replaced(document, part, "written")

@@ -28,6 +28,8 @@ def bring(name: str) -> Iterator[dict]:
 def beside(path: str | None, question: str, name: str, *settings: float) -> Iterator[dict]:
     """What the second model received and answers, as it comes.
 
+    Each message tells all of it: a browser that is busy draws the last one alone.
+
     Raises:
         vlm.VLMError: photo, question or model cannot be used.
     """
@@ -39,8 +41,7 @@ def beside(path: str | None, question: str, name: str, *settings: float) -> Iter
     steps: list[vlm.Step] = []
     for step in gpu.answer(model, choice, trace, operator):
         steps.append(step)
-        yield {"run": key, "answer": payloads.answer(steps, False, operator.max_new_tokens)}
-    yield {
-        "run": key,
-        "answer": payloads.answer(steps, True, operator.max_new_tokens, trace.with_steps(steps)),
+        yield seen | {"answer": payloads.answer(steps, False, operator.max_new_tokens)}
+    yield seen | {
+        "answer": payloads.answer(steps, True, operator.max_new_tokens, trace.with_steps(steps))
     }

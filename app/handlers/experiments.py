@@ -81,17 +81,17 @@ def other(asked: dict) -> vlm.Trace:
 
 
 CHANGES = {
-    "remove": lambda asked, trace: vlm.experiments.remove(
+    "remove": lambda asked, trace: vlm.interventions.remove(
         trace, selected(asked, trace), name(asked, "how"), seed(asked)
     ),
-    "keep": lambda asked, trace: vlm.experiments.keep(
+    "keep": lambda asked, trace: vlm.interventions.keep(
         trace, selected(asked, trace), name(asked, "how"), seed(asked)
     ),
-    "paste": lambda asked, trace: vlm.experiments.paste(
+    "paste": lambda asked, trace: vlm.interventions.paste(
         trace, selected(asked, trace), other(asked)
     ),
-    "shuffle": lambda asked, trace: vlm.experiments.shuffle(trace, seed(asked)),
-    "rescale": lambda asked, trace: vlm.experiments.rescale(
+    "shuffle": lambda asked, trace: vlm.interventions.shuffle(trace, seed(asked)),
+    "rescale": lambda asked, trace: vlm.interventions.rescale(
         trace, number(asked, "factor", 0, 10, whole=False)
     ),
 }

@@ -1,5 +1,7 @@
 """What a visitor does with the page in a browser, and what the page then shows."""
 
+import re
+
 from playwright.sync_api import expect
 
 expect.set_options(timeout=20_000)  # on a machine that does other things too
@@ -23,6 +25,20 @@ def ask(page, path, question: str) -> None:
         " === question && words; }",
         arg=question.strip(),
     )
+
+
+def type_model(page, selector: str, name: str) -> None:
+    """Type a name into a list of models.
+
+    Gradio may draw a list anew while it is typed in, and what was typed is gone: it is typed again.
+    """
+    box = page.locator(f"{selector} input")
+    for _ in range(5):
+        box.fill(name)
+        box.press("Tab")
+        if box.input_value().startswith(name):  # what the list knows is "NAME (here)"
+            break
+    expect(box).to_have_value(re.compile(f"^{re.escape(name)}"))
 
 
 def open_view(page, name: str, beside: bool = False) -> None:

@@ -7,7 +7,7 @@ import pytest
 import vlm
 from app import handlers, models
 from app.handlers import answering, permissions
-from tests.app.browsing import ask, expect
+from tests.app.browsing import ask, expect, type_model
 from tests.app.test_faults import Breaking
 from tests.tiny import photo, tiny_llava
 
@@ -107,7 +107,7 @@ def test_a_run_of_the_model_before_is_called_an_earlier_one(
     with visit(url) as page:
         ask(page, picture, "What is in this image?")
         page.locator("#models button.label-wrap").click()
-        page.fill("#language-model input", str(tiny_llava(tmp_path / "second", seed=5)))
+        type_model(page, "#language-model", str(tiny_llava(tmp_path / "second", seed=5)))
         page.click("#load")
         expect(page.locator("#answer .earlier")).to_contain_text("by the model that was in use")
         is_earlier(page)
@@ -126,8 +126,8 @@ def test_whatever_fails_elsewhere_is_said_where_it_was_asked_for(
             page.locator("button.label-wrap", has_text=accordion).first.click()
         page.click("#experiments [data-kind=shuffle]")
         places = (
-            ("experiment", "#experiments .go", (vlm.experiments, "shuffle")),
-            ("findings", "#facts .go", (vlm.facts, "check")),
+            ("experiment", "#experiments .go", (vlm.interventions, "shuffle")),
+            ("findings", "#facts .go", (vlm.findings, "check")),
             ("lab", "#compare", (handlers.lab, "readable")),
             ("ledger", "#ledger-count", (vlm, "ledgers")),
             ("check", "#check", (answering, "open_upload")),

@@ -7,7 +7,7 @@ import pytest
 import vlm
 from app import models
 from app.handlers import permissions
-from tests.app.browsing import ask, expect
+from tests.app.browsing import ask, expect, type_model
 from tests.hub import COMMIT, NAME
 from tests.tiny import tiny_llava
 
@@ -27,8 +27,7 @@ def load(page, name: str) -> None:
     """Type a name into the list of models and press Load."""
     if not page.locator("#load").is_visible():
         page.locator("#models").get_by_role("button", name="Model").click()
-    page.fill("#language-model input", name)
-    page.press("#language-model input", "Tab")
+    type_model(page, "#language-model", name)
     page.click("#load")
 
 

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from app.page import VIEWS, build
-from app.panels import HERE, SHARED, shared_head, told
+from app.panels import HERE
 
 LESSON, GLOSSARY = (
     json.loads((HERE / f"{name}.json").read_text()) for name in ("lesson", "glossary")
@@ -110,9 +110,3 @@ def test_every_symbol_is_in_the_glossary_once_and_said_in_one_sentence():
         assert re.fullmatch(r"[A-Z][^.]*\.", each["meaning"]) and each["name"] and each["shape"], (
             each
         )
-
-
-def test_the_data_reach_the_page_as_data():
-    head = shared_head()
-    assert told("glossary", "lesson") in head and "</script" not in told("glossary", "lesson")[8:-9]
-    assert SHARED.index("live.js") < SHARED.index("glossary.js")

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from app import statics
-from app.panels import PLOTLY_JS
+from app.panels import PLOTLY_JS, bundle
 
 BROTLI = {"accept-encoding": "br"}
 ASSETS = next(path for path in gradio.__path__) + "/templates/frontend/assets"
@@ -83,11 +83,17 @@ def test_a_post_goes_through(served):
 def test_what_the_page_is_made_of_arrives_as_it_lies_on_the_disk(url):
     page = httpx.get(url).text
     name = page.partition('src="./assets/')[2].partition('"')[0]
-    for path, file in ((f"assets/{name}", f"{ASSETS}/{name}"), (statics.PLOTLY[1:], PLOTLY_JS)):
+    for path, file in (
+        (f"assets/{name}", f"{ASSETS}/{name}"),
+        (statics.PLOTLY[1:], PLOTLY_JS),
+        (statics.PROGRAM[1:], bundle("page")),
+    ):
         for _ in range(2):
             reply = httpx.get(f"{url}{path}", headers=BROTLI)
             assert (
                 reply.headers["content-encoding"] == "br"
                 and reply.content == Path(file).read_bytes()
             )
+    # its name changes with what it holds: a browser keeps it, and it is in no response itself
+    assert "immutable" in reply.headers["cache-control"] and statics.PROGRAM[1:] in page
     assert brotli  # httpx reads what is compressed only where this is

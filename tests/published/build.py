@@ -5,10 +5,10 @@ else as the record says, of transformers' own classes, saved the way real ones a
 import json
 from pathlib import Path
 
-from tests.families import let_the_photo_matter
+from tests.families import let_the_photo_matter, skip_what_transformers_cannot
 from tests.published.records import Chat, Published
 from tests.published.words import bert_tokenizer, make_tokenizer
-from vlm.compat import ensure_torchvision
+from vlm.backends.compat import ensure_torchvision
 
 ensure_torchvision()
 
@@ -148,8 +148,10 @@ def build(row: Published, folder: Path, seed: int = 0) -> Path:
     """Save a tiny checkpoint with these settings that `vlm.load(folder)` reads."""
     processor = make_processor(row)
     tokenizer = processor.tokenizer
+    config = make_config(row, processor)
+    skip_what_transformers_cannot(config)
     torch.manual_seed(seed)
-    model = tf.AutoModelForImageTextToText.from_config(make_config(row, processor)).eval()
+    model = tf.AutoModelForImageTextToText.from_config(config).eval()
     let_the_photo_matter(model)
     if row.kind == "fast_vlm":
         for module in model.modules():
