@@ -74,7 +74,7 @@ def opening() -> dict:
     """What the lab and the ledger show on arrival: the example photos against a line for each, and
     what the first one costs.
     """
-    photos = [str(handlers.EXAMPLES / photo) for photo, _ in examples.ASKED]
+    photos = [str(handlers.EXAMPLES / photo) for photo, _ in examples.QUESTIONS]
     similarity, _ = handlers.compare(
         photos[0], photos[1:], examples.LINES, "", False, models.CONTRASTIVE, None
     )
@@ -85,7 +85,7 @@ def opening() -> dict:
     }
 
 
-def build(asked=examples.ASKED, report=print) -> None:
+def build(asked=examples.QUESTIONS, report=print) -> None:
     """Compute every example and write it beside its photo, then what the lab and the ledger begin
     with, the index last.
 

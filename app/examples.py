@@ -28,7 +28,7 @@ LAYOUT, SETTINGS = ("pca", 2, 0, 15, "cosine"), (0, 0, 1, 1, 0, 32)
 FORMAT = 1
 
 # Photo and question, in the order of the page; the first is what a visitor sees on arrival.
-ASKED = (
+QUESTIONS = (
     ("chelsea.jpg", "What is in this image?"),
     ("coffee.jpg", "What is this?"),
     ("astronaut.jpg", "Describe the image."),
@@ -42,7 +42,7 @@ LINES = "a photo of a cat\na cup of coffee\nan astronaut\na temple\na flower\na 
 
 
 @dataclass(frozen=True)
-class Instant:
+class PrecomputedRun:
     """A run that was computed beforehand.
 
     Attributes:
@@ -85,11 +85,11 @@ def index() -> dict:
     return kept if kept.get("format") == FORMAT else {}
 
 
-def shown() -> tuple[Instant, ...]:
+def precomputed_runs() -> tuple[PrecomputedRun, ...]:
     """The runs that belong to the model in use."""
     kept = index()
     return (
-        tuple(Instant(**run) for run in kept["runs"])
+        tuple(PrecomputedRun(**run) for run in kept["runs"])
         if kept and kept["weights"] == weights()
         else ()
     )
@@ -107,7 +107,7 @@ def opening() -> dict:
     return kept if kept["weights"] == sha256_of(CONTRASTIVE_PARTS) else {}
 
 
-def told() -> dict:
+def describe_to_page() -> dict:
     """What the page is told of them: where they lie, when and by what they were made, and what
     there is.
     """
@@ -116,10 +116,10 @@ def told() -> dict:
         "folder": f"gradio_api/file={FOLDER.as_posix()}/",
         "made": kept.get("made"),
         "versions": kept.get("versions"),
-        "runs": [asdict(run) for run in shown()],
+        "runs": [asdict(run) for run in precomputed_runs()],
     }
 
 
-def known(key: str) -> Instant | None:
+def find_precomputed(key: str) -> PrecomputedRun | None:
     """The run with this key, or the one whose answer has it."""
-    return next((each for each in shown() if key in (each.run, each.answer)), None)
+    return next((each for each in precomputed_runs() if key in (each.run, each.answer)), None)

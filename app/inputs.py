@@ -12,9 +12,9 @@ from gradio_client import handle_file
 
 import vlm
 
-from . import bounds
+from . import limits
 from .handlers.errors import SentencesOnly, to_notice
-from .handlers.machine import enough_memory
+from .handlers.resources import enough_memory
 
 
 class Photo(gr.Image):
@@ -67,8 +67,8 @@ def opened(blocks, inputs) -> list:
     """
 
     def saved(block, url: str) -> dict:
-        if len(url) > bounds.room():
-            raise gr.Error(bounds.FULL, print_exception=False)
+        if len(url) > limits.free_upload_bytes():
+            raise gr.Error(limits.FULL, print_exception=False)
         path = save_base64_to_cache(url, get_upload_folder())
         block.temp_files.add(path)
         return handle_file(path)

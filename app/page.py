@@ -8,10 +8,10 @@ from starlette.middleware import Middleware
 
 import vlm
 
-from . import bounds, examples, handlers, models, statics
+from . import examples, handlers, limits, models, static_cache
+from .concurrency import limit_concurrency
 from .inputs import Page, Photo, Photos
 from .panels import Failure, Feed, Panel, plotly_url, shared_css, shared_head, shipped_head
-from .turns import in_turn
 
 TITLE = "Visual Token Explorer"
 INTRODUCTION = (
@@ -43,8 +43,8 @@ VIEWS = (
 )
 # by the views
 ASKED = [
-    *in_turn("short", handlers.layer, handlers.rows, handlers.word),
-    *in_turn(
+    *limit_concurrency("short", handlers.layer, handlers.rows, handlers.word),
+    *limit_concurrency(
         "long",
         handlers.lens,
         handlers.lens_rows,
@@ -81,14 +81,16 @@ def launch_options() -> dict:
     """What `demo.launch` needs beside the page itself."""
     return {
         "theme": theme(),
-        "head": shared_head() + shipped_head(**examples.told()),
+        "head": shared_head() + shipped_head(**examples.describe_to_page()),
         "css": CSS,
         "max_file_size": "20mb",
         "run_history": False,
         "show_error": False,
         "ssr_mode": False,
         "state_session_capacity": VISITORS,
-        "app_kwargs": {"middleware": [Middleware(bounds.Bounded), Middleware(statics.Kept)]},
+        "app_kwargs": {
+            "middleware": [Middleware(limits.RequestLimits), Middleware(static_cache.StaticCache)]
+        },
     }
 
 
@@ -232,13 +234,13 @@ def plane_controls() -> list[gr.components.Component]:
 
 def build() -> gr.Blocks:
     """The whole page."""
-    with Page(title=TITLE, fill_width=True, delete_cache=(bounds.EVERY, bounds.KEPT)) as demo:
+    with Page(title=TITLE, fill_width=True, delete_cache=(limits.EVERY, limits.KEPT)) as demo:
         choice = gr.State(models.START)
         with gr.Row():
             gr.HTML(INTRODUCTION, elem_classes="introduction")
             Panel("lesson")
             status = Panel("status")
-        first = examples.shown()[:1]  # what a visitor sees on arrival
+        first = examples.precomputed_runs()[:1]  # what a visitor sees on arrival
         opening = examples.opening() if first else {}
         size = opening.get("ledger", {})
         record, plane, answer, words, instant = (
@@ -262,14 +264,14 @@ def build() -> gr.Blocks:
                     elem_id="photo",
                 )
                 tried = gr.Examples(
-                    [str(handlers.EXAMPLES / photo) for photo, _ in examples.ASKED],
+                    [str(handlers.EXAMPLES / photo) for photo, _ in examples.QUESTIONS],
                     image,
                     label="Photos to try",
                     elem_id="examples",
                     api_visibility="private",
                 )
                 question = gr.Textbox(
-                    examples.ASKED[0][1], label="Question", max_lines=3, elem_id="question"
+                    examples.QUESTIONS[0][1], label="Question", max_lines=3, elem_id="question"
                 )
                 with gr.Row():
                     go = gr.Button("Run", variant="primary", elem_id="run", min_width=80)
@@ -339,7 +341,10 @@ def build() -> gr.Blocks:
             open=False,
             elem_id="taking-home",
         ):
-            Panel("take_home", server_functions=in_turn("long", handlers.tensors, handlers.offline))
+            Panel(
+                "take_home",
+                server_functions=limit_concurrency("long", handlers.tensors, handlers.offline),
+            )
         titled(
             "Experiments",
             "Change the visual tokens and let the model answer again: what the picture is really"
@@ -448,12 +453,12 @@ def build() -> gr.Blocks:
                 similarity = Panel(
                     "similarity",
                     value=opening.get("similarity"),
-                    server_functions=in_turn("long", handlers.cell),
+                    server_functions=limit_concurrency("long", handlers.cell),
                 )
                 second = Panel(
                     "similarity",
                     elem_id="similarity-beside",
-                    server_functions=in_turn("long", handlers.cell),
+                    server_functions=limit_concurrency("long", handlers.cell),
                 )
         titled(
             "The token ledger",

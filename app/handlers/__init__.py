@@ -3,19 +3,19 @@
 Plain functions, one file a part of the page: tests call them without a server.
 """
 
+from .answer_attention import ablation, looked, relevancy
 from .answering import SETTINGS, Plane, decoding, encode, reproject, run
-from .beside import beside, bring
+from .contrastive import cell, compare
 from .endpoints import answer_endpoint, similarity_endpoint, trace_endpoint
 from .experiments import experiment
-from .facts import comparisons, findings
-from .lab import cell, compare
+from .findings import comparisons, findings
 from .links import restore
 from .loading import arrive, choose, in_use, offered, own_settings, status
 from .photos import EXAMPLES, at_once, example_photos, open_upload, photo_size
+from .second_model import beside, bring
 from .take_home import offline, tensors
-from .token_ledger import ledger
+from .token_budget import ledger
 from .views import layer, lens, lens_rows, rows, word, word_maps
-from .words import ablation, looked, relevancy
 
 __all__ = [
     "EXAMPLES",

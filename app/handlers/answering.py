@@ -264,7 +264,7 @@ def remembered(run: str) -> vlm.Trace:
     Raises:
         vlm.VLMError: it is no longer kept.
     """
-    instant = examples.known(str(run))
+    instant = examples.find_precomputed(str(run))
     trace = traces.get(run, lambda: computed(instant)) if instant else traces.known(str(run))
     if trace is None:
         raise vlm.VLMError(
@@ -283,7 +283,7 @@ def remembered_answer(
     Raises:
         vlm.VLMError: it is no longer kept; `gone` is what the visitor then reads.
     """
-    instant, key = examples.known(str(answered)), str(answered)
+    instant, key = examples.find_precomputed(str(answered)), str(answered)
     if instant:
         operator = operators.get(key, lambda: decoding(*examples.SETTINGS))
         trace = answers.get(key, lambda: spoken(instant, operator))
@@ -294,12 +294,12 @@ def remembered_answer(
     return trace, operator
 
 
-def computed(instant: examples.Instant) -> vlm.Trace:
+def computed(instant: examples.PrecomputedRun) -> vlm.Trace:
     """The trace of an instant example: photo and question once more through the model."""
     return encode(str(EXAMPLES / instant.photo), instant.question)[1]
 
 
-def spoken(instant: examples.Instant, operator: vlm.Decoding) -> vlm.Trace:
+def spoken(instant: examples.PrecomputedRun, operator: vlm.Decoding) -> vlm.Trace:
     """The same with its answer."""
     trace = remembered(instant.run)
     return trace.with_steps(
@@ -313,6 +313,6 @@ def model_of(key: str):
     Raises:
         vlm.VLMError: it is no longer in memory.
     """
-    if examples.known(str(key)):
+    if examples.find_precomputed(str(key)):
         return models.language_model(models.START)  # whose run came before it
     return models.made_by(str(key).partition("-")[0].partition(".")[2])

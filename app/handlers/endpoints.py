@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from .. import gpu, models, payloads
 from .answering import decoding, encode
+from .contrastive import matched
 from .errors import tells_errors
-from .lab import matched
 
 
 @tells_errors

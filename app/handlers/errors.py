@@ -12,7 +12,7 @@ import gradio as gr
 
 import vlm
 
-from .machine import enough_memory, for_visitors
+from .resources import enough_memory, for_visitors
 
 # characters, characters, lines, photos
 MAX_QUESTION, MAX_TEXT, MAX_TEXTS, MAX_PHOTOS = 2_000, 300, 64, 32

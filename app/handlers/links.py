@@ -63,7 +63,7 @@ def restored(link: str) -> tuple | None:
         examples.LAYOUT,
     )
     if same and (said["example"], said["question"]) in [
-        (each.photo, each.question) for each in examples.shown()
+        (each.photo, each.question) for each in examples.precomputed_runs()
     ]:
         then["instant"] = {"photo": said["example"]}  # it was computed beforehand
     return paths[said["example"]], said["question"], settings, plane, choice, then

@@ -13,8 +13,8 @@ import vlm
 from .. import models
 from .errors import shows_errors
 from .links import restored
-from .machine import for_visitors
 from .permissions import check_model, hub_is_open_to
+from .resources import for_visitors
 
 PENALTY = "repetition_penalty"
 

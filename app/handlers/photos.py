@@ -115,8 +115,8 @@ def at_once(example: tuple, choice: models.Choice) -> tuple:
     """An example photo was clicked: its question and the run that is shown at once, if the model in
     use made one beforehand.
     """
-    photo, question = examples.ASKED[example[0]]
-    if choice != models.START or photo not in [each.photo for each in examples.shown()]:
+    photo, question = examples.QUESTIONS[example[0]]
+    if choice != models.START or photo not in [each.photo for each in examples.precomputed_runs()]:
         return gr.skip(), gr.skip()
     return question, {"photo": photo, "asked": time.time_ns()}  # a second click is news too
 

@@ -25,7 +25,7 @@ WHOLE = """() => {
 def tiny_examples(tiny_page, tmp_path, monkeypatch):
     """Two examples that the tiny model made, and a server that has forgotten them."""
     monkeypatch.setattr(examples, "FOLDER", tmp_path)
-    build_examples.build(examples.ASKED[:2], report=lambda line: None)
+    build_examples.build(examples.QUESTIONS[:2], report=lambda line: None)
     forget()
 
 
@@ -69,7 +69,7 @@ def test_the_first_example_is_there_whole_before_any_model(without_models, visit
     with visit(without_models) as page:
         page.wait_for_function(WHOLE)
         assert models.language.status.state == "loading"
-        _, question = examples.ASKED[0]
+        _, question = examples.QUESTIONS[0]
         expect(page.locator("#question textarea")).to_have_value(question)
         expect(page.locator("#photo img").first).to_be_visible()
         for symbol, shape in {"x_p": "256 × 588", "X'": "256 × 1,152", "VT": "256 × 576"}.items():
@@ -106,7 +106,7 @@ def test_the_first_example_is_there_whole_before_any_model(without_models, visit
 def test_every_example_is_there_at_a_click_without_a_model(without_models, visit):
     with visit(without_models) as page:
         page.wait_for_function(WHOLE)
-        for number in (*range(1, len(examples.ASKED)), 0):
+        for number in (*range(1, len(examples.QUESTIONS)), 0):
             run = SHIPPED["runs"][number]
             page.locator("#examples .gallery-item, #examples button.gallery-item").nth(
                 number
@@ -121,7 +121,7 @@ def test_every_example_is_there_at_a_click_without_a_model(without_models, visit
             expect(page.locator("#question textarea")).to_have_value(run["question"])
             expect(page.locator("#answer .text")).not_to_have_text("")
         # the first came back from there
-        assert page.evaluate("VTE.store.state.history.length") == len(examples.ASKED)
+        assert page.evaluate("VTE.store.state.history.length") == len(examples.QUESTIONS)
 
 
 def test_what_needs_the_model_says_so_and_comes_with_it(tiny_examples, waiting, visit):
@@ -182,5 +182,5 @@ def test_without_files_of_its_own_the_model_is_waited_for_as_ever(url, visit):
         expect(page.locator("#photo input[type=file]")).to_be_attached()
         page.locator("#examples .gallery-item").nth(1).click()
         expect(page.locator("#photo img").first).to_be_visible()
-        expect(page.locator("#question textarea")).to_have_value(examples.ASKED[0][1])
+        expect(page.locator("#question textarea")).to_have_value(examples.QUESTIONS[0][1])
         assert page.evaluate("VTE.store.state.record") is None

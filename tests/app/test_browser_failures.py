@@ -128,7 +128,7 @@ def test_whatever_fails_elsewhere_is_said_where_it_was_asked_for(
         places = (
             ("experiment", "#experiments .go", (vlm.experiments, "shuffle")),
             ("findings", "#facts .go", (vlm.facts, "check")),
-            ("lab", "#compare", (handlers.lab, "readable")),
+            ("lab", "#compare", (handlers.contrastive, "readable")),
             ("ledger", "#ledger-count", (vlm, "ledgers")),
             ("check", "#check", (answering, "open_upload")),
             ("beside", "#run-beside", (models, "choose")),

@@ -26,7 +26,7 @@ def read(file: str) -> dict:
 
 def test_there_are_six_examples_of_at_most_600_kb_each():
     assert len(SHIPPED["runs"]) >= 6
-    assert [(run["photo"], run["question"]) for run in SHIPPED["runs"]] == list(examples.ASKED)
+    assert [(run["photo"], run["question"]) for run in SHIPPED["runs"]] == list(examples.QUESTIONS)
     for run in SHIPPED["runs"]:
         assert (examples.FOLDER / run["file"]).stat().st_size <= 600_000, run
         assert (handlers.EXAMPLES / run["photo"]).is_file()
@@ -42,27 +42,30 @@ def test_every_file_says_which_weights_and_versions_made_it():
 
 def test_what_other_weights_made_is_not_shown(monkeypatch):
     monkeypatch.setattr(examples, "weights", lambda: SHIPPED["weights"])
-    assert len(examples.shown()) == len(SHIPPED["runs"]) and examples.known(
+    assert len(examples.precomputed_runs()) == len(SHIPPED["runs"]) and examples.find_precomputed(
         SHIPPED["runs"][0]["answer"]
     )
     monkeypatch.setattr(examples, "weights", lambda: "0" * 64)
-    assert examples.shown() == () and examples.known(SHIPPED["runs"][0]["answer"]) is None
+    assert (
+        examples.precomputed_runs() == ()
+        and examples.find_precomputed(SHIPPED["runs"][0]["answer"]) is None
+    )
     assert handlers.at_once((0, []), models.START) == (handlers.photos.gr.skip(),) * 2
     monkeypatch.setattr(examples, "FORMAT", examples.FORMAT + 1)
     monkeypatch.setattr(examples, "weights", lambda: SHIPPED["weights"])
-    assert examples.shown() == ()
+    assert examples.precomputed_runs() == ()
 
 
 def test_another_first_model_than_the_embedded_one_has_no_examples(monkeypatch):
     monkeypatch.setattr(examples, "weights", WEIGHTS)
     monkeypatch.setattr(models, "MODEL", "somebody/else")
-    assert examples.weights() is None and examples.shown() == ()
+    assert examples.weights() is None and examples.precomputed_runs() == ()
 
 
 def test_a_photo_clicked_with_another_model_in_use_is_only_a_photo(monkeypatch):
     monkeypatch.setattr(examples, "weights", lambda: SHIPPED["weights"])
     question, instant = handlers.at_once((1, []), models.START)
-    assert (instant["photo"], question) == examples.ASKED[1]
+    assert (instant["photo"], question) == examples.QUESTIONS[1]
     assert (
         handlers.at_once((1, []), models.Choice("somebody/else"))
         == (handlers.photos.gr.skip(),) * 2
@@ -102,7 +105,12 @@ def test_shortened_numbers_are_off_by_their_last_bit_at_most():
 
 def forget() -> None:
     """What a server knows after a start: nothing."""
-    for module in (handlers.answering, handlers.views, handlers.words, handlers.lab):
+    for module in (
+        handlers.answering,
+        handlers.views,
+        handlers.answer_attention,
+        handlers.contrastive,
+    ):
         for kept in vars(module).values():
             if isinstance(kept, models.Recent):
                 kept.clear()
@@ -119,8 +127,8 @@ def forgetful():
 def tiny_examples(tiny_page, forgetful, tmp_path, monkeypatch):
     """Examples that the tiny model made."""
     monkeypatch.setattr(examples, "FOLDER", tmp_path)
-    build_examples.build(examples.ASKED[:2], report=lambda line: None)
-    return [examples.Instant(**run) for run in examples.index()["runs"]]
+    build_examples.build(examples.QUESTIONS[:2], report=lambda line: None)
+    return [examples.PrecomputedRun(**run) for run in examples.index()["runs"]]
 
 
 def test_whatever_is_asked_about_a_shipped_run_is_computed_anew(tiny_examples, tiny_model):
@@ -150,7 +158,7 @@ def test_whatever_is_asked_about_a_shipped_run_is_computed_anew(tiny_examples, t
 def test_a_link_to_a_shipped_run_needs_no_run(tiny_examples):
     from tests.app.test_take_home import LINK
 
-    photo, question = examples.ASKED[0]
+    photo, question = examples.QUESTIONS[0]
     settings = dict(zip(handlers.answering.SETTINGS, examples.SETTINGS)) | dict(
         zip(handlers.answering.PLANE, examples.LAYOUT)
     )
@@ -248,7 +256,9 @@ def test_the_lab_and_the_ledger_begin_with_what_they_compute(
     key = kept["similarity"]["key"]
     monkeypatch.setattr(examples, "opening", lambda: kept)
     # computed anew for who asks further
-    assert handlers.lab.comparisons.known(key) is None and "error" not in handlers.cell([key, 1, 1])
+    assert handlers.contrastive.comparisons.known(key) is None and "error" not in handlers.cell(
+        [key, 1, 1]
+    )
     assert "no longer kept" in handlers.cell(["0" * 32, 1, 1])["error"]
     compared(kept, json.loads(json.dumps(build_examples.opening())))
 

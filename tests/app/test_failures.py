@@ -14,7 +14,15 @@ from gradio_client.exceptions import AppError
 
 import vlm
 from app import handlers, models
-from app.handlers import answering, errors, lab, machine, take_home, views, words
+from app.handlers import (
+    answer_attention,
+    answering,
+    contrastive,
+    errors,
+    resources,
+    take_home,
+    views,
+)
 from app.page import build
 from tests.app.asking import QUESTION, run
 from tests.tiny import photo
@@ -77,7 +85,7 @@ def test_a_sentence_of_the_library_and_too_little_memory_stay_what_they_are(tiny
     monkeypatch.setattr(type(demo), "preprocess_data", passed_on)
     for error, said in (
         (vlm.ImageError("The photo holds <nothing>."), "The photo holds &lt;nothing&gt;."),
-        (torch.OutOfMemoryError("CUDA out of memory."), machine.TOO_LITTLE),
+        (torch.OutOfMemoryError("CUDA out of memory."), resources.TOO_LITTLE),
         (gr.Error("Wait."), "Wait."),
     ):
 
@@ -97,10 +105,10 @@ QUESTIONS = {  # of the page's script: what it asks, and where something breaks
     "lens_rows": (handlers.lens_rows, views.payloads, "lens_rows"),
     "word_maps": (handlers.word_maps, views.payloads, "packed"),
     "word": (handlers.word, views.payloads, "word"),
-    "looked": (handlers.looked, words.payloads, "looked"),
-    "relevancy": (handlers.relevancy, words.payloads, "among_sources"),
-    "ablation": (handlers.ablation, words, "whole_number"),
-    "cell": (handlers.cell, lab.comparisons, "known"),
+    "looked": (handlers.looked, answer_attention.payloads, "looked"),
+    "relevancy": (handlers.relevancy, answer_attention.payloads, "among_sources"),
+    "ablation": (handlers.ablation, answer_attention, "whole_number"),
+    "cell": (handlers.cell, contrastive.comparisons, "known"),
     "tensors": (handlers.tensors, take_home, "remembered_answer"),
     "offline": (handlers.offline, take_home, "offline_page"),
 }
@@ -148,7 +156,7 @@ def test_programs_read_the_sentence(client, tiny_page, upload, monkeypatch):
         with pytest.raises(AppError) as error:
             client.predict(handle_file(path), QUESTION, *settings, api_name=name)
         assert is_plain(str(error.value), LookupError())
-    monkeypatch.setattr(lab, "readable", broken)
+    monkeypatch.setattr(contrastive, "readable", broken)
     with pytest.raises(AppError) as error:
         client.predict([handle_file(path)], "a cat", api_name="/similarity")
     assert is_plain(str(error.value), LookupError())

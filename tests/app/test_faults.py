@@ -14,7 +14,7 @@ import torch
 
 import vlm
 from app import handlers, models
-from app.handlers import answering, errors, machine, permissions, views
+from app.handlers import answering, errors, permissions, resources, views
 from app.handlers.loading import follow
 from tests.app.asking import QUESTION, answers, run, sentence
 from tests.app.browsing import ask
@@ -61,7 +61,7 @@ def test_too_little_memory_is_said_in_a_sentence_and_the_next_smaller_run_works(
     several = [upload(photo(80, 60, seed=number), f"several{number}.png") for number in range(3)]
     with pytest.raises(gr.Error) as error:
         run(uploaded, also=several)
-    assert sentence(error) == machine.TOO_LITTLE
+    assert sentence(error) == resources.TOO_LITTLE
     # what lay beside the model was let go
     assert len(answering.prefills) == len(views.hidden_by_run) == 0
     assert answers(uploaded)[-1]["answer"] == before
@@ -74,7 +74,7 @@ def test_too_little_memory_for_what_a_script_asks_is_said_where_it_asked(
     there, little_memory["positions"] = little_memory["positions"], 1_000
     key, _ = answering.encode(uploaded, QUESTION, also=several)
     little_memory["positions"] = there
-    assert handlers.lens([key, 0]) == {"error": machine.TOO_LITTLE}
+    assert handlers.lens([key, 0]) == {"error": resources.TOO_LITTLE}
     assert "layers" in handlers.lens([run(uploaded)[0][0]["run"], 0])
 
 
@@ -215,7 +215,7 @@ WORDS = "The cache directory {} cannot be written (No space left on device); fre
 def elsewhere(monkeypatch, tmp_path):
     """A visitor who is not on this machine, and a sentence that names the cache directory."""
     monkeypatch.setenv("VISUAL_TOKEN_EXPLORER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(machine, "only_this_machine", lambda: False)
+    monkeypatch.setattr(resources, "only_this_machine", lambda: False)
     return WORDS.format(tmp_path / "cache" / "files")
 
 
@@ -240,7 +240,7 @@ def test_a_folder_of_the_server_is_told_to_its_log_and_not_to_visitors(elsewhere
             sentence(notice),
             errors.asked_by_script(handler)([elsewhere])["error"],
         ]
-    assert said == [machine.IN_THE_LOG] * 3
+    assert said == [resources.IN_THE_LOG] * 3
     assert elsewhere in caplog.text
 
 
@@ -248,11 +248,11 @@ def test_who_is_on_the_servers_own_machine_is_told_all_and_other_sentences_are_t
     elsewhere, monkeypatch
 ):
     assert (
-        machine.for_visitors("There is no model 'x/y' on the hub; check the name.")
+        resources.for_visitors("There is no model 'x/y' on the hub; check the name.")
         == "There is no model 'x/y' on the hub; check the name."
     )
-    monkeypatch.setattr(machine, "only_this_machine", lambda: True)
-    assert machine.for_visitors(elsewhere) == elsewhere
+    monkeypatch.setattr(resources, "only_this_machine", lambda: True)
+    assert resources.for_visitors(elsewhere) == elsewhere
 
 
 def test_without_a_network_a_visitor_elsewhere_sees_no_path_of_the_server(
@@ -264,6 +264,6 @@ def test_without_a_network_a_visitor_elsewhere_sees_no_path_of_the_server(
     with pytest.raises(vlm.FetchError) as error:
         vlm.load("embedded", progress=lambda fraction, words: told.append(words))
     assert str(tmp_path) in str(error.value)  # for a terminal
-    assert str(tmp_path) not in machine.for_visitors(str(error.value)) and not any(
+    assert str(tmp_path) not in resources.for_visitors(str(error.value)) and not any(
         str(tmp_path) in words for words in told
     )

@@ -12,7 +12,7 @@ import gradio as gr
 import httpx
 import pytest
 
-from app import bounds, handlers, models
+from app import handlers, limits, models
 from tests.app.asking import is_refused, run
 from tests.tiny import photo
 
@@ -65,11 +65,11 @@ def test_uploads_have_an_end(wire, uploads, monkeypatch, picture):
         return wire.post("gradio_api/upload", files={"files": (name, content)})
 
     assert upload(picture.read_bytes()).status_code == 200
-    used = sum(bounds.sizes(uploads))
-    monkeypatch.setattr(bounds, "UPLOADS", used + 5_000)
+    used = sum(limits.file_sizes(uploads))
+    monkeypatch.setattr(limits, "UPLOADS", used + 5_000)
     for _ in range(5):
         reply = upload(os.urandom(20_000))
-        assert reply.status_code == 507 and reply.text == bounds.FULL
+        assert reply.status_code == 507 and reply.text == limits.FULL
     boundary, part = (
         b'--x\r\nContent-Disposition: form-data; name="files"; filename="y.png"\r\n\r\n',
         os.urandom(20_000),
@@ -80,10 +80,10 @@ def test_uploads_have_an_end(wire, uploads, monkeypatch, picture):
         headers={"content-type": "multipart/form-data; boundary=x"},
     )
     assert reply.status_code in (400, 413, 507)
-    assert sum(bounds.sizes(uploads)) == used  # no half of a file is left
+    assert sum(limits.file_sizes(uploads)) == used  # no half of a file is left
     assert upload(b"small", "tiny.png").status_code == 200  # what fits is taken
     monkeypatch.setattr(
-        bounds.shutil, "disk_usage", lambda path: SimpleNamespace(free=bounds.SPARE)
+        limits.shutil, "disk_usage", lambda path: SimpleNamespace(free=limits.SPARE)
     )
     assert upload(b"small").status_code == 507
 
@@ -94,7 +94,7 @@ def comes(true, wire) -> bool:
 
 
 def test_who_leaves_in_the_middle_of_an_upload_leaves_nothing(wire, uploads):
-    used = sum(bounds.sizes(uploads))
+    used = sum(limits.file_sizes(uploads))
     host, port = wire.base_url.host, wire.base_url.port
     with contextlib.ExitStack() as visitors:
         for _ in range(3):
@@ -107,8 +107,10 @@ def test_who_leaves_in_the_middle_of_an_upload_leaves_nothing(wire, uploads):
                 b'--x\r\nContent-Disposition: form-data; name="files"; filename="y.png"\r\n\r\n'
                 + os.urandom(300_000)
             )
-        assert comes(lambda: sum(bounds.sizes(uploads)) > used + 3 * 200_000, wire)  # it lies there
-    assert comes(lambda: sum(bounds.sizes(uploads)) == used, wire)
+        assert comes(
+            lambda: sum(limits.file_sizes(uploads)) > used + 3 * 200_000, wire
+        )  # it lies there
+    assert comes(lambda: sum(limits.file_sizes(uploads)) == used, wire)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +149,7 @@ def test_old_uploads_are_deleted_and_the_examples_stay(uploads, upload):
     from app.page import build
 
     page = build()
-    assert page.delete_cache == (bounds.EVERY, bounds.KEPT)
+    assert page.delete_cache == (limits.EVERY, limits.KEPT)
     old = upload(photo(30, 40), "old.png")
     page.upload_file_set.add(old)
     delete_files_created_by_app(page, 0)

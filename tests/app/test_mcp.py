@@ -13,7 +13,7 @@ import pytest
 from mcp.client.streamable_http import streamable_http_client
 
 import vlm
-from app import bounds
+from app import limits
 from app.page import build, launch_options
 from tests.app.asking import in_a_thread
 
@@ -121,10 +121,10 @@ def test_photos_inside_data_urls_are_deleted_like_uploads(served, picture, uploa
 
 def test_where_there_is_no_room_no_photo_is_taken(served, monkeypatch):
     monkeypatch.setattr(
-        bounds.shutil, "disk_usage", lambda path: SimpleNamespace(free=bounds.SPARE)
+        limits.shutil, "disk_usage", lambda path: SimpleNamespace(free=limits.SPARE)
     )
     reply = httpx.post(f"{served.address}gradio_api/mcp/", content=b" " * 300_000)
-    assert (reply.status_code, reply.text) == (507, bounds.FULL)
+    assert (reply.status_code, reply.text) == (507, limits.FULL)
 
 
 def test_the_documents_example_runs_as_printed(served, monkeypatch, capsys):

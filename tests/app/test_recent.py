@@ -10,7 +10,7 @@ import pytest
 
 import vlm
 from app import handlers
-from app.handlers import answering, lab, photos, views, words
+from app.handlers import answering, photos, views
 from app.recent import EVERYTHING, VARIABLE, Budget, Recent, allowed
 from tests.app.asking import run
 from tests.tiny import photo
@@ -119,7 +119,7 @@ def test_an_amount_that_is_none_is_refused_in_one_sentence(monkeypatch, said):
 def test_every_cache_of_the_page_shares_one_budget():
     caches = [
         value
-        for module in (answering, lab, photos, views, words)
+        for module in (answer_attention, answering, contrastive, photos, views)
         for value in vars(module).values()
         if isinstance(value, Recent)
     ]

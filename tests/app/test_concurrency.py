@@ -4,8 +4,8 @@ import asyncio
 import threading
 
 from app import handlers
+from app.concurrency import AT_ONCE, limit_concurrency
 from app.page import ASKED
-from app.turns import AT_ONCE, in_turn
 from tests.app.asking import in_a_thread
 
 
@@ -23,7 +23,7 @@ def test_only_so_many_are_computed_at_once_and_all_are_answered():
     def light(number):
         return -number
 
-    [asked], [quick] = in_turn("long", heavy), in_turn("short", light)
+    [asked], [quick] = limit_concurrency("long", heavy), limit_concurrency("short", light)
 
     async def visitors():
         calls = [asyncio.create_task(asked(number)) for number in range(3 * AT_ONCE["long"])]

@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from app import statics
+from app import static_cache
 from app.panels import PLOTLY_JS
 
 BROTLI = {"accept-encoding": "br"}
@@ -31,7 +31,9 @@ def served():
 
     return (
         TestClient(
-            statics.Kept(Starlette(routes=[Route("/{path:path}", file, methods=["GET", "POST"])]))
+            static_cache.StaticCache(
+                Starlette(routes=[Route("/{path:path}", file, methods=["GET", "POST"])])
+            )
         ),
         asked,
     )
@@ -83,7 +85,10 @@ def test_a_post_goes_through(served):
 def test_what_the_page_is_made_of_arrives_as_it_lies_on_the_disk(url):
     page = httpx.get(url).text
     name = page.partition('src="./assets/')[2].partition('"')[0]
-    for path, file in ((f"assets/{name}", f"{ASSETS}/{name}"), (statics.PLOTLY[1:], PLOTLY_JS)):
+    for path, file in (
+        (f"assets/{name}", f"{ASSETS}/{name}"),
+        (static_cache.PLOTLY[1:], PLOTLY_JS),
+    ):
         for _ in range(2):
             reply = httpx.get(f"{url}{path}", headers=BROTLI)
             assert (

@@ -158,7 +158,7 @@ def arrived(key: str) -> Comparison | None:
     """
     if key != examples.opening().get("similarity", {}).get("key"):
         return None
-    photos = [str(EXAMPLES / photo) for photo, _ in examples.ASKED]
+    photos = [str(EXAMPLES / photo) for photo, _ in examples.QUESTIONS]
     compare(photos[0], photos[1:], examples.LINES, "", False, models.CONTRASTIVE, None)
     return comparisons.known(key)
 
