@@ -10,7 +10,7 @@ import pytest
 
 import vlm
 from app import handlers
-from app.handlers import answering, photos, views
+from app.handlers import answer_attention, answering, contrastive, photos, views
 from app.recent import EVERYTHING, VARIABLE, Budget, Recent, allowed
 from tests.app.asking import run
 from tests.tiny import photo
