@@ -13,6 +13,7 @@ from gradio_client import handle_file
 import vlm
 
 from . import limits
+from .backend import Backend
 from .handlers.errors import SentencesOnly, to_notice
 from .handlers.resources import enough_memory
 
@@ -107,7 +108,14 @@ class Page(gr.Blocks):
     """Blocks that answer whatever fails with a sentence.
 
     Gradio hides the reason of an error that is not a `gr.Error`, and the page then shows nothing.
+
+    Attributes:
+        backend: what its handlers are methods of.
     """
+
+    def __init__(self, backend: Backend, **options) -> None:
+        super().__init__(**options)
+        self.backend = backend
 
     async def process_api(self, block_fn, *arguments, **named):
         """One event, or one part of what it streams, from its inputs to its outputs: every event
@@ -115,7 +123,7 @@ class Page(gr.Blocks):
         """
         what = getattr(block_fn, "api_name", None) or "an event"
         try:
-            with SentencesOnly(f"{what}"), enough_memory():
+            with SentencesOnly(f"{what}"), enough_memory(self.backend.budget):
                 return await super().process_api(block_fn, *arguments, **named)
         except vlm.VLMError as error:
             raise to_notice(error) from error

@@ -8,10 +8,14 @@ from starlette.middleware import Middleware
 
 import vlm
 
-from . import examples, handlers, limits, models, static_cache
+from . import examples, limits, static_cache
 from .concurrency import limit_concurrency
+from .handlers.loading import in_use
 from .inputs import Page, Photo, Photos
 from .panels import Failure, Feed, Panel, plotly_url, shared_css, shared_head, shipped_head
+from .run_request import SETTINGS
+from .server import Server
+from .uploads import EXAMPLES
 
 TITLE = "Visual Token Explorer"
 INTRODUCTION = (
@@ -41,28 +45,11 @@ VIEWS = (
     "lens",
     "looked",
 )
-# by the views
-ASKED = [
-    *limit_concurrency("short", handlers.layer, handlers.rows, handlers.word),
-    *limit_concurrency(
-        "long",
-        handlers.lens,
-        handlers.lens_rows,
-        handlers.word_maps,
-        handlers.looked,
-        handlers.relevancy,
-        handlers.ablation,
-    ),
-]
 BUSY, IDLE = (
     "(...photos) => { window.VTE.begin(...photos); }",
     "() => window.VTE.store.set({ busy: false, awaited: false })",
 )
 SIGHT = "(...photos) => { window.VTE.sight(...photos); }"
-BROUGHT = (
-    f"(name, four) => {{ window.VTE.bring(name.trim() === {json.dumps(models.MODEL)} && !four ? ''"
-    " : name.trim() + (four ? ' in 4-bit' : '')); }"
-)
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 # questions in line at once, who comes then is asked to try again; visitors whose choice of a model
 # is remembered
@@ -77,11 +64,11 @@ def theme() -> gr.themes.Base:
     )
 
 
-def launch_options() -> dict:
+def launch_options(demo: Page) -> dict:
     """What `demo.launch` needs beside the page itself."""
     return {
         "theme": theme(),
-        "head": shared_head() + shipped_head(**examples.describe_to_page()),
+        "head": shared_head() + shipped_head(**demo.backend.precomputed.describe_to_page()),
         "css": CSS,
         "max_file_size": "20mb",
         "run_history": False,
@@ -139,6 +126,14 @@ CSS = (
 )
 
 
+def announce_model(first: str) -> str:
+    """The script that names the model in use, unless it is the first one."""
+    return (
+        f"(name, four) => {{ window.VTE.bring(name.trim() === {json.dumps(first)} && !four ? ''"
+        " : name.trim() + (four ? ' in 4-bit' : '')); }"
+    )
+
+
 def says_where_it_failed(event, place: str):
     """The same event, whose failure is said at the place where the visitor asked (`Failure`)."""
     event.failure(None, js=f"() => {{ window.VTE.fail('{place}'); }}", **PRIVATE)
@@ -152,8 +147,8 @@ def titled(title: str, words: str, elem_id: str | None = None) -> None:
 
 
 def decoding_controls() -> tuple[list[gr.components.Component], gr.HTML]:
-    """The hyper-parameters d of D_d, in the order of `handlers.decoding`, and a place for what came
-    with the model.
+    """The hyper-parameters d of D_d, in the order of `run_request.SETTINGS`, and a place for what
+    came with the model.
     """
     with gr.Accordion("Decoding", open=False):
         gr.HTML(
@@ -199,7 +194,7 @@ def decoding_controls() -> tuple[list[gr.components.Component], gr.HTML]:
 
 
 def plane_controls() -> list[gr.components.Component]:
-    """How tokens are laid out, in the order of `handlers.Plane.of`."""
+    """How tokens are laid out, in the order of `run_request.PLANE`."""
     with gr.Accordion("Token space: projection", open=False):
         with gr.Row():
             method = gr.Radio(
@@ -232,19 +227,38 @@ def plane_controls() -> list[gr.components.Component]:
     return [method, dimensions, seed, neighbours, metric]
 
 
-def build() -> gr.Blocks:
-    """The whole page."""
-    with Page(title=TITLE, fill_width=True, delete_cache=(limits.EVERY, limits.KEPT)) as demo:
-        choice = gr.State(models.START)
+def script_handlers(server: Server) -> list:
+    """What the views ask, each handler by its name."""
+    return [
+        *limit_concurrency("short", server.layer, server.rows, server.word),
+        *limit_concurrency(
+            "long",
+            server.lens,
+            server.lens_rows,
+            server.word_maps,
+            server.looked,
+            server.relevancy,
+            server.ablation,
+        ),
+    ]
+
+
+def build(server: Server | None = None) -> Page:
+    """The whole page, over a server of its own if none is given."""
+    server = server or Server()
+    with Page(
+        server, title=TITLE, fill_width=True, delete_cache=(limits.EVERY, limits.KEPT)
+    ) as demo:
+        choice = gr.State(server.models.first)
         with gr.Row():
             gr.HTML(INTRODUCTION, elem_classes="introduction")
             Panel("lesson")
             status = Panel("status")
-        first = examples.precomputed_runs()[:1]  # what a visitor sees on arrival
-        opening = examples.opening() if first else {}
+        first = server.precomputed.runs()[:1]  # what a visitor sees on arrival
+        opening = server.precomputed.opening if first else {}
         size = opening.get("ledger", {})
         record, plane, answer, words, instant = (
-            Feed("record", server_functions=ASKED),
+            Feed("record", server_functions=script_handlers(server)),
             Feed("plane"),
             Feed("answer"),
             Feed("words"),
@@ -255,7 +269,7 @@ def build() -> gr.Blocks:
         with gr.Row():
             with gr.Column(scale=5, min_width=280, elem_id="controls"):
                 image = Photo(
-                    str(handlers.EXAMPLES / first[0].photo) if first else None,
+                    str(EXAMPLES / first[0].photo) if first else None,
                     type="filepath",
                     image_mode=None,
                     sources=["upload", "clipboard", "webcam"],
@@ -264,7 +278,7 @@ def build() -> gr.Blocks:
                     elem_id="photo",
                 )
                 tried = gr.Examples(
-                    [str(handlers.EXAMPLES / photo) for photo, _ in examples.QUESTIONS],
+                    [str(EXAMPLES / photo) for photo, _ in examples.QUESTIONS],
                     image,
                     label="Photos to try",
                     elem_id="examples",
@@ -279,11 +293,11 @@ def build() -> gr.Blocks:
                 Failure("run")
                 Panel("instant")
                 with gr.Accordion(
-                    handlers.in_use(models.MODEL), open=False, elem_id="models"
-                ) as in_use:
+                    in_use(server.models.name), open=False, elem_id="models"
+                ) as in_use_title:
                     wanted = gr.Dropdown(
-                        [(f"{models.MODEL} (here)", models.MODEL)],
-                        value=models.MODEL,
+                        [(f"{server.models.name} (here)", server.models.name)],
+                        value=server.models.name,
                         allow_custom_value=True,
                         label="Vision-language model",
                         info=(
@@ -343,7 +357,7 @@ def build() -> gr.Blocks:
         ):
             Panel(
                 "take_home",
-                server_functions=limit_concurrency("long", handlers.tensors, handlers.offline),
+                server_functions=limit_concurrency("long", server.tensors, server.offline),
             )
         titled(
             "Experiments",
@@ -368,8 +382,8 @@ def build() -> gr.Blocks:
         with gr.Row():
             with gr.Column(scale=2, min_width=240):
                 other = gr.Dropdown(
-                    [(f"{models.MODEL} (here)", models.MODEL)],
-                    value=models.MODEL,
+                    [(f"{server.models.name} (here)", server.models.name)],
+                    value=server.models.name,
                     allow_custom_value=True,
                     label="Second model",
                     info="one of the list, OWNER/NAME of another on the hub, or a folder",
@@ -418,7 +432,9 @@ def build() -> gr.Blocks:
                         elem_id="ensemble",
                     )
                 with gr.Accordion("Models", open=False):
-                    choices = [(f"{models.CONTRASTIVE} (here)", models.CONTRASTIVE)]
+                    choices = [
+                        (f"{server.models.contrastive_name} (here)", server.models.contrastive_name)
+                    ]
                     choices += [
                         (
                             (
@@ -431,7 +447,7 @@ def build() -> gr.Blocks:
                     ]
                     name = gr.Dropdown(
                         choices,
-                        value=models.CONTRASTIVE,
+                        value=server.models.contrastive_name,
                         allow_custom_value=True,
                         label="Model",
                         info=(
@@ -453,12 +469,12 @@ def build() -> gr.Blocks:
                 similarity = Panel(
                     "similarity",
                     value=opening.get("similarity"),
-                    server_functions=limit_concurrency("long", handlers.cell),
+                    server_functions=limit_concurrency("long", server.cell),
                 )
                 second = Panel(
                     "similarity",
                     elem_id="similarity-beside",
-                    server_functions=limit_concurrency("long", handlers.cell),
+                    server_functions=limit_concurrency("long", server.cell),
                 )
         titled(
             "The token ledger",
@@ -495,9 +511,9 @@ def build() -> gr.Blocks:
             differences = Panel("checks")
         gr.HTML(FOOTER)
 
-        own = [came_with, settings[handlers.SETTINGS.index("repetition_penalty")]]
+        own = [came_with, settings[SETTINGS.index("repetition_penalty")]]
         demo.load(
-            handlers.arrive,
+            server.arrive,
             address,
             [status, *own],
             js="() => [window.VTE.link.came]",
@@ -506,9 +522,9 @@ def build() -> gr.Blocks:
             **QUIET,
         )
         asked = [go.click, question.submit]
-        demo.load(lambda: [handlers.offered()] * 2, None, [wanted, other], **PRIVATE, **QUIET)
+        demo.load(lambda: [server.offered()] * 2, None, [wanted, other], **PRIVATE, **QUIET)
         tried.dataset.click(
-            handlers.at_once,
+            server.at_once,
             [tried.dataset, choice],
             [question, instant],
             queue=False,
@@ -516,21 +532,21 @@ def build() -> gr.Blocks:
             **QUIET,
         )
         choosing = load.click(
-            handlers.choose,
+            server.choose,
             [wanted, four_bit],
-            [bringing, choice, in_use],
+            [bringing, choice, in_use_title],
             concurrency_id="loading",
             **PRIVATE,
             **QUIET,
         )
-        choosing.success(handlers.own_settings, choice, own, **PRIVATE, **QUIET)
-        choosing.success(None, [wanted, four_bit], js=BROUGHT, **PRIVATE)
+        choosing.success(server.own_settings, choice, own, **PRIVATE, **QUIET)
+        choosing.success(None, [wanted, four_bit], js=announce_model(server.models.name), **PRIVATE)
         says_where_it_failed(choosing, "model")
         gr.on([image.change, also.change], None, [image, also], js=SIGHT, **PRIVATE)
         gr.on(asked, None, [image, also], js=BUSY, **PRIVATE)
         running = gr.on(
             asked,
-            handlers.run,
+            server.run,
             [image, also, question, choice, *layout, *settings],
             [record, plane, answer, words],
             concurrency_id="model",
@@ -539,11 +555,11 @@ def build() -> gr.Blocks:
         )
         compared = [image, more, texts, template, ensemble, name, beside]
         says_where_it_failed(
-            running.success(handlers.compare, compared, [similarity, second], **PRIVATE, **QUIET),
+            running.success(server.compare, compared, [similarity, second], **PRIVATE, **QUIET),
             "lab",
         )
-        counted = handlers.ledger, [width, height], tokens
-        running.success(handlers.photo_size, image, [width, height], **PRIVATE, **QUIET).success(
+        counted = server.ledger, [width, height], tokens
+        running.success(server.photo_size, image, [width, height], **PRIVATE, **QUIET).success(
             *counted, **PRIVATE, **QUIET
         )
         says_where_it_failed(
@@ -557,7 +573,7 @@ def build() -> gr.Blocks:
                     control.submit if isinstance(control, gr.Number) else control.input
                     for control in layout
                 ],
-                handlers.reproject,
+                server.reproject,
                 [image, also, question, choice, *layout],
                 plane,
                 **PRIVATE,
@@ -565,19 +581,19 @@ def build() -> gr.Blocks:
             ),
             "plane",
         )
-        add.click(handlers.example_photos, None, more, **PRIVATE, **QUIET)
+        add.click(server.example_photos, None, more, **PRIVATE, **QUIET)
         trying = trial.experiment(
-            handlers.experiment, None, trial, concurrency_id="model", **PRIVATE, **QUIET
+            server.experiment, None, trial, concurrency_id="model", **PRIVATE, **QUIET
         )
         says_where_it_failed(trying, "experiment")
         says_where_it_failed(
-            match.click(handlers.compare, compared, [similarity, second], **PRIVATE), "lab"
+            match.click(server.compare, compared, [similarity, second], **PRIVATE), "lab"
         )
         fetching = pair.click(
-            handlers.bring, other, coming, concurrency_id="loading", **PRIVATE, **QUIET
+            server.bring, other, coming, concurrency_id="loading", **PRIVATE, **QUIET
         )
         pairing = fetching.success(
-            handlers.beside,
+            server.beside,
             [image, question, other, *settings],
             couple,
             concurrency_id="model",
@@ -585,14 +601,14 @@ def build() -> gr.Blocks:
             **QUIET,
         )
         testing = tested.findings(
-            handlers.findings, None, tested, concurrency_id="model", **PRIVATE, **QUIET
+            server.findings, None, tested, concurrency_id="model", **PRIVATE, **QUIET
         )
         for event, place in ((fetching, "beside"), (pairing, "beside"), (testing, "findings")):
             says_where_it_failed(event, place)
         stop.click(None, js=IDLE, cancels=[running, trying, fetching, pairing, testing], **PRIVATE)
         says_where_it_failed(
             check.click(
-                handlers.comparisons,
+                server.comparisons,
                 [image, also, question, choice],
                 differences,
                 concurrency_id="model",
@@ -602,19 +618,19 @@ def build() -> gr.Blocks:
             "check",
         )
         demo.load(
-            handlers.restore,
+            server.restore,
             address,
             [image, question, *settings, *layout, wanted, choice, link],
             js="() => [window.VTE.link.came]",
             **PRIVATE,
             **QUIET,
         )
-        endpoints(image, question, settings, more, texts)
+        endpoints(server, image, question, settings, more, texts)
     # a second: the place in the line and the estimate stay true when somebody leaves it
     return demo.queue(max_size=WAITING, status_update_rate=1)
 
 
-def endpoints(image, question, settings, more, texts) -> None:
+def endpoints(server: Server, image, question, settings, more, texts) -> None:
     """The named API: `/answer` (streams), `/trace` and `/similarity`."""
     text, record, matrices, button = (
         gr.Textbox(visible=False),
@@ -623,17 +639,17 @@ def endpoints(image, question, settings, more, texts) -> None:
         gr.Button(visible=False),
     )
     button.click(
-        handlers.answer_endpoint,
+        server.answer_endpoint,
         [image, question, *settings],
         text,
         api_name="answer",
         concurrency_id="model",
     )
     button.click(
-        handlers.trace_endpoint,
+        server.trace_endpoint,
         [image, question, *settings],
         record,
         api_name="trace",
         concurrency_id="model",
     )
-    button.click(handlers.similarity_endpoint, [more, texts], matrices, api_name="similarity")
+    button.click(server.similarity_endpoint, [more, texts], matrices, api_name="similarity")

@@ -12,8 +12,11 @@ import gradio as gr
 import vlm
 
 from .. import payloads
-from .answering import model_of, remembered, remembered_answer
-from .errors import MAX_TEXT, said, shows_errors, whole_number
+from ..backend import Backend
+from ..checks import MAX_TEXT, whole_number
+from ..run_key import RunKey
+from ..runs import Runs
+from .errors import said, shows_errors
 
 
 def number(asked: dict, name: str, least: float, most: float, whole: bool = True) -> float:
@@ -57,7 +60,7 @@ def selected(asked: dict, trace: vlm.Trace) -> list[int]:
     return [whole_number(token, "visual token", count) for token in tokens]
 
 
-def other(asked: dict) -> vlm.Trace:
+def other(runs: Runs, asked: dict) -> vlm.Trace:
     """The run whose tokens are pasted.
 
     Raises:
@@ -70,28 +73,26 @@ def other(asked: dict) -> vlm.Trace:
             " then come back to this run."
         )
 
-    def model(key: object) -> str:
-        return str(key).partition("-")[0].partition(".")[2]
-
-    if model(run) != model(asked["answer"]):
+    found, mine = RunKey.parse(run), RunKey.parse(asked["answer"])
+    if found and mine and found.model != mine.model:
         raise vlm.VLMError(
             "The other run is another model's; only photos that one model saw can exchange tokens."
         )
-    return remembered(run)
+    return runs.open(run).trace
 
 
 CHANGES = {
-    "remove": lambda asked, trace: vlm.experiments.remove(
+    "remove": lambda asked, trace, runs: vlm.experiments.remove(
         trace, selected(asked, trace), name(asked, "how"), seed(asked)
     ),
-    "keep": lambda asked, trace: vlm.experiments.keep(
+    "keep": lambda asked, trace, runs: vlm.experiments.keep(
         trace, selected(asked, trace), name(asked, "how"), seed(asked)
     ),
-    "paste": lambda asked, trace: vlm.experiments.paste(
-        trace, selected(asked, trace), other(asked)
+    "paste": lambda asked, trace, runs: vlm.experiments.paste(
+        trace, selected(asked, trace), other(runs, asked)
     ),
-    "shuffle": lambda asked, trace: vlm.experiments.shuffle(trace, seed(asked)),
-    "rescale": lambda asked, trace: vlm.experiments.rescale(
+    "shuffle": lambda asked, trace, runs: vlm.experiments.shuffle(trace, seed(asked)),
+    "rescale": lambda asked, trace, runs: vlm.experiments.rescale(
         trace, number(asked, "factor", 0, 10, whole=False)
     ),
 }
@@ -133,17 +134,16 @@ def chosen_word(
 
 
 @shows_errors
-def experiment(event: gr.EventData) -> Iterator[dict]:
+def experiment(server: Backend, event: gr.EventData) -> Iterator[dict]:
     """Change an answered run as the panel asked, and answer again: the old answer's words with what
     became of them, and the new answer as it comes.
     """
     asked = said(event)
-    trace, operator = remembered_answer(
+    answered = server.runs.open_answer(
         asked.get("answer"),
         "There is no answer to compare with; press Run first, and wait for its end.",
     )
-    kind = str(asked.get("kind"))
-    model = model_of(asked["answer"])
+    kind, trace, model = str(asked.get("kind")), answered.trace, answered.model
     if kind == "sweep":
         yield from sweep(
             model,
@@ -157,12 +157,12 @@ def experiment(event: gr.EventData) -> Iterator[dict]:
             f"There is no experiment {kind!r:.40}; choose one of {', '.join([*CHANGES, *CUTS])},"
             " sweep."
         )
-    changed = CHANGES[kind](asked, trace) if kind in CHANGES else None
+    changed = CHANGES[kind](asked, trace, server.runs) if kind in CHANGES else None
     masking = CUTS[kind](asked, trace, model) if kind in CUTS else None
     word = chosen_word(asked, model, trace, changed, masking)
     # the new answer is greedy, whatever the old one was: chance must not look like an effect
     greedy = dataclasses.replace(
-        operator, temperature=0.0, max_new_tokens=max(len(trace.steps), 12)
+        answered.operator, temperature=0.0, max_new_tokens=max(len(trace.steps), 12)
     )
     before, after, again = model.again(trace, changed, masking, greedy)
     steps: list[vlm.Step] = []

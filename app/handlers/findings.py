@@ -10,10 +10,13 @@ import gradio as gr
 
 import vlm
 
-from .. import models, payloads
-from .answering import encode, model_of, remembered
-from .errors import MAX_TEXT, said, shows_errors, whole_number
-from .photos import EXAMPLES
+from .. import payloads
+from ..backend import Backend
+from ..checks import MAX_TEXT, whole_number
+from ..models import Choice
+from ..run_request import RunRequest
+from ..uploads import EXAMPLES
+from .errors import said, shows_errors
 
 # for what is about several photos: the examples, and what they show
 SENTENCES = {
@@ -28,11 +31,12 @@ MOST_WORDS = 10
 
 
 @shows_errors
-def findings(event: gr.EventData) -> Iterator[dict]:
+def findings(server: Backend, event: gr.EventData) -> Iterator[dict]:
     """Test every published finding on a run, one by one."""
     asked = said(event)
     run, tokens = str(asked.get("run")), asked.get("tokens")
-    trace, model = remembered(run), model_of(run)
+    looked_into = server.runs.open(run)
+    trace, model = looked_into.trace, looked_into.model
     if not isinstance(tokens, list):
         raise vlm.VLMError("The selection is not a list of tokens; select some patches again.")
     tokens = [
@@ -48,7 +52,7 @@ def findings(event: gr.EventData) -> Iterator[dict]:
     for finding in vlm.facts.check(
         model,
         trace,
-        models.contrastive.get(),
+        server.models.contrastive.get(),
         tokens=tokens,
         words=there,
         absent=absent,
@@ -79,13 +83,17 @@ def named(text) -> list[str]:
 
 @shows_errors
 def comparisons(
-    path: str | None, also: Sequence[str] | None, question: str, choice: models.Choice
+    server: Backend,
+    path: str | None,
+    also: Sequence[str] | None,
+    question: str,
+    choice: Choice,
 ) -> Iterator[dict]:
     """What the page shows against what the model computes by itself, one comparison after the
     other.
     """
-    _, trace = encode(path, question, choice, also)
-    model, found = models.language_model(choice), []
+    trace = server.runs.encode(RunRequest.of(path, also, question, choice)).trace
+    model, found = server.models.language_model(choice), []
     for comparison in model.comparisons(trace):
         found.append(comparison)
         yield payloads.comparisons(found, model.versions(), False)

@@ -1,46 +1,41 @@
 """What the page's script asks about an earlier run: a layer, a patch, a token, a word."""
 
+import numpy as np
+
 import vlm
 
-from .. import models, payloads
-from .answering import model_of, prefills, remembered, remembered_answer
-from .errors import MAX_TEXT, asked_by_script, whole_number
+from .. import payloads
+from ..backend import Backend
+from ..checks import MAX_TEXT, whole_number
+from ..runs import BLOCK
+from .errors import asked_by_script
 
-BLOCK = 12  # visual tokens whose lens is read at a time: half of what a screen shows
 BESIDE = (
     "In this model the visual tokens stand beside the sequence, read by cross-attention: they say"
     " nothing on the way through the layers."
 )
-hidden_by_run: models.Recent = models.Recent(heavy=True)
-tables: models.Recent = models.Recent()
-attentions: models.Recent = models.Recent(heavy=True)
 
 
 @asked_by_script
-def layer(run: str, number: int) -> dict:
+def layer(server: Backend, run: str, number: int) -> dict:
     """PCA-RGB of one layer of the encoder."""
-    trace = remembered(run)
+    trace = server.runs.open(run).trace
     return payloads.layer(trace, whole_number(number, "layer", len(trace.patch_features)))
 
 
 @asked_by_script
-def rows(run: str, patch: int, number: int) -> dict:
+def rows(server: Backend, run: str, patch: int, number: int) -> dict:
     """All that the views tell of one patch at one layer of the encoder."""
-    trace = remembered(run)
+    looked_into = server.runs.open(run)
+    trace = looked_into.trace
     patch, number = (
         whole_number(patch, "patch", len(trace.patches.boxes)),
         whole_number(number, "layer", len(trace.patch_features)),
     )
     if not number and len(trace.patch_features) > 1:  # what layer 1 reads: nobody has looked yet
         return payloads.rows(trace, patch, number)
-    seen = run.partition("-")[0]  # the photo: another question changes nothing here
     try:
-        return payloads.rows(
-            trace,
-            patch,
-            number,
-            attentions.get(seen, lambda: model_of(run).encoder_attention(trace.sight)),
-        )
+        return payloads.rows(trace, patch, number, looked_into.encoder_attention())
     except vlm.ModelError as error:  # an encoder without attention has everything else
         return payloads.rows(trace, patch, number, without=str(error))
 
@@ -56,24 +51,20 @@ def positions(trace: vlm.Trace):
     return trace.visual_tokens.positions
 
 
-def hidden_states(run: str, trace: vlm.Trace):
-    """The trace inside the language model, layer by layer."""
-    return hidden_by_run.get(run, lambda: model_of(run).hidden_states(trace, prefills.known(run)))
-
-
 @asked_by_script
-def lens(run: str, token: int) -> dict:
+def lens(server: Backend, run: str, token: int) -> dict:
     """What one visual token "says": as it goes in (embedding lens), and, where it stands in the
     sequence, at every layer (logit lens, contextual lens).
     """
-    trace, model = remembered(run), model_of(run)
+    looked_into = server.runs.open(run)
+    trace, model = looked_into.trace, looked_into.model
     token = whole_number(token, "token", len(trace.visual_tokens.embeddings))
     [entering] = model.embedding_lens(
         trace.visual_tokens.embeddings[token : token + 1], payloads.WORDS
     )
     if trace.visual_tokens.positions is None:
         return payloads.lenses(entering, (), (), BESIDE)
-    position, hidden = int(trace.visual_tokens.positions[token]), hidden_states(run, trace)
+    position, hidden = int(trace.visual_tokens.positions[token]), looked_into.hidden_states()
     try:
         near, without = model.contextual_lens(hidden[:-1, position], payloads.PHRASES), ""
     except vlm.ModelError as error:  # no index for this model: the two others need none
@@ -83,39 +74,29 @@ def lens(run: str, token: int) -> dict:
     )
 
 
-def lens_table(run: str, trace: vlm.Trace, first: int):
-    """The logit lens of a block of visual tokens at every layer."""
-    return tables.get(
-        (run, first),
-        lambda: model_of(run).lens_table(
-            hidden_states(run, trace), positions(trace)[first : first + BLOCK], payloads.WORDS + 1
-        ),
-    )
-
-
 @asked_by_script
-def lens_rows(run: str, first: int) -> dict:
+def lens_rows(server: Backend, run: str, first: int) -> dict:
     """What a block of visual tokens "says" at every layer: the table of the lens view, part by
     part.
     """
-    trace = remembered(run)
-    first = whole_number(first, "token", len(positions(trace))) // BLOCK * BLOCK
-    return payloads.lens_rows(first, lens_table(run, trace, first), model_of(run).token_string)
+    looked_into = server.runs.open(run)
+    at = positions(looked_into.trace)
+    first = whole_number(first, "token", len(at)) // BLOCK * BLOCK
+    table = looked_into.lens_table(at, first)
+    return payloads.lens_rows(first, table, looked_into.model.token_string)
 
 
 @asked_by_script
-def word_maps(run: str, word: str) -> dict:
+def word_maps(server: Backend, run: str, word: str) -> dict:
     """Where the picture "says" a word, at every layer of the language model."""
-    import numpy as np
-
-    trace = remembered(run)
-    at, hidden = positions(trace), hidden_states(run, trace)
+    looked_into = server.runs.open(run)
+    at, hidden = positions(looked_into.trace), looked_into.hidden_states()
     if not isinstance(word, str) or len(word) > MAX_TEXT:
         raise vlm.QuestionError(f"A word of at most {MAX_TEXT} characters can be looked for.")
     starts = range(0, len(at), BLOCK)
     found = [
-        model_of(run).word_maps(
-            hidden, at[start : start + BLOCK], lens_table(run, trace, start), word
+        looked_into.model.word_maps(
+            hidden, at[start : start + BLOCK], looked_into.lens_table(at, start), word
         )
         for start in starts
     ]
@@ -127,7 +108,7 @@ def word_maps(run: str, word: str) -> dict:
 
 
 @asked_by_script
-def word(answered: str, number: int) -> dict:
+def word(server: Backend, answered: str, number: int) -> dict:
     """What one word of an answer looked at."""
-    trace, _ = remembered_answer(answered)
+    trace = server.runs.open_answer(answered).trace
     return payloads.word(trace, whole_number(number, "word", len(trace.steps)))

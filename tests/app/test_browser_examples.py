@@ -7,6 +7,7 @@ import pytest
 
 from app import build_examples, examples, models
 from app.page import build, launch_options
+from tests.app.asking import server
 from tests.app.browsing import ask, expect, open_view, press_patch
 from tests.app.test_examples import forget
 
@@ -24,51 +25,54 @@ WHOLE = """() => {
 @pytest.fixture
 def tiny_examples(tiny_page, tmp_path, monkeypatch):
     """Two examples that the tiny model made, and a server that has forgotten them."""
-    monkeypatch.setattr(examples, "FOLDER", tmp_path)
-    build_examples.build(examples.QUESTIONS[:2], report=lambda line: None)
+    monkeypatch.setattr(server.precomputed, "folder", tmp_path)
+    build_examples.build(server, examples.QUESTIONS[:2], report=lambda line: None)
     forget()
 
 
 @pytest.fixture
 def waiting(tiny_page, monkeypatch):
     """Serve the page with models that come when they are let in: (address, let in)."""
-    coming, servers = threading.Event(), []
+    coming, pages = threading.Event(), []
     for name, title in {
         "language": "vision-language model",
         "contrastive": "contrastive model",
         "umap": "UMAP view",
     }.items():
-        model = getattr(models, name).get()
+        model = getattr(server.models, name).get()
         monkeypatch.setattr(
-            models,
+            server.models,
             name,
             models.Background(title, lambda progress, model=model: coming.wait(120) and model),
         )
-    models.start()
+    server.models.begin_loading()
 
     def serve() -> str:
-        servers.append(build())
-        return servers[0].launch(
-            prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **launch_options()
+        pages.append(build(server))
+        return pages[0].launch(
+            prevent_thread_lock=True,
+            quiet=True,
+            server_name="127.0.0.1",
+            **launch_options(pages[0]),
         )[1]
 
     yield serve, coming
     coming.set()
-    for server in servers:
-        server.close()
+    for page in pages:
+        page.close()
 
 
 @pytest.fixture
 def without_models(waiting, monkeypatch):
     """The page as it is shipped, with models that never come."""
-    monkeypatch.setattr(examples, "weights", lambda: SHIPPED["weights"])
+    monkeypatch.setattr(server.precomputed, "weights", lambda: SHIPPED["weights"])
     return waiting[0]()
 
 
 def test_the_first_example_is_there_whole_before_any_model(without_models, visit):
     with visit(without_models) as page:
         page.wait_for_function(WHOLE)
-        assert models.language.status.state == "loading"
+        assert server.models.language.status.state == "loading"
         _, question = examples.QUESTIONS[0]
         expect(page.locator("#question textarea")).to_have_value(question)
         expect(page.locator("#photo img").first).to_be_visible()

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 import vlm
-from app import handlers, models
+from app import models
 from app.handlers.views import BLOCK
+from tests.app.asking import server
 from tests.app.browsing import ask, expect, expect_selected, open_view, press_patch
 from tests.app.conftest import unpacked
 from tests.families import tiny_family, with_rest
@@ -59,7 +60,7 @@ def shown(url, visit, family, tmp_path, monkeypatch):
         for path, image in zip(paths, (photo(90, 150, seed=SEEDS[name]), beside)):
             image.save(path)
         monkeypatch.setattr(
-            models, "language", models.Background("language", lambda progress: model)
+            server.models, "language", models.Background("language", lambda progress: model)
         )
         with visit(url) as page:
             if beside:
@@ -257,8 +258,8 @@ def test_queries_stand_on_a_shelf_and_say_that_they_have_no_place(shown):
         # the language model adds positions to what goes in; the embedding lens reads the visual
         # token itself
         model, entering = (
-            models.language.get(),
-            handlers.lens([page.evaluate("VTE.store.state.record.run"), 0])["entering"],
+            server.models.language.get(),
+            server.lens([page.evaluate("VTE.store.state.record.run"), 0])["entering"],
         )
         [[*near]], [[*later]] = (
             model.embedding_lens(rows, 4)
@@ -327,12 +328,12 @@ def test_tokens_beside_the_sequence_are_shown_beside_it(shown):
         open_view(page, "lens")
         expect(page.locator("#view-lens .hint")).to_contain_text("cross-attention")
         entering = trace.visual_tokens.embeddings[cls : cls + 1]
-        [[(_, cosine), *_]] = models.language.get().embedding_lens(entering)
+        [[(_, cosine), *_]] = server.models.language.get().embedding_lens(entering)
         expect(page.locator("#view-lens .entering li").first).to_contain_text(f"{cosine:.2f}")
         expect(page.locator("#view-lens .says")).to_be_hidden()
         page.locator("#view-lens [data-part=table]").click()
         expect(page.locator("#view-lens .hint")).to_contain_text("cross-attention")
-        steps = list(models.language.get().decode(trace, vlm.Decoding(max_new_tokens=3)))
+        steps = list(server.models.language.get().decode(trace, vlm.Decoding(max_new_tokens=3)))
         page.locator("#answer .token").nth(1).hover()
         page.wait_for_function(
             "VTE.store.state.overlay && VTE.store.state.overlay.from === 'answer'"
@@ -350,7 +351,7 @@ def test_tokens_beside_the_sequence_are_shown_beside_it(shown):
         expect(page.locator("#view-looked .hint")).to_contain_text(
             "by cross-attention, beside the sequence"
         )
-        looked = models.language.get().attention(trace.with_steps(steps))
+        looked = server.models.language.get().attention(trace.with_steps(steps))
         expect(page.locator("#view-looked .heads .small:visible")).to_have_count(
             looked.layers[0].query.shape[1]
         )
@@ -361,8 +362,11 @@ def test_tokens_beside_the_sequence_are_shown_beside_it(shown):
         )
         answered = trace.with_steps(steps)
         for shown_values, expected in (
-            (handlers.relevancy([*about])["values"], models.language.get().relevancy(answered, 0)),
-            (handlers.looked([*about, 0])["rollout"], looked.rollout(0)),
+            (
+                server.relevancy([*about])["values"],
+                server.models.language.get().relevancy(answered, 0),
+            ),
+            (server.looked([*about, 0])["rollout"], looked.rollout(0)),
         ):
             np.testing.assert_allclose(
                 unpacked(shown_values), expected[tokens], rtol=1e-4, atol=1e-7
@@ -373,7 +377,7 @@ def test_tokens_beside_the_sequence_are_shown_beside_it(shown):
         page.click("#experiments .sweep")
         expect(page.locator("#experiments [data-swept=true]")).to_be_attached()
         expect(page.locator("#experiments .heat tbody tr")).to_have_count(
-            len(models.language.get().paths)
+            len(server.models.language.get().paths)
         )
 
 

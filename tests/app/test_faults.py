@@ -13,10 +13,11 @@ import pytest
 import torch
 
 import vlm
-from app import handlers, models
-from app.handlers import answering, errors, permissions, resources, views
+from app import models
+from app.handlers import errors, resources
 from app.handlers.loading import follow
-from tests.app.asking import QUESTION, answers, run, sentence
+from app.run_request import RunRequest
+from tests.app.asking import QUESTION, answers, run, sentence, server
 from tests.app.browsing import ask
 from tests.load import Page, Visitor, alone, mistaken, served
 from tests.tiny import photo, tiny_clip, tiny_llava
@@ -57,13 +58,13 @@ def test_too_little_memory_is_said_in_a_sentence_and_the_next_smaller_run_works(
     little_memory, uploaded, upload
 ):
     before = answers(uploaded)[-1]["answer"]
-    assert len(answering.prefills)
+    assert server.runs.count("prefill")
     several = [upload(photo(80, 60, seed=number), f"several{number}.png") for number in range(3)]
     with pytest.raises(gr.Error) as error:
         run(uploaded, also=several)
     assert sentence(error) == resources.TOO_LITTLE
     # what lay beside the model was let go
-    assert len(answering.prefills) == len(views.hidden_by_run) == 0
+    assert server.runs.count("prefill") == server.runs.count("hidden states") == 0
     assert answers(uploaded)[-1]["answer"] == before
 
 
@@ -72,10 +73,11 @@ def test_too_little_memory_for_what_a_script_asks_is_said_where_it_asked(
 ):
     several = [upload(photo(80, 60, seed=number), f"several{number}.png") for number in range(3)]
     there, little_memory["positions"] = little_memory["positions"], 1_000
-    key, _ = answering.encode(uploaded, QUESTION, also=several)
+    asked = RunRequest((uploaded, *several), QUESTION, server.models.first)
+    key = str(server.runs.encode(asked).key)
     little_memory["positions"] = there
-    assert handlers.lens([key, 0]) == {"error": resources.TOO_LITTLE}
-    assert "layers" in handlers.lens([run(uploaded)[0][0]["run"], 0])
+    assert server.lens([key, 0]) == {"error": resources.TOO_LITTLE}
+    assert "layers" in server.lens([run(uploaded)[0][0]["run"], 0])
 
 
 @pytest.mark.parametrize("allocation", ALLOCATIONS)
@@ -122,7 +124,9 @@ def test_an_exception_in_a_handler_leaves_the_page_and_the_next_run_whole(
     tiny_page, url, visit, picture, tiny_model, monkeypatch
 ):
     model = Breaking(tiny_model)
-    monkeypatch.setattr(models, "language", models.Background("language", lambda progress: model))
+    monkeypatch.setattr(
+        server.models, "language", models.Background("language", lambda progress: model)
+    )
     parts = (
         "#answer .text",
         "#answer .tokens",
@@ -155,10 +159,10 @@ def test_an_exception_in_a_handler_leaves_the_page_and_the_next_run_whole(
 
 
 def test_two_models_asked_for_at_once_are_never_in_memory_at_once(
-    tiny_page, only_the_start, tmp_path, monkeypatch, uploaded
+    tiny_page, only_the_start, tmp_path, monkeypatch, uploaded, configure
 ):
-    monkeypatch.setenv(permissions.FOLDER_VARIABLE, str(tmp_path))
-    monkeypatch.setattr(models, "RUNS_END", 30.0)
+    configure(models=str(tmp_path))
+    monkeypatch.setattr(server.models, "runs_end", 30.0)
     folders = [tiny_llava(tmp_path / str(number), seed=number) for number in range(3)]
     loaded, beside, load = [], [], vlm.load
 
@@ -174,7 +178,7 @@ def test_two_models_asked_for_at_once_are_never_in_memory_at_once(
 
     monkeypatch.setattr(vlm, "load", counted)
     threads = [
-        threading.Thread(target=lambda folder=folder: list(handlers.choose(str(folder), False)))
+        threading.Thread(target=lambda folder=folder: list(server.choose(str(folder), False)))
         for folder in folders
     ]
     for thread in threads:

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 import vlm
-from app import handlers
-from tests.app.asking import QUESTION, run, sentence
+from tests.app.asking import QUESTION, run, sentence, server
 from tests.tiny import photo
 
 pytestmark = pytest.mark.usefixtures("tiny_page")
@@ -46,7 +45,7 @@ def other(upload):
 
 def tried(key: str, kind: str, **given) -> list[dict]:
     return list(
-        handlers.experiment(SimpleNamespace(_data=ASKED | {"answer": key, "kind": kind} | given))
+        server.experiment(SimpleNamespace(_data=ASKED | {"answer": key, "kind": kind} | given))
     )
 
 

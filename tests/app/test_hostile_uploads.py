@@ -12,8 +12,8 @@ import gradio as gr
 import httpx
 import pytest
 
-from app import handlers, limits, models
-from tests.app.asking import is_refused, run
+from app import limits
+from tests.app.asking import is_refused, run, server
 from tests.tiny import photo
 
 pytestmark = pytest.mark.usefixtures("tiny_page")
@@ -45,8 +45,8 @@ pytestmark = pytest.mark.usefixtures("tiny_page")
 def test_what_is_no_path_of_an_upload_is_refused(uploads, path):
     if isinstance(path, str):
         path = path.replace("UPLOADS", str(uploads))
-    assert is_refused(lambda: run(path)) and handlers.photo_size(path) == (gr.skip(), gr.skip())
-    assert is_refused(lambda: handlers.similarity_endpoint([path], "a cat"))
+    assert is_refused(lambda: run(path)) and server.photo_size(path) == (gr.skip(), gr.skip())
+    assert is_refused(lambda: server.similarity_endpoint([path], "a cat"))
 
 
 def test_many_large_photos_are_compared_smaller(upload, monkeypatch, tiny_contrast):
@@ -54,7 +54,9 @@ def test_many_large_photos_are_compared_smaller(upload, monkeypatch, tiny_contra
     monkeypatch.setattr("app.handlers.photos.MAX_PIXELS", 5_000)
     monkeypatch.setattr("app.handlers.photos.SMALLER", 20)
     paths = [upload(photo(50, 60, seed=number), f"large{number}.png") for number in range(3)]
-    told, _ = handlers.compare(paths[0], paths[1:], "a cat", "", False, models.CONTRASTIVE, "")
+    told, _ = server.compare(
+        paths[0], paths[1:], "a cat", "", False, server.models.contrastive_name, ""
+    )
     assert told["sizes"] == [[50, 60], [17, 20], [17, 20]] and [
         "scaled down to 20 x 17" in note for note in told["notes"]
     ] == [True, True]
@@ -148,7 +150,7 @@ def test_old_uploads_are_deleted_and_the_examples_stay(uploads, upload):
 
     from app.page import build
 
-    page = build()
+    page = build(server)
     assert page.delete_cache == (limits.EVERY, limits.KEPT)
     old = upload(photo(30, 40), "old.png")
     page.upload_file_set.add(old)
@@ -161,4 +163,4 @@ def test_old_uploads_are_deleted_and_the_examples_stay(uploads, upload):
         for sample in block.samples
         if isinstance(sample[0], dict)
     ]
-    assert len(shown) == len(handlers.example_photos()) > 3 and all(map(os.path.exists, shown))
+    assert len(shown) == len(server.example_photos()) > 3 and all(map(os.path.exists, shown))

@@ -15,7 +15,7 @@ from mcp.client.streamable_http import streamable_http_client
 import vlm
 from app import limits
 from app.page import build, launch_options
-from tests.app.asking import in_a_thread
+from tests.app.asking import in_a_thread, server
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = "assets/docs/api.md"
@@ -26,13 +26,13 @@ TOOLS = ("answer_endpoint", "trace_endpoint", "similarity_endpoint")
 @pytest.fixture(scope="module")
 def served(tiny_page):
     """The page with its tools, served."""
-    demo = build()
+    demo = build(server)
     _, address, _ = demo.launch(
         prevent_thread_lock=True,
         quiet=True,
         server_name="127.0.0.1",
         mcp_server=True,
-        **launch_options(),
+        **launch_options(demo),
     )
     yield SimpleNamespace(address=address, demo=demo)
     demo.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 import vlm
-from app.handlers.views import BLOCK
+from app.runs import BLOCK
 from tests.benchmark.page import asked, served
 
 # not the one that the page opens with, of which all is there
