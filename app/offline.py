@@ -1,15 +1,15 @@
-"""A run as one HTML file that opens anywhere without a network: the page's own panels, inlined,
-around a place for the run.
+"""A run as one HTML file that opens anywhere without a network: the page's own panels and their
+program, inlined, around a place for the run.
 
-The run itself is put there in the browser, which has it all (`take_home.js`): nothing of a visitor
-passes through this file. The page it makes may load nothing and talk to nobody, which its content
-security policy holds the browser to.
+The run itself is put there in the browser, which has it all (the view `take_home`): nothing of a
+visitor passes through this file. The page it makes may load nothing and talk to nobody, which its
+content security policy holds the browser to.
 """
 
-from .panels import HERE, SHARED, told
+from .panels import HERE, bundle
 
 MARK = "THE RUN GOES HERE"
-# those that need no server
+# those that need no server, as in `app/web/src/offline/views.ts`
 PANELS = ("stage_strip", "received", "scatter", "answer", "inspector", "connector", "sequence")
 LOOK = """
 :root {
@@ -53,12 +53,7 @@ def offline_page() -> str:
         f'<section class="panel" id="{ids[name]}">{read(f"{name}.html")}</section>\n'
         for name in PANELS
     )
-    shared = told("glossary") + "".join(f"<script>{read(name)}</script>\n" for name in SHARED)
-    panels = "".join(
-        f"<script>(element => {{ {read(f'{name}.js')}"
-        f" }})(document.getElementById('{ids[name]}'));</script>\n"
-        for name in PANELS
-    )
+    program = bundle("offline").read_text(encoding="utf-8")
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -72,6 +67,6 @@ content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-sr
 <footer>Kept with Visual Token Explorer. Hover or click a square, a dot, a word: what belongs to it
 lights up everywhere. Nothing here needs a network.</footer>
 <script type="application/json" id="run">{MARK}</script>
-{shared}{panels}<script>(() => {{ {read("taken_home.js")} }})();</script>
+<script>{program}</script>
 </body></html>
 """

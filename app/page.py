@@ -12,7 +12,7 @@ from . import examples, limits, static_cache
 from .concurrency import limit_concurrency
 from .handlers.loading import in_use
 from .inputs import Page, Photo, Photos
-from .panels import Failure, Feed, Panel, plotly_url, shared_css, shared_head, shipped_head
+from .panels import Failure, Feed, Panel, plotly_url, program_head, shared_css
 from .run_request import SETTINGS
 from .server import Server
 from .uploads import EXAMPLES
@@ -68,7 +68,7 @@ def launch_options(demo: Page) -> dict:
     """What `demo.launch` needs beside the page itself."""
     return {
         "theme": theme(),
-        "head": shared_head() + shipped_head(**demo.backend.precomputed.describe_to_page()),
+        "head": program_head(**demo.backend.precomputed.describe_to_page()),
         "css": CSS,
         "max_file_size": "20mb",
         "run_history": False,
@@ -364,7 +364,7 @@ def build(server: Server | None = None) -> Page:
             "Change the visual tokens and let the model answer again: what the picture is really"
             " used for. Select patches above, then choose.",
         )
-        trial = Panel("experiments")
+        trial = Panel("experiments", event="experiment")
         Failure("experiment")
         titled(
             "Published findings, tested on your photo",
@@ -372,7 +372,7 @@ def build(server: Server | None = None) -> Page:
             " model and this photo, with a tolerance that was fixed before anybody looked, or made"
             " stricter since. Nothing is bent to fit.",
         )
-        tested = Panel("facts")
+        tested = Panel("facts", event="findings")
         Failure("findings")
         titled(
             "Two models side by side",

@@ -14,14 +14,19 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .panels import plotly_url
+from .panels import bundle_url, plotly_url
 
-# Gradio's own: their names carry a hash of what they hold
+# Gradio's own: their names carry a hash of what they hold, as that of the page's program does
 HASHED = re.compile(r"/assets/[\w.-]+\.(js|css)")
-PLOTLY = f"/{plotly_url()}"
+PLOTLY, PROGRAM = f"/{plotly_url()}", f"/{bundle_url()}"
 FOREVER = {"cache-control": "public, max-age=31536000, immutable"}
 QUALITY = 5  # of Brotli's 11; Gradio takes 4
 OTHERWISE = ("range", "if-none-match", "if-modified-since")  # what asks for less than the file
+
+
+def is_hashed(path: str) -> bool:
+    """Whether what lies at a path never changes."""
+    return path == PROGRAM or HASHED.fullmatch(path) is not None
 
 
 class StaticCache:
@@ -39,7 +44,7 @@ class StaticCache:
         wanted = (
             scope["type"] == "http"
             and scope["method"] == "GET"
-            and (HASHED.fullmatch(scope["path"]) or scope["path"] == PLOTLY)
+            and (is_hashed(scope["path"]) or scope["path"] == PLOTLY)
         )
         if (
             not wanted
@@ -69,7 +74,7 @@ class StaticCache:
         if start["status"] == 200:
             body = await to_thread.run_sync(lambda: brotli.compress(body, quality=QUALITY))
             headers |= {"content-encoding": "br", "vary": "Accept-Encoding"} | (
-                FOREVER if HASHED.fullmatch(scope["path"]) else {}
+                FOREVER if is_hashed(scope["path"]) else {}
             )
         headers.pop("content-length", None)
         return Response(body, start["status"], headers)

@@ -24,6 +24,7 @@ from huggingface_hub import constants
 import vlm
 from tests import browser
 from tests.hub import NAME, fake_hub
+from tests.tiers import pytest_collection_modifyitems, pytest_configure  # noqa: F401  hooks
 from tests.tiny import photo, tiny_clip, tiny_llava
 
 QUESTION = "What is in this image?"

@@ -141,7 +141,9 @@ def tree() -> str:
             parts = path.split("/")
             if parts[0] != room or Path(path).suffix not in (".py", ".js", ".ts"):
                 continue
-            if parts[-1].startswith(("test_", "conftest")):
+            if parts[-1].startswith(("test_", "conftest")) or parts[-1].endswith(".test.ts"):
+                continue
+            if "dist" in parts:  # made of the others
                 continue
             for depth in range(1, len(parts)):
                 folder = "/".join(parts[:depth])

@@ -1,4 +1,4 @@
-"""A link to what is seen: the page writes it (`permalink.js`), here it is read."""
+"""A link to what is seen: the page writes it (`app/web/src/page/permalink.ts`), here it is read."""
 
 import html
 from pathlib import Path

@@ -1,11 +1,12 @@
 """The panels: what a visitor sees of one part of the pipeline.
 
-Each is three static files (html, css, js) beside this one.
+Each is two static files (html, css) beside this one, and a module of the page's program
+(`app/web/src/views`), which comes with the page as one bundle.
 
 A panel's value is JSON; its script reads it with `watch` and writes it with `textContent`, so that
 nothing a model, a file or a visitor says is ever parsed as a template or as HTML. Panels know
-nothing of each other: they meet in the browser, in the one store of the page (`store.js`), which
-the feeds fill with what Python computed.
+nothing of each other: they meet in the browser, in the one store of the page
+(`app/web/src/core/store.ts`), which the feeds fill with what Python computed.
 """
 
 import functools
@@ -18,40 +19,51 @@ import plotly
 HERE = Path(__file__).parent
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
-# in the page before any panel's script
-SHARED = (
-    "store.js",
-    "shared.js",
-    "pictures.js",
-    "board.js",
-    "live.js",
-    "glossary.js",
-    "selection.js",
-    "maps.js",
-)
+WEB = HERE.parent / "web" / "dist"
 
-gr.set_static_paths([PLOTLY_JS])
+
+def bundle(name: str) -> Path:
+    """Find a bundle of the page's program; its name carries a hash of what it holds."""
+    [found] = WEB.glob(f"{name}-*.js")
+    return found
+
+
+gr.set_static_paths([PLOTLY_JS, bundle("page")])
 
 
 @functools.cache  # Gradio makes a panel anew for every update that leaves it as it is
-def written(name: str) -> tuple[str, str, str]:
-    """The html, css and js of a panel."""
-    return tuple((HERE / f"{name}.{kind}").read_text() for kind in ("html", "css", "js"))
+def written(name: str) -> tuple[str, str]:
+    """The html and css of a panel."""
+    return tuple((HERE / f"{name}.{kind}").read_text() for kind in ("html", "css"))
+
+
+def mounted(name: str, event: str | None = None) -> str:
+    """Write what Gradio runs when a panel is there: it hands over all that it gives a script.
+
+    Gradio knows an event that a script triggers by its name in quotes.
+    """
+    given = "element, props, server, trigger, watch" + (f", event: '{event}'" if event else "")
+    return f"window.VTE.mount('{name}', {{ {given} }});"
 
 
 class Panel(gr.HTML):
-    """The panel whose files are called `name`."""
+    """The panel whose files are called `name`; `event`: what its script may trigger."""
 
     def __init__(
-        self, name: str, elem_id: str | None = None, value: dict | None = None, **properties
+        self,
+        name: str,
+        elem_id: str | None = None,
+        value: dict | None = None,
+        event: str | None = None,
+        **properties,
     ) -> None:
-        html, css, js = written(name)
+        html, css = written(name)
         classes = ["panel", "feed"] if name == "feed" else ["panel"]
         super().__init__(
             value=value,
             html_template=html,
             css_template=css,
-            js_on_load=js,
+            js_on_load=mounted(name, event),
             apply_default_css=False,
             elem_id=elem_id or name.replace("_", "-"),
             elem_classes=classes,
@@ -92,33 +104,24 @@ def plotly_url() -> str:
     return f"gradio_api/file={PLOTLY_JS.as_posix()}"
 
 
-def told(*names: str) -> str:
-    """What is told on the page and lies in files of its own, as `VTE.GLOSSARY` and so on."""
+def bundle_url() -> str:
+    """The page's program as a file of its own, which a browser keeps."""
+    return f"gradio_api/file={bundle('page').as_posix()}"
+
+
+def program_head(**shipped) -> str:
+    """Put the program into the page, after what it is told of the runs that come with the page
+    (see `app/web/src/page/shipped.ts`).
+
+    Gradio does not wait for it, so what is asked of it before it is there waits (`ahead.ts`).
+    """
+    gr.set_static_paths([shipped["folder"].partition("file=")[2]])
+    # inside a script element only "<" can end it
+    data = json.dumps(shipped).replace("<", "\\u003c")
     return (
-        "<script>window.VTE = {"
-        + ", ".join(
-            f"{name.upper()}: {json.dumps(json.loads((HERE / f'{name}.json').read_text()))}"
-            for name in names
-        )
-        + "};</script>"
-    )
-
-
-def shared_head() -> str:
-    """What every panel's script needs, in the page before any of them runs."""
-    return told("glossary", "lesson") + "".join(
-        f"<script>{(HERE / name).read_text()}</script>"
-        for name in (*SHARED, "failures.js", "waiting.js", "permalink.js")
-    )
-
-
-def shipped_head(**told) -> str:
-    """Start the runs that come with the page (see `shipped.js`) before any panel is there."""
-    gr.set_static_paths([told["folder"].partition("file=")[2]])
-    data = json.dumps(told).replace("<", "\\u003c")  # inside a script element only "<" can end it
-    return (
-        '<script type="application/json"'
-        f' id="shipped">{data}</script><script>{(HERE / "shipped.js").read_text()}</script>'
+        f'<script type="application/json" id="shipped">{data}</script>'
+        f"<script>{bundle('ahead').read_text(encoding='utf-8')}</script>"
+        f'<script src="{bundle_url()}"></script>'
     )
 
 

@@ -98,6 +98,7 @@ def test_the_embedded_model_answers_on_the_page(served, visit):
         assert page.evaluate("window.broken") is None
 
 
+@pytest.mark.long
 def test_the_page_is_there_before_the_models_are():
     """Where `python app.py` would begin to read them, a visitor gets the page, and torch is not
     even imported.

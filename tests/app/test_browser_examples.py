@@ -13,7 +13,7 @@ from tests.app.test_examples import forget
 
 SHIPPED = json.loads((examples.FOLDER / examples.INDEX).read_text())
 WHOLE = """() => {
-    if (!window.VTE) return false;
+    if (!window.VTE || !VTE.store) return false;
     const { record, plane, answer, words } = VTE.store.state;
     return record && plane && words && answer && answer.finished
       && document.querySelector('#answer .token')
@@ -174,7 +174,7 @@ def test_a_run_follows_an_example_and_the_example_comes_back(
         page.wait_for_function("VTE.store.state.record.instant && !VTE.store.state.earlier")
     with visit(link + "&selected=3") as page:  # a link to it needs no run either
         page.wait_for_function(
-            "window.VTE && VTE.store.state.record && VTE.store.state.record.instant &&"
+            "window.VTE && VTE.store && VTE.store.state.record && VTE.store.state.record.instant &&"
             " VTE.store.state.selected.join() === '3'"
         )
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 import vlm
 from app import models
-from app.handlers.views import BLOCK
+from app.runs import BLOCK
 from tests.app.asking import server
 from tests.app.browsing import ask, expect, expect_selected, open_view, press_patch
 from tests.app.conftest import unpacked

@@ -8,6 +8,7 @@ from app.wire import packed
 from tests.app.browsing import ask, expect, open_view, press_patch
 
 
+@pytest.mark.always
 def test_the_numbers_on_the_page_are_those_of_the_record(url, visit, picture, tiny_model):
     trace = tiny_model.encode(vlm.open_image(picture), "What is in this image?")
     attention = tiny_model.encoder_attention(trace.sight)
@@ -68,6 +69,9 @@ def test_a_word_of_the_answer_lights_what_it_looked_at(url, visit, picture, tiny
         shown = page.evaluate("Array.from(VTE.store.state.overlay.values)")
         # it came in float16
         np.testing.assert_allclose(shown, trace.steps[2].attention[:, visual].mean(0), rtol=1e-3)
+        # before the word's own layers have come there is none to choose
+        layers = str(len(trace.steps[2].attention))
+        expect(page.locator("#answer .of")).to_have_attribute("max", layers)
         page.locator("#answer .of").fill("2")
         page.locator("#answer .relative").check()
         expect(page.locator("#received .where")).to_contain_text(

@@ -203,6 +203,7 @@ def compared(then, now, path="") -> None:
         assert then == now or path.endswith(("photo", "received")) or ".photos[" in path, path
 
 
+@pytest.mark.long
 def test_the_embedded_model_computes_the_first_example_again(
     embedded_model, forgetful, monkeypatch
 ):

@@ -16,7 +16,7 @@ import vlm
 from app import models
 from app.handlers import answer_attention, contrastive, errors, resources, take_home, views
 from app.page import build
-from tests.app.asking import QUESTION, run, server
+from tests.app.asking import QUESTION, in_a_thread, run, server
 from tests.tiny import photo
 
 RAISED = (
@@ -34,6 +34,10 @@ def is_plain(sentence: str, error: Exception) -> bool:
         and "try it again" in sentence
         and not re.search(r"secret|Traceback|\n|<|File|\.py|NoneType", sentence)
     )
+
+
+def process(demo, event) -> None:
+    in_a_thread(lambda: asyncio.run(demo.process_api(event, [None] * len(event.inputs))))
 
 
 @pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
@@ -54,7 +58,7 @@ def test_every_event_of_the_page_that_breaks_says_a_sentence(tiny_page, monkeypa
                 patch.setattr(gr.Blocks, "call_function", made_nothing)
             for event in events:
                 with pytest.raises(gr.Error) as notice:
-                    asyncio.run(demo.process_api(event, [None] * len(event.inputs)))
+                    process(demo, event)
                 assert is_plain(notice.value.message, error) or "not of the kind" in str(
                     notice.value.message
                 )
@@ -86,7 +90,7 @@ def test_a_sentence_of_the_library_and_too_little_memory_stay_what_they_are(tiny
 
         monkeypatch.setattr(gr.Blocks, "call_function", broken)
         with pytest.raises(gr.Error) as notice:
-            asyncio.run(demo.process_api(event, [None] * len(event.inputs)))
+            process(demo, event)
         assert notice.value.message == said
 
 

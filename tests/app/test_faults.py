@@ -191,6 +191,7 @@ def test_two_models_asked_for_at_once_are_never_in_memory_at_once(
     assert sum(each() is not None for each in loaded) == 1
 
 
+@pytest.mark.long
 def test_killed_during_a_run_it_starts_again_and_answers(tmp_path):
     environment = {
         "VISUAL_TOKEN_EXPLORER_MODEL": str(tiny_llava(tmp_path / "model")),

@@ -16,7 +16,7 @@ from app.handlers.links import restored
 from app.run_request import Plane, decoding
 from tests.app.asking import GREEDY, LAYOUT, answers, is_refused, run, server
 
-pytestmark = pytest.mark.usefixtures("tiny_page")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("tiny_page")]
 NUMBERS = (
     math.nan,
     math.inf,

@@ -3,18 +3,25 @@ nothing of the page.
 """
 
 import ast
+import hashlib
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import vlm
+from app.panels import bundle
 
 ROOT = Path(__file__).parents[2]
 # modules of the library that the page's own program is made of, beside the names of `import vlm`
 PUBLIC_MODULES = ("commands", "settings")
 # panels whose work is to lead to another: the lesson scrolls to its step, the strip to the answer
-LOOKING_ELSEWHERE = {"lesson", "stage_strip"}
+LOOKING_ELSEWHERE = {"lesson", "stage-strip"}
+WEB = ROOT / "app" / "web"
+# panels that are drawn in a page that was taken home only
+OFFLINE = {"scatter"}
 
 
 def imported(path: Path) -> set[str]:
@@ -89,9 +96,8 @@ def test_a_panels_script_looks_into_its_own_element_only():
     """Views meet in the store: none reads or writes another's element."""
     looking = {
         path.stem
-        for path in (ROOT / "app" / "panels").glob("*.js")
-        if path.with_suffix(".html").exists()
-        and re.search(r"document\.(querySelector|getElement)", path.read_text())
+        for path in (WEB / "src" / "views").glob("*.ts")
+        if re.search(r"document\.(querySelector|getElement)", path.read_text())
     }
     assert looking == LOOKING_ELSEWHERE
 
@@ -116,8 +122,32 @@ def test_no_template_holds_a_placeholder():
         assert "{{" not in path.read_text() and "${" not in path.read_text(), path
 
 
+def test_every_panel_is_mounted_by_a_module_of_its_name():
+    panels = {path.stem for path in (ROOT / "app" / "panels").glob("*.html")}
+    mounted = re.findall(
+        r"import \{ mount as \w+ \} from '\./([\w-]+)'",
+        (WEB / "src" / "views" / "index.ts").read_text(),
+    )
+    assert {name.replace("-", "_") for name in mounted} == panels - OFFLINE
+    for name in mounted:
+        assert (WEB / "src" / "views" / f"{name}.ts").exists(), name
+
+
+def test_the_store_and_what_else_is_core_knows_no_view():
+    for path in sorted((WEB / "src" / "core").glob("*.ts")):
+        assert not re.search(r"from '\.\./", path.read_text().replace("../../../panels/", "")), path
+
+
+@pytest.mark.parametrize("name", ["ahead", "page", "offline"])
+def test_the_name_of_a_bundle_is_what_it_holds(name):
+    """A browser keeps it for a year."""
+    contents = bundle(name).read_bytes()
+    assert bundle(name).stem == f"{name}-{hashlib.sha256(contents).hexdigest()[:12]}"
+    assert b"</script" not in contents.lower()  # the page that is kept has it inside of one
+
+
 def test_no_script_parses_text_as_html():
-    for path in sorted((ROOT / "app" / "panels").glob("*.js")):
+    for path in sorted((WEB / "src").rglob("*.ts")):
         for danger in (
             "innerHTML",
             "outerHTML",

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from app.page import VIEWS, build
-from app.panels import HERE, SHARED, shared_head, told
+from app.panels import HERE
 from tests.app.asking import server
 
 LESSON, GLOSSARY = (
@@ -111,9 +111,3 @@ def test_every_symbol_is_in_the_glossary_once_and_said_in_one_sentence():
         assert re.fullmatch(r"[A-Z][^.]*\.", each["meaning"]) and each["name"] and each["shape"], (
             each
         )
-
-
-def test_the_data_reach_the_page_as_data():
-    head = shared_head()
-    assert told("glossary", "lesson") in head and "</script" not in told("glossary", "lesson")[8:-9]
-    assert SHARED.index("live.js") < SHARED.index("glossary.js")

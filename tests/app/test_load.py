@@ -6,11 +6,15 @@ import dataclasses
 import gc
 from collections import Counter
 
+import pytest
+
 import vlm
 from app.page import VISITORS, build, launch_options
 from app.panels import Panel
 from tests.app.asking import server
 from tests.load import Page, Visitor, alone, at_once, mistaken
+
+pytestmark = pytest.mark.long
 
 
 def test_eight_visitors_at_once_each_get_the_answer_they_would_get_alone(url, tiny_model, tmp_path):

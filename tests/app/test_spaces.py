@@ -154,6 +154,7 @@ print("fine")
 """
 
 
+@pytest.mark.long
 def test_on_zerogpu_the_answer_is_computed_by_a_forked_worker_and_everything_it_said_comes_back(
     tmp_path, checkpoints
 ):
@@ -200,6 +201,7 @@ def read_only_tree(tmp_path):
         path.chmod(0o755)
 
 
+@pytest.mark.long
 def test_the_page_starts_from_a_tree_that_nobody_can_write(
     read_only_tree, checkpoints, tmp_path_factory, tmp_path
 ):

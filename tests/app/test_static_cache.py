@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from app import static_cache
-from app.panels import PLOTLY_JS
+from app.panels import PLOTLY_JS, bundle
 
 BROTLI = {"accept-encoding": "br"}
 ASSETS = next(path for path in gradio.__path__) + "/templates/frontend/assets"
@@ -88,6 +88,7 @@ def test_what_the_page_is_made_of_arrives_as_it_lies_on_the_disk(url):
     for path, file in (
         (f"assets/{name}", f"{ASSETS}/{name}"),
         (static_cache.PLOTLY[1:], PLOTLY_JS),
+        (static_cache.PROGRAM[1:], bundle("page")),
     ):
         for _ in range(2):
             reply = httpx.get(f"{url}{path}", headers=BROTLI)
@@ -95,4 +96,6 @@ def test_what_the_page_is_made_of_arrives_as_it_lies_on_the_disk(url):
                 reply.headers["content-encoding"] == "br"
                 and reply.content == Path(file).read_bytes()
             )
+    # its name changes with what it holds: a browser keeps it, and it is in no response itself
+    assert "immutable" in reply.headers["cache-control"] and static_cache.PROGRAM[1:] in page
     assert brotli  # httpx reads what is compressed only where this is

@@ -63,7 +63,7 @@ def test_the_page_to_keep_has_one_place_for_the_run_and_asks_nobody_for_anything
     page = offline_page()
     assert server.offline([]) == {"page": page, "mark": MARK} and page.count(MARK) == 1
     assert "default-src 'none'" in page
-    assert not re.findall(r"""(?:src|href)=["']?(?!data:)[\w/.]""", page) and not re.findall(
+    assert not re.findall(r"""\s(?:src|href)=["']?(?!data:)[\w/.]""", page) and not re.findall(
         r"https?://", page
     )
     assert page.count("<script") == page.count("</script>")  # no script ends another one

@@ -32,6 +32,7 @@ from tests.vlm.test_store import (
 from vlm import embedded
 from vlm.store import SEAL, fetch, sha256
 
+pytestmark = pytest.mark.long
 NAME = "base_model-1.2.3-py3-none-any.whl"
 TENSOR = (
     "import numpy; from safetensors.numpy import save_file; save_file({'x': numpy.zeros(200_000,"

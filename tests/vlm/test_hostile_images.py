@@ -22,6 +22,7 @@ from tests.bombs import BOMBS, chunk, jpeg, png, saved, tiff, webp_exif
 from tests.tiny import photo
 from vlm.images import FORMATS, MAX_PIXELS, MAX_SIDE
 
+pytestmark = pytest.mark.long
 MODES = (
     "1",
     "L",

@@ -15,6 +15,7 @@ from tests.families import CROSSED, FAMILIES, tiny_family
 from tests.tiny import photo, tiny_llava
 from vlm import architecture
 
+pytestmark = pytest.mark.long
 MARKS = (  # what some model reads as more than text
     "<image>",
     "<|im_start|>",

@@ -61,9 +61,9 @@ def test_the_final_norm_is_applied_once(model, trace):
         own = model.network(inputs_embeds=embeds).logits[0].softmax(-1)
         norm, head = language_model.final_norm(model.network), model.network.get_output_embeddings()
         middle = head(norm(torch.from_numpy(hidden[1]).to(embeds.device))).softmax(-1)
-        said = head(lens.normed(model.network, hidden)).softmax(-1)
+        said = head(lens.normed(model.network, hidden)[[1, -1]]).softmax(-1)
         torch.testing.assert_close(said[-1], own, atol=1e-5, rtol=1e-3)
-        torch.testing.assert_close(said[1], middle, atol=1e-5, rtol=1e-3)
+        torch.testing.assert_close(said[0], middle, atol=1e-5, rtol=1e-3)
 
 
 def test_the_first_row_is_what_goes_in(model, trace):

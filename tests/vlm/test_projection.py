@@ -12,6 +12,8 @@ import pytest
 
 import vlm
 
+UMAP = pytest.param("umap", marks=pytest.mark.long)  # compiles itself for half a minute
+
 
 def cloud(rows: int, columns: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(rows, columns)).astype(np.float32)
@@ -55,7 +57,7 @@ def test_the_same_rows_give_the_same_points_whatever_the_seed():
     assert np.array_equal(vlm.project(rows, seed=1).points, vlm.project(rows.copy(), seed=2).points)
 
 
-@pytest.mark.parametrize("method", ["pca", "umap"])
+@pytest.mark.parametrize("method", ["pca", UMAP])
 @pytest.mark.parametrize("rows", [0, 1, 2, 3, 4, 5])
 def test_few_rows_give_as_many_finite_points(method, rows):
     projection = vlm.project(cloud(rows, 16), method)
@@ -73,6 +75,7 @@ def test_rows_that_are_all_the_same_lie_on_one_point(rows):
     assert (projection.points == 0).all() and np.isfinite(projection.explained).all()
 
 
+@pytest.mark.long
 def test_umap_gives_the_same_points_from_the_same_seed_and_keeps_groups_apart():
     rows = cloud(40, 32)
     rows[20:] += 10
@@ -120,6 +123,7 @@ def test_rows_that_are_all_alike_are_black():
     assert not colours.rgb.any() and colours.explained == ()
 
 
+@pytest.mark.long
 def test_umap_leaves_the_threads_of_its_caller_as_they_were():
     """Asked in another process: numba starts its threads once."""
     code = (

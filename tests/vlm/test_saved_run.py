@@ -151,6 +151,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tiny_model, wide_photo,
         )
 
 
+@pytest.mark.long
 def test_it_is_repeated_in_a_process_that_loaded_nothing_before(checkpoints, wide_photo, tmp_path):
     model = vlm.load(checkpoints("clip"))
     vlm.save_run(model.trace(wide_photo, "What is it?", SAMPLING), tmp_path, model, SAMPLING)

@@ -108,6 +108,7 @@ def refusal(call) -> str:
     return message
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("width", "height"), ODD)
 def test_a_photo_of_any_shape_is_taken_or_told_which_shape_would_be(model, width, height):
     try:

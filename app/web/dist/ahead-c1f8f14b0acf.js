@@ -1,0 +1,1 @@
+"use strict";(()=>{var a=["mount","sight","begin","bring","fail","succeed"],i=[],e=a.map(n=>[n,(...t)=>{i.push([n,t])}]);Object.assign(window,{VTE:{waiting:i,link:{came:location.hash},...Object.fromEntries(e)}});})();
