@@ -11,7 +11,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, Request, sync_playwright
 
-from app.page import VIEWS, build, launch_options
+from app.page import build, launch_options
+from app.sections.stages import VIEWS
 from tests.app.browsing import expect, open_view
 from tests.browser import chromium_path
 

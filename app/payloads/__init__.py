@@ -4,7 +4,7 @@ Nothing is computed here that a record has. One file a part of the page.
 """
 
 from ..wire import packed, rounded
-from .answer import among_sources, answer, experiment, looked, steps, word
+from .answer import among_sources, answer, experiment, looked, seen, steps, word
 from .checks import comparisons, findings
 from .contrastive import cell, matrices, similarity
 from .lens import PHRASES, WORDS, lens_rows, lenses
@@ -34,6 +34,7 @@ __all__ = [
     "record",
     "rounded",
     "rows",
+    "seen",
     "similarity",
     "stages",
     "steps",

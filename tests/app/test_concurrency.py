@@ -4,7 +4,7 @@ import asyncio
 import threading
 
 from app.concurrency import AT_ONCE, limit_concurrency
-from app.page import script_handlers
+from app.sections.feeds import script_handlers
 from tests.app.asking import in_a_thread, server
 
 

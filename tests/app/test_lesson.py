@@ -7,8 +7,9 @@ import re
 
 import pytest
 
-from app.page import VIEWS, build
+from app.page import build
 from app.panels import HERE
+from app.sections.stages import VIEWS
 from tests.app.asking import server
 
 LESSON, GLOSSARY = (
