@@ -6,8 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from vlm import commands
 from vlm import settings as library
+from vlm.cli import commands
 
 from . import settings
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vlm.model import VisionLanguageModel
+    from vlm.pipeline.model import VisionLanguageModel
 
 
 @contextmanager

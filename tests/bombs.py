@@ -298,7 +298,7 @@ def main() -> None:
     One line of JSON each: name, what came of it, seconds, MB at the peak.
     """
     from vlm.errors import VLMError
-    from vlm.images import open_image
+    from vlm.pipeline.image import open_image
 
     limit, *wanted = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:

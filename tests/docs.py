@@ -84,7 +84,7 @@ def findings() -> str:
     """List the published findings with source and tolerance."""
     return table(
         ("", "finding", "source", "seen if"),
-        ((str(each.id), each.claim, each.source, each.tolerance) for each in vlm.facts.FACTS),
+        ((str(each.id), each.claim, each.source, each.tolerance) for each in vlm.findings.FACTS),
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import PATCH, SIDE, tiny_tokenizer
-from vlm.compat import ensure_torchvision
+from vlm.backends.compat import ensure_torchvision
 
 ensure_torchvision()
 
@@ -18,7 +18,7 @@ import torch
 import transformers as tf
 
 from vlm.errors import ModelError
-from vlm.loading import check_transformers
+from vlm.loading.load import check_transformers
 
 MARKS = (
     "<pad>",
@@ -720,7 +720,7 @@ def let_the_photo_matter(model: tf.PreTrainedModel) -> None:
     """Draw those weights again that are zeros or almost in a new model, so that another photo gives
     another answer.
     """
-    from vlm.families import FAMILIES as ROWS
+    from vlm.backends.families import FAMILIES as ROWS
 
     kind = model.config.model_type
     for module in (ROWS[kind].connector if kind in ROWS else "", "language_projection"):

@@ -12,7 +12,8 @@ import pytest
 
 import vlm
 from tests import advisories
-from vlm import embedded, hub, store
+from vlm.embedded import assembly
+from vlm.hub import fetch, store
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_the_summary_counts_what_was_not_looked_up_too():
 
 
 def test_every_base_weight_is_one_file_of_one_version_with_one_sha256():
-    files = [value for value in vars(embedded).values() if isinstance(value, store.WheelFile)]
+    files = [value for value in vars(assembly).values() if isinstance(value, store.WheelFile)]
     assert len(files) >= 3
     for file in files:
         assert re.fullmatch(r"[0-9a-f]{64}", file.sha256) and re.fullmatch(r"[0-9.]+", file.version)
@@ -78,5 +79,5 @@ def test_every_base_weight_is_one_file_of_one_version_with_one_sha256():
 
 def test_every_listed_model_is_pinned_or_named_as_pinned_at_first_use():
     first_use = [model.name for model in vlm.MODELS if model.revision is None]
-    assert all(hub.COMMIT.fullmatch(model.revision) for model in vlm.MODELS if model.revision)
+    assert all(fetch.COMMIT.fullmatch(model.revision) for model in vlm.MODELS if model.revision)
     assert len(first_use) <= 2  # none is added without its commit

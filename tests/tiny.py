@@ -98,7 +98,7 @@ def tiny_llava(
     """
     import torch
 
-    from vlm.compat import ensure_torchvision
+    from vlm.backends.compat import ensure_torchvision
 
     ensure_torchvision()
     import transformers as tf
@@ -179,7 +179,7 @@ def tiny_clip(folder: Path, seed: int = 0, logit_bias: float | None = None) -> P
     """
     import torch
 
-    from vlm.compat import ensure_torchvision
+    from vlm.backends.compat import ensure_torchvision
 
     ensure_torchvision()
     import open_clip

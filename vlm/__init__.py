@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlm import experiments, facts
-from vlm.catalogue import LISTED, MODELS, TEMPLATES, Listed, ListedModel
-from vlm.connector import VisualTokens
+from vlm import findings
+from vlm.backends.storages import storages
+from vlm.embedded.shipped import assets
 from vlm.errors import (
     DecodingError,
     FetchError,
@@ -31,10 +31,14 @@ from vlm.errors import (
     VLMError,
     is_out_of_memory,
 )
-from vlm.images import open_image
-from vlm.patches import Patches, patchify, unpatchify
-from vlm.projection import Colours, Projection, pca_colours, project
-from vlm.records import (
+from vlm.hub.catalogue import LISTED, MODELS, TEMPLATES, Listed, ListedModel
+from vlm.hub.store import Progress
+from vlm.inspect import token_changes
+from vlm.inspect.projection import Colours, Projection, pca_colours, project
+from vlm.pipeline.image import open_image
+from vlm.records.patches import Patches, patchify, unpatchify
+from vlm.records.text_tokens import TextTokens
+from vlm.records.trace import (
     Alternative,
     Decoding,
     ImageEmbedding,
@@ -46,18 +50,15 @@ from vlm.records import (
     Trace,
     ZeroShot,
 )
-from vlm.shipped import assets
-from vlm.storages import storages
-from vlm.store import Progress
-from vlm.text_tokens import TextTokens
-from vlm.token_ledger import Spending, ledger, ledgers
+from vlm.records.visual_tokens import VisualTokens
+from vlm.token_budget.ledger import Spending, ledger, ledgers
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from vlm.contrastive import ContrastiveModel
-    from vlm.model import VisionLanguageModel
-    from vlm.saved_run import Replay
+    from vlm.contrastive.model import ContrastiveModel
+    from vlm.pipeline.model import VisionLanguageModel
+    from vlm.reports.saved_run import Replay
 
 __all__ = [
     "LISTED",
@@ -91,8 +92,7 @@ __all__ = [
     "ZeroShot",
     "assets",
     "decode_on",
-    "experiments",
-    "facts",
+    "findings",
     "is_out_of_memory",
     "ledger",
     "ledgers",
@@ -106,6 +106,7 @@ __all__ = [
     "replay",
     "save_run",
     "storages",
+    "token_changes",
     "unpatchify",
 ]
 
@@ -137,7 +138,7 @@ def load(
             than is free.
         FetchError: a file is missing and cannot be fetched.
     """
-    from vlm import loading
+    from vlm.loading import load as loading
 
     return loading.load(name, progress, four_bit, make_room)
 
@@ -150,7 +151,7 @@ def decode_on(
 
     The model's weights move there, in this process, and stay there.
     """
-    from vlm import lending
+    from vlm.loading import lending
 
     return lending.decode_on(device, model, trace, decoding)
 
@@ -173,7 +174,7 @@ def save_run(
         RunError: the folder cannot be written.
         ImageError: a photo is too large to be kept.
     """
-    from vlm import saved_run
+    from vlm.reports import saved_run
 
     return saved_run.save_run(trace, Path(folder), model, decoding)
 
@@ -191,7 +192,7 @@ def replay(
         RunError: it is not a whole run, or one of its files is not the one that was saved.
         VLMError: as `load`, and as asking the question.
     """
-    from vlm import saved_run
+    from vlm.reports import saved_run
 
     return saved_run.replay(
         Path(path), lambda name, four_bit: load(name, progress, four_bit=four_bit), model
@@ -200,7 +201,7 @@ def replay(
 
 def release_memory() -> None:
     """Give back, on the CPU and on the GPU, what models that nothing refers to any more took."""
-    from vlm import memory
+    from vlm.backends import memory
 
     memory.release()
 
@@ -219,6 +220,6 @@ def load_contrastive(
         ModelError: unknown name or weights, or weights that cannot be loaded.
         FetchError: a file of the embedded model is missing and cannot be fetched.
     """
-    from vlm import contrastive_loading
+    from vlm.contrastive import loading as contrastive_loading
 
     return contrastive_loading.load(name, pretrained, progress)

@@ -2,7 +2,7 @@
 
 import sys
 
-from vlm.commands import main
+from vlm.cli.commands import main
 
 if __name__ == "__main__":
     sys.exit(main())

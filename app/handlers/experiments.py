@@ -82,17 +82,17 @@ def other(runs: Runs, asked: dict) -> vlm.Trace:
 
 
 CHANGES = {
-    "remove": lambda asked, trace, runs: vlm.experiments.remove(
+    "remove": lambda asked, trace, runs: vlm.token_changes.remove(
         trace, selected(asked, trace), name(asked, "how"), seed(asked)
     ),
-    "keep": lambda asked, trace, runs: vlm.experiments.keep(
+    "keep": lambda asked, trace, runs: vlm.token_changes.keep(
         trace, selected(asked, trace), name(asked, "how"), seed(asked)
     ),
-    "paste": lambda asked, trace, runs: vlm.experiments.paste(
+    "paste": lambda asked, trace, runs: vlm.token_changes.paste(
         trace, selected(asked, trace), other(runs, asked)
     ),
-    "shuffle": lambda asked, trace, runs: vlm.experiments.shuffle(trace, seed(asked)),
-    "rescale": lambda asked, trace, runs: vlm.experiments.rescale(
+    "shuffle": lambda asked, trace, runs: vlm.token_changes.shuffle(trace, seed(asked)),
+    "rescale": lambda asked, trace, runs: vlm.token_changes.rescale(
         trace, number(asked, "factor", 0, 10, whole=False)
     ),
 }

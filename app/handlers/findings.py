@@ -43,13 +43,13 @@ def findings(server: Backend, event: gr.EventData) -> Iterator[dict]:
         whole_number(token, "visual token", len(trace.visual_tokens.embeddings)) for token in tokens
     ]
     there, absent = named(asked.get("words")), named(asked.get("absent"))
-    yield payloads.findings(run, (), len(vlm.facts.FACTS))
+    yield payloads.findings(run, (), len(vlm.findings.FACTS))
     pairs = [
         (vlm.open_image(EXAMPLES / name, root=EXAMPLES), sentence)
         for name, sentence in SENTENCES.items()
     ]
     found = []
-    for finding in vlm.facts.check(
+    for finding in vlm.findings.check(
         model,
         trace,
         server.models.contrastive.get(),
@@ -59,7 +59,7 @@ def findings(server: Backend, event: gr.EventData) -> Iterator[dict]:
         pairs=pairs,
     ):
         found.append(finding)
-        yield payloads.findings(run, found, len(vlm.facts.FACTS))
+        yield payloads.findings(run, found, len(vlm.findings.FACTS))
 
 
 def named(text) -> list[str]:

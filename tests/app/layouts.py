@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 import vlm
-from vlm.connector import BREAK, PATCH, QUERY, boxes_around
-from vlm.patches import Picture, patchify, place_boxes, raster_places
+from vlm.records.patches import Picture, patchify, place_boxes, raster_places
+from vlm.records.visual_tokens import BREAK, PATCH, QUERY, boxes_around
 
 SIZE = 2  # pixels of a patch
 WIDTH = 6  # of a visual token

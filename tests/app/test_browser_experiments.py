@@ -102,7 +102,7 @@ def test_tokens_of_an_earlier_photo_are_pasted(url, visit, picture, pictures, ti
             finished(page)
             == tiny_model.intervene(
                 trace,
-                vlm.experiments.paste(trace, [5, 6], theirs),
+                vlm.token_changes.paste(trace, [5, 6], theirs),
                 decoding=vlm.Decoding(max_new_tokens=32),
             ).trace.answer
         )

@@ -5,7 +5,7 @@ import pytest
 
 import vlm
 from tests.app.browsing import ask, expect, open_view, press_patch
-from vlm import contextual_lens
+from vlm.inspect import contextual_lens
 
 QUESTION = "What is in this image?"
 
@@ -122,12 +122,12 @@ def test_findings_stream_in_with_verdicts_in_words(url, visit, picture):
         page.fill("#facts .there", "cat")
         page.locator("#facts .go").click()
         expect(page.locator("#facts [data-finished=true]")).to_be_attached(timeout=120_000)
-        expect(page.locator("#facts .finding")).to_have_count(len(vlm.facts.FACTS))
+        expect(page.locator("#facts .finding")).to_have_count(len(vlm.findings.FACTS))
         for verdict in page.locator("#facts .verdict").all_inner_texts():
             assert verdict[0] in "✓✗–" and verdict[2:] in (
-                vlm.facts.SEEN,
-                vlm.facts.NOT_SEEN,
-                vlm.facts.CANNOT,
+                vlm.findings.SEEN,
+                vlm.findings.NOT_SEEN,
+                vlm.findings.CANNOT,
             )
         page.locator("#facts summary").first.click()
         expect(page.locator("#facts .finding").first).to_contain_text(

@@ -127,8 +127,8 @@ def test_whatever_fails_elsewhere_is_said_where_it_was_asked_for(
             page.locator("button.label-wrap", has_text=accordion).first.click()
         page.click("#experiments [data-kind=shuffle]")
         places = (
-            ("experiment", "#experiments .go", (vlm.experiments, "shuffle")),
-            ("findings", "#facts .go", (vlm.facts, "check")),
+            ("experiment", "#experiments .go", (vlm.token_changes, "shuffle")),
+            ("findings", "#facts .go", (vlm.findings, "check")),
             ("lab", "#compare", (contrastive, "readable")),
             ("ledger", "#ledger-count", (vlm, "ledgers")),
             ("check", "#check", (server.uploads, "open")),

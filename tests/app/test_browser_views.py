@@ -162,7 +162,7 @@ def test_an_experiment_answers_again_beside_the_old_answer(url, visit, picture, 
     trace = tiny_model.trace(
         vlm.open_image(picture), "What is in this image?", vlm.Decoding(max_new_tokens=32)
     )
-    changed = vlm.experiments.remove(trace, [5, 6])
+    changed = vlm.token_changes.remove(trace, [5, 6])
     after = np.exp(tiny_model.score(changed, [step.token_id for step in trace.steps]))
     again = list(tiny_model.decode(changed, vlm.Decoding(max_new_tokens=32)))[-1].answer
     with visit(url) as page:

@@ -24,7 +24,7 @@ STEPS = 3  # of 255: what it may make of a colour
 
 
 def read(file: str) -> dict:
-    return json.loads(gzip.decompress((examples.FOLDER / file).read_bytes()))
+    return json.loads(gzip.decompress((server.precomputed.folder / file).read_bytes()))
 
 
 def test_there_are_six_examples_of_at_most_600_kb_each():

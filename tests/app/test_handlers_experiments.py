@@ -62,7 +62,7 @@ def test_a_change_of_nothing_gives_the_answer_again_whatever_the_penalty(
     assert len(answers) == 2
 
 
-def expect_same(said: dict, expected: vlm.experiments.Intervention) -> None:
+def expect_same(said: dict, expected: vlm.token_changes.Intervention) -> None:
     """The last of what the page was told is the library's intervention."""
     assert said["finished"] and said["again"] == expected.trace.answer
     np.testing.assert_allclose(
@@ -120,10 +120,8 @@ def test_tokens_of_another_run_are_pasted(answered, other, tiny_model):
     run_of_other = run(other)[0][0]["run"]
     theirs = tiny_model.encode(vlm.open_image(other), QUESTION)
     said = tried(key, "paste", tokens=[4, 5], other=run_of_other)[-1]
-    expect_same(
-        said,
-        tiny_model.intervene(trace, vlm.experiments.paste(trace, [4, 5], theirs), decoding=TWELVE),
-    )
+    pasted = vlm.token_changes.paste(trace, [4, 5], theirs)
+    expect_same(said, tiny_model.intervene(trace, pasted, decoding=TWELVE))
 
 
 def test_a_chosen_word_is_told_before_and_after(answered, tiny_model):
@@ -132,7 +130,7 @@ def test_a_chosen_word_is_told_before_and_after(answered, tiny_model):
     assert told["word"] == "cat"
     assert told["before"] == pytest.approx(tiny_model.begins(trace, "cat"), abs=1e-6)
     assert told["after"] == pytest.approx(
-        tiny_model.begins(vlm.experiments.remove(trace, [1, 2, 3]), "cat"), abs=1e-6
+        tiny_model.begins(vlm.token_changes.remove(trace, [1, 2, 3]), "cat"), abs=1e-6
     )
     assert tried(key, "shuffle")[-1]["word"] is None
 

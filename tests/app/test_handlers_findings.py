@@ -12,7 +12,7 @@ import vlm
 from app.uploads import EXAMPLES
 from tests.app.asking import QUESTION, run, sentence, server
 from tests.app.conftest import unpacked
-from vlm import contextual_lens
+from vlm.inspect import contextual_lens
 
 pytestmark = pytest.mark.usefixtures("tiny_page")
 
@@ -97,12 +97,12 @@ def test_rows_of_no_token_are_refused_in_a_sentence(asked, token):
 def test_findings_come_one_by_one_and_are_the_librarys(asked, tiny_model, tiny_contrast):
     key, trace, _ = asked
     updates = ask_for_findings(run=key, tokens=[5, 6], words="cat, dog")
-    assert [len(update["rows"]) for update in updates] == list(range(len(vlm.facts.FACTS) + 1))
+    assert [len(update["rows"]) for update in updates] == list(range(len(vlm.findings.FACTS) + 1))
     told = updates[-1]
     assert told["run"] == key and told["total"] == len(told["rows"])
     expected = {
         each.fact.id: each
-        for each in vlm.facts.check(
+        for each in vlm.findings.check(
             tiny_model, trace, tiny_contrast, tokens=[5, 6], words=["cat", "dog"]
         )
     }

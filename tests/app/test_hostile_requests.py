@@ -136,7 +136,7 @@ def test_only_what_was_uploaded_is_served(wire, uploads, tmp_path):
         "/proc/self/environ",
         "app.py",
         ".git/config",
-        "vlm/model.py",
+        "vlm/pipeline/model.py",
         "assets/embedded/vlm.safetensors",
         "\\\\host\\x",
     ):

@@ -16,7 +16,7 @@ from app.panels import bundle
 
 ROOT = Path(__file__).parents[2]
 # modules of the library that the page's own program is made of, beside the names of `import vlm`
-PUBLIC_MODULES = ("commands", "settings")
+PUBLIC_MODULES = ("cli", "settings")
 # panels whose work is to lead to another: the lesson scrolls to its step, the strip to the answer
 LOOKING_ELSEWHERE = {"lesson", "stage-strip"}
 WEB = ROOT / "app" / "web"

@@ -18,7 +18,7 @@ import torch
 
 from tests.benchmark import lens, memory, page, pipeline, start
 from tests.docs import ROOT, replaced
-from vlm.device import has_fast_bfloat16
+from vlm.backends.device import has_fast_bfloat16
 
 DOCUMENT = ROOT / "assets" / "docs" / "benchmarks.md"
 

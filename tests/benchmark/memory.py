@@ -61,14 +61,14 @@ def instruments(model, trace: vlm.Trace) -> Iterator[tuple[str, Callable[[], obj
         "intervention",
         lambda: model.intervene(
             trace,
-            vlm.experiments.remove(trace, few),
+            vlm.token_changes.remove(trace, few),
             decoding=vlm.Decoding(max_new_tokens=len(trace.steps)),
         ),
     )
     yield "self-check", lambda: list(model.comparisons(trace))
     yield (
         "published findings",
-        lambda: list(vlm.facts.check(model, trace, tokens=few, words=["cat"])),
+        lambda: list(vlm.findings.check(model, trace, tokens=few, words=["cat"])),
     )
 
 

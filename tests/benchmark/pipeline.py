@@ -27,7 +27,7 @@ from tests.benchmark.memory import resident
 from tests.tiny import Size, photo, tiny_llava
 
 if TYPE_CHECKING:
-    from vlm.model import VisionLanguageModel
+    from vlm.pipeline.model import VisionLanguageModel
 
 # 200 million parameters
 LARGE = Size(encoder=768, language=768, layers=14, hidden=3072, heads=12, spread=0.02)

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.families import let_the_photo_matter, skip_what_transformers_cannot
 from tests.published.records import Chat, Published
 from tests.published.words import bert_tokenizer, make_tokenizer
-from vlm.compat import ensure_torchvision
+from vlm.backends.compat import ensure_torchvision
 
 ensure_torchvision()
 

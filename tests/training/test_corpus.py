@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from tests.tiny import photo, tiny_tokenizer
-from vlm.embedded import FEATURE_LAYERS
+from vlm.embedded.assembly import FEATURE_LAYERS
 from vlm.training import corpus
 from vlm.training.features import Features
 from vlm.training.mixing import Mixture

@@ -9,7 +9,8 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional
 
-from vlm import embedded, embedded_parts
+from vlm.embedded import assembly
+from vlm.embedded import parts as embedded_parts
 from vlm.errors import ModelError
 from vlm.training import base, distillation, encoder_commands, packs, teacher
 from vlm.training.__main__ import main
@@ -166,7 +167,7 @@ def test_teacher_and_student_see_the_same_view(vision, tiny_teacher, photos):
     )
     run.advance(photos[run.indices()], 0.0)
     mean, std = (
-        torch.tensor(values)[:, None, None] for values in (embedded.IMAGE_MEAN, embedded.IMAGE_STD)
+        torch.tensor(values)[:, None, None] for values in (assembly.IMAGE_MEAN, assembly.IMAGE_STD)
     )
     student = functional.interpolate(
         seen["student"] * std + mean, size=(64, 64), mode="bilinear", align_corners=False
@@ -235,7 +236,7 @@ def test_nothing_is_changed_before_the_first_step(vision, tiny_teacher, photos):
 def test_the_layers_are_transformers_own(vision, photos):
     images = photos[:2].float() / 255
     mean, std = (
-        torch.tensor(values)[:, None, None] for values in (embedded.IMAGE_MEAN, embedded.IMAGE_STD)
+        torch.tensor(values)[:, None, None] for values in (assembly.IMAGE_MEAN, assembly.IMAGE_STD)
     )
     with torch.no_grad():
         states = vision((images - mean) / std, output_hidden_states=True).hidden_states[1:]
@@ -315,7 +316,7 @@ def test_the_deltas_added_to_the_encoder_are_the_trained_student(
         wanted = encode_layers(run.learner.vision, images)
         before = encode_layers(plain, images)
         plain.load_state_dict(
-            embedded.merge(plain.state_dict(), deltas, float(about["lora_scale"]))
+            assembly.merge(plain.state_dict(), deltas, float(about["lora_scale"]))
         )
         found = encode_layers(plain, images)
     assert (wanted[-1] - before[-1]).abs().max() > 1e-2
@@ -353,22 +354,22 @@ def test_shards_of_two_runs_are_not_mixed(tmp_path):
 
 def test_the_embedded_model_takes_the_deltas_that_lie_beside_its_parts(monkeypatch, tmp_path):
     state = {"layer.weight": torch.randn(6, 4), "layer.bias": torch.randn(6)}
-    monkeypatch.setattr(embedded, "vision_state", lambda path: dict(state))
+    monkeypatch.setattr(assembly, "vision_state", lambda path: dict(state))
     assert all(
         torch.equal(value, state[name])
-        for name, value in embedded.encoder_state(tmp_path, []).items()
+        for name, value in assembly.encoder_state(tmp_path, []).items()
     )
     down, up = torch.randn(2, 4).bfloat16(), torch.randn(6, 2).bfloat16()
     parts = {"layer.lora_A": down, "layer.lora_B": up, "layer.bias": torch.ones(6)}
     save_shards(tmp_path, "encoder", parts, {"lora_scale": "0.5"})
-    found = embedded.encoder_state(tmp_path, embedded_parts.encoder_parts(tmp_path))
+    found = assembly.encoder_state(tmp_path, embedded_parts.encoder_parts(tmp_path))
     wanted = state["layer.weight"].bfloat16().float() + 0.5 * up.float() @ down.float()
     assert torch.allclose(found["layer.weight"], wanted, atol=1e-6)
     assert torch.equal(found["layer.bias"], torch.ones(6))
 
 
 def test_deltas_make_another_checkpoint(monkeypatch, tmp_path):
-    from vlm.store import sha256
+    from vlm.hub.store import sha256
 
     (tmp_path / "vlm.safetensors").write_bytes(b"parts")
     monkeypatch.setattr(embedded_parts, "PARTS", tmp_path)
@@ -398,7 +399,7 @@ def test_the_commands_pack_train_resume_and_go_on_from_deltas(
             Image.fromarray(photo.permute(1, 2, 0).numpy()).rotate(90 * len(dataset)).save(name)
         rows = [f"{number}.png,{number % 2}" for number in range(len(photos))]
         (data / dataset / "labels.csv").write_text("\n".join(["image,label", *rows]))
-    monkeypatch.setattr(embedded, "vision_config", lambda: vision.config)
+    monkeypatch.setattr(assembly, "vision_config", lambda: vision.config)
     monkeypatch.setattr(base, "vision", lambda parts: (vision, None))
     monkeypatch.setattr(teacher, "build_teacher", lambda sentence: tiny_teacher)
     monkeypatch.setattr(teacher, "build_network", Colours)

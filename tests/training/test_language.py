@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.tiny import tiny_tokenizer
-from vlm.embedded import merge
+from vlm.embedded.assembly import merge
 from vlm.training import commands, language
 from vlm.training.datasets import DataError, Photo
 from vlm.training.evaluation import Reader, cider

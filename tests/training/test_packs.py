@@ -119,7 +119,7 @@ def test_a_summary_is_the_class_token_and_the_mean_of_the_patches():
 def test_the_table_of_neighbours_names_its_command(data, monkeypatch, capsys):
     from transformers import Dinov2Config, Dinov2Model
 
-    from vlm.embedded import image_processor
+    from vlm.embedded.assembly import image_processor
 
     torch.manual_seed(0)
     config = Dinov2Config(hidden_size=8, num_hidden_layers=2, num_attention_heads=2, mlp_ratio=1)

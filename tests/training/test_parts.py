@@ -2,7 +2,7 @@
 
 import pytest
 
-from vlm.embedded import PARTS, read_parts
+from vlm.embedded.assembly import PARTS, read_parts
 from vlm.training.__main__ import parser, without_folders
 from vlm.training.commands import RUN
 

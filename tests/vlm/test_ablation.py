@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import vlm
-from vlm import ablation, experiments
+from vlm.inspect import ablation, token_changes
 
 QUESTION = "What is in this image?"
 
@@ -21,7 +21,7 @@ def test_the_change_is_that_of_the_score(tiny_model, trace):
     result = tiny_model.ablation(trace, 2, [7, 3, 7])
     assert result.tokens == (3, 7) and result.random.shape == (5,)
     expected = (
-        tiny_model.score(experiments.remove(trace, [3, 7]), ids)[-1]
+        tiny_model.score(token_changes.remove(trace, [3, 7]), ids)[-1]
         - tiny_model.score(trace, ids)[-1]
     )
     np.testing.assert_allclose(result.lit, expected, atol=1e-6)

@@ -13,9 +13,9 @@ import vlm
 from tests.attending import attending
 from tests.families import EXPLICIT, tiny_family
 from tests.tiny import photo
-from vlm import self_check
-from vlm.attention import Scoring, recording
-from vlm.device import to_numpy
+from vlm.backends.attention import Scoring, recording
+from vlm.backends.device import to_numpy
+from vlm.inspect import self_check
 
 
 @pytest.fixture(params=["clip", "siglip", "dinov2"])

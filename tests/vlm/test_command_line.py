@@ -5,7 +5,7 @@ error when the input cannot be used.
 import pytest
 
 import vlm
-from vlm.commands import main
+from vlm.cli.commands import main
 
 QUESTION = "What is in this image?"
 

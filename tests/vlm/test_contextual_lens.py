@@ -11,10 +11,11 @@ import pytest
 import torch
 
 import vlm
-from vlm import contextual_lens, language_model
-from vlm.commands import main
-from vlm.device import to_numpy
-from vlm.phrases import phrases
+from vlm.backends import text_model
+from vlm.backends.device import to_numpy
+from vlm.cli.commands import main
+from vlm.inspect import contextual_lens
+from vlm.inspect.phrases import phrases
 
 TEXTS = (
     "a photo of a cat",
@@ -34,7 +35,7 @@ def states(model, text: str) -> np.ndarray:
     """The last word of a text at every layer, read alone."""
     ids = torch.tensor([model.processor.tokenizer(text)["input_ids"]], device=model.network.device)
     with torch.inference_mode():
-        hidden = language_model.language_trunk(model.network)(
+        hidden = text_model.language_trunk(model.network)(
             input_ids=ids, output_hidden_states=True
         ).hidden_states
     return to_numpy(torch.stack([each[0, -1] for each in hidden]))
@@ -175,8 +176,8 @@ def test_our_phrases_are_the_same_for_the_same_seed():
 def test_the_shipped_index_belongs_to_the_shipped_parts(embedded_model):
     from safetensors import safe_open
 
-    from vlm.embedded import PARTS
-    from vlm.store import sha256
+    from vlm.embedded.assembly import PARTS
+    from vlm.hub.store import sha256
 
     index = contextual_lens.load(embedded_model)
     with safe_open(contextual_lens.SHIPPED, "np") as file:

@@ -12,10 +12,10 @@ from PIL import Image
 
 import vlm
 from tests.tiny import photo, tiny_clip
-from vlm import self_check
-from vlm.catalogue import LISTED
-from vlm.device import exact_placement, to_numpy
-from vlm.listening import passing
+from vlm.backends.device import exact_placement, to_numpy
+from vlm.backends.hooks import passing
+from vlm.hub.catalogue import LISTED
+from vlm.inspect import self_check
 
 PHOTOS = [photo(90, 150), photo(150, 90, seed=1), photo(60, 60, seed=2)]
 TEXTS = ["a photo of a cat", "waves of colour", "七 days 🐈"]
@@ -213,7 +213,7 @@ def pair_with(kind: str, size: tuple[int, int] = (64, 64), mode: str = "shortest
     """
     import open_clip
 
-    from vlm.contrastive import ContrastiveModel
+    from vlm.contrastive.model import ContrastiveModel
 
     torch.manual_seed(0)
     width = 192 if kind == "siglip" else 32
@@ -547,7 +547,7 @@ def test_a_pair_without_its_weights_is_refused(monkeypatch):
     """open_clip would go on with random ones where the hub gives none."""
     import open_clip
 
-    from vlm import contrastive_loading
+    from vlm.contrastive import loading
 
     config = {"model_cfg": open_clip.get_model_config("ViT-B-32") | {"embed_dim": 32}}
     config["model_cfg"]["vision_cfg"] |= {"layers": 1, "width": 64}
@@ -556,8 +556,8 @@ def test_a_pair_without_its_weights_is_refused(monkeypatch):
     def missing(*given, **named):
         raise FileNotFoundError("no weights")
 
-    monkeypatch.setattr(contrastive_loading, "_configuration_of", lambda name: None)
-    monkeypatch.setattr(contrastive_loading, "_check_configuration", lambda name, path: None)
+    monkeypatch.setattr(loading, "_configuration_of", lambda name: None)
+    monkeypatch.setattr(loading, "_check_configuration", lambda name, path: None)
     monkeypatch.setattr(open_clip.factory, "_get_hf_config", lambda *given, **named: config)
     monkeypatch.setattr(open_clip.factory, "download_pretrained_from_hf", missing)
     with pytest.raises(vlm.ModelError, match="could not be loaded"):

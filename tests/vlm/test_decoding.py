@@ -12,8 +12,8 @@ import transformers as tf
 
 import vlm
 from tests.tiny import tiny_tokenizer
-from vlm.decoding import NextLogits, decode
-from vlm.generation import Rules, rules
+from vlm.backends.generation import Rules, rules
+from vlm.pipeline.decoding import NextLogits, decode
 
 VOCABULARY = 50
 TOKENIZER = tiny_tokenizer()

@@ -11,18 +11,18 @@ from safetensors.torch import load_file
 
 import vlm
 from tests.tiny import photo
-from vlm import embedded
-from vlm.towers import normalised
+from vlm.backends.towers import normalised
+from vlm.embedded import assembly
 
 
 @pytest.fixture(scope="module")
 def folder():
-    return embedded.language_checkpoint()
+    return assembly.language_checkpoint()
 
 
 @pytest.fixture(scope="module")
 def contrastive_folder():
-    return embedded.contrastive_checkpoint()
+    return assembly.contrastive_checkpoint()
 
 
 def test_merge_adds_the_scaled_product_of_the_low_rank_deltas():
@@ -33,7 +33,7 @@ def test_merge_adds_the_scaled_product_of_the_low_rank_deltas():
     )
     untouched = torch.ones(3)
     state = {"layer.weight": weight, "other.weight": untouched}
-    merged = embedded.merge(state, {"layer.lora_A": down, "layer.lora_B": up}, lora_scale=0.5)
+    merged = assembly.merge(state, {"layer.lora_A": down, "layer.lora_B": up}, lora_scale=0.5)
     np.testing.assert_allclose(
         merged["layer.weight"],
         weight.numpy() + 0.5 * up.numpy() @ down.numpy(),
@@ -58,7 +58,7 @@ def test_merge_gives_the_same_bits_whatever_the_order_of_the_sum():
     )
     order = torch.randperm(16, generator=generator)
     merged = [
-        embedded.merge({"a.weight": weight}, {"a.lora_A": down[by], "a.lora_B": up[:, by]}, 2.0)[
+        assembly.merge({"a.weight": weight}, {"a.lora_A": down[by], "a.lora_B": up[:, by]}, 2.0)[
             "a.weight"
         ]
         for by in (torch.arange(16), order)
@@ -68,7 +68,7 @@ def test_merge_gives_the_same_bits_whatever_the_order_of_the_sum():
 
 def test_merge_replaces_whole_tensors_and_uses_only_its_prefix():
     state = {"a.weight": torch.zeros(2), "b.weight": torch.zeros(2)}
-    merged = embedded.merge(
+    merged = assembly.merge(
         state,
         {"text.a.weight": torch.ones(2, dtype=torch.float16), "image.b.weight": torch.ones(2)},
         1.0,
@@ -84,7 +84,7 @@ def test_merge_replaces_whole_tensors_and_uses_only_its_prefix():
 def test_merge_refuses_a_part_that_fits_nowhere():
     for part in ("b.weight", "b.lora_A"):
         with pytest.raises(KeyError):
-            embedded.merge(
+            assembly.merge(
                 {"a.weight": torch.zeros(2, 2)},
                 {part: torch.ones(2, 2), "b.lora_B": torch.ones(2, 2)},
                 1.0,
@@ -123,7 +123,7 @@ def test_nothing_of_the_checkpoint_came_by_chance(embedded_model):
 
 def test_the_checkpoint_holds_the_connector_of_our_parts(folder):
     weights = load_file(folder / "model.safetensors")
-    parts, _ = embedded.read_parts(embedded.PARTS / "vlm.safetensors")
+    parts, _ = assembly.read_parts(assembly.PARTS / "vlm.safetensors")
     connector = {name: part for name, part in parts.items() if name.startswith("connector.")}
     assert len(connector) == 4
     for name, part in connector.items():
@@ -191,8 +191,8 @@ def test_both_halves_read_the_same_layers_of_it(embedded_model, embedded_contras
     )
     embedded_model.network.get_image_features(pixel_values=pixels)
     handle.remove()
-    ours = normalised(read[0].flatten(0, -2), len(embedded.FEATURE_LAYERS))
-    assert ours.shape == (256, 384 * len(embedded.FEATURE_LAYERS))
+    ours = normalised(read[0].flatten(0, -2), len(assembly.FEATURE_LAYERS))
+    assert ours.shape == (256, 384 * len(assembly.FEATURE_LAYERS))
     assert float(
         (ours - embedded_contrast.network.visual.tokens(pixels)[0, 1:]).abs().max()
     ) < 1e-3 * float(ours.abs().max())
@@ -249,8 +249,8 @@ def test_the_answer_ends_with_the_models_end_token(embedded_model, wide_photo):
 
 
 def test_a_checkpoint_belongs_to_the_parts_it_was_made_of(folder, contrastive_folder):
-    from vlm.store import sha256
+    from vlm.hub.store import sha256
 
     for made, name in [(folder, "vlm"), (contrastive_folder, "contrastive")]:
-        digest = sha256(embedded.PARTS / f"{name}.safetensors")[:12]
-        assert made.name == f"embedded-{name}-{embedded.RECIPE}-{digest}"
+        digest = sha256(assembly.PARTS / f"{name}.safetensors")[:12]
+        assert made.name == f"embedded-{name}-{assembly.RECIPE}-{digest}"

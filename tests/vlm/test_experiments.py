@@ -10,8 +10,8 @@ import pytest
 
 import vlm
 from tests.tiny import photo
-from vlm import experiments
-from vlm.knockout import Cut, Knockout
+from vlm.inspect import token_changes
+from vlm.inspect.knockout import Cut, Knockout
 
 QUESTION = "What is in this image?"
 SHORT = vlm.Decoding(max_new_tokens=6)
@@ -30,10 +30,10 @@ def said(steps) -> list[tuple[int, float]]:
 @pytest.mark.parametrize(
     "change",
     [
-        *(lambda trace, how=how: experiments.remove(trace, [], how) for how in HOWS),
-        lambda trace: experiments.keep(trace, range(16)),
-        lambda trace: experiments.rescale(trace, 1.0),
-        lambda trace: experiments.paste(trace, [], trace),
+        *(lambda trace, how=how: token_changes.remove(trace, [], how) for how in HOWS),
+        lambda trace: token_changes.keep(trace, range(16)),
+        lambda trace: token_changes.rescale(trace, 1.0),
+        lambda trace: token_changes.paste(trace, [], trace),
     ],
 )
 def test_a_change_of_nothing_changes_nothing_bit_for_bit(tiny_model, trace, change):
@@ -45,7 +45,7 @@ def test_a_change_of_nothing_changes_nothing_bit_for_bit(tiny_model, trace, chan
 @pytest.mark.parametrize("how", HOWS)
 def test_only_the_removed_tokens_change_and_the_trace_stays_as_it_was(tiny_model, trace, how):
     before = trace.inputs_embeds.copy()
-    changed = experiments.remove(trace, [3, 7], how)
+    changed = token_changes.remove(trace, [3, 7], how)
     np.testing.assert_array_equal(trace.inputs_embeds, before)
     different = np.flatnonzero((changed.inputs_embeds != before).any(1))
     assert different.tolist() == trace.visual_tokens.positions[[3, 7]].tolist()
@@ -55,16 +55,16 @@ def test_only_the_removed_tokens_change_and_the_trace_stays_as_it_was(tiny_model
 def test_what_takes_their_place(trace):
     rows = trace.visual_tokens.embeddings
     np.testing.assert_allclose(
-        experiments.remove(trace, [5]).visual_tokens.embeddings[5], rows.mean(0), atol=1e-6
+        token_changes.remove(trace, [5]).visual_tokens.embeddings[5], rows.mean(0), atol=1e-6
     )
-    assert not experiments.remove(trace, [5], "zero").visual_tokens.embeddings[5].any()
+    assert not token_changes.remove(trace, [5], "zero").visual_tokens.embeddings[5].any()
     # the row below
     assert (
-        experiments.remove(trace, [0, 1, 2, 3], "neighbour").visual_tokens.embeddings[:4].tolist()
+        token_changes.remove(trace, [0, 1, 2, 3], "neighbour").visual_tokens.embeddings[:4].tolist()
         == rows[4:8].tolist()
     )
     first, second, other = (
-        experiments.remove(trace, [5], "noise", seed).visual_tokens.embeddings[5]
+        token_changes.remove(trace, [5], "noise", seed).visual_tokens.embeddings[5]
         for seed in (1, 1, 2)
     )
     assert (first == second).all() and (first != other).any()
@@ -72,13 +72,13 @@ def test_what_takes_their_place(trace):
 
 def test_keeping_some_is_removing_the_others(trace):
     np.testing.assert_array_equal(
-        experiments.keep(trace, [2, 9]).inputs_embeds,
-        experiments.remove(trace, [i for i in range(16) if i not in (2, 9)]).inputs_embeds,
+        token_changes.keep(trace, [2, 9]).inputs_embeds,
+        token_changes.remove(trace, [i for i in range(16) if i not in (2, 9)]).inputs_embeds,
     )
 
 
 def test_shuffling_keeps_the_bag(trace):
-    shuffled = experiments.shuffle(trace, seed=1).visual_tokens.embeddings
+    shuffled = token_changes.shuffle(trace, seed=1).visual_tokens.embeddings
     assert (shuffled != trace.visual_tokens.embeddings).any()
     np.testing.assert_array_equal(
         np.sort(shuffled, axis=0), np.sort(trace.visual_tokens.embeddings, axis=0)
@@ -87,7 +87,7 @@ def test_shuffling_keeps_the_bag(trace):
 
 def test_pasted_tokens_are_the_other_photos(tiny_model, trace):
     other = tiny_model.encode(photo(60, 60, seed=4), QUESTION)
-    pasted = experiments.paste(trace, [1, 2], other)
+    pasted = token_changes.paste(trace, [1, 2], other)
     np.testing.assert_array_equal(
         pasted.visual_tokens.embeddings[[1, 2]], other.visual_tokens.embeddings[[1, 2]]
     )
@@ -101,7 +101,7 @@ def test_pasting_between_grids_takes_the_nearest_centre(trace, tiny_model, check
 
     # 8 x 8 in the same cut-out
     finer = vlm.load(tiny_llava(tmp_path, side=112)).encode(photo(90, 150, seed=4), QUESTION)
-    pasted = experiments.paste(trace, [5], finer)
+    pasted = token_changes.paste(trace, [5], finer)
     # the quarters of token 5's box are as near as each other
     near = [row * 8 + column for row in (2, 3) for column in (2, 3)]
     assert any(
@@ -129,7 +129,7 @@ def marked(trace):
 def test_marks_between_rows_stay_where_they_are(trace):
     trace = marked(trace)
     shuffled, ends = (
-        experiments.shuffle(trace, seed=2).visual_tokens.embeddings,
+        token_changes.shuffle(trace, seed=2).visual_tokens.embeddings,
         np.arange(16) % 4 == 3,
     )
     np.testing.assert_array_equal(shuffled[ends], trace.visual_tokens.embeddings[ends])
@@ -139,25 +139,25 @@ def test_marks_between_rows_stay_where_they_are(trace):
 def test_a_token_without_a_place_has_its_neighbour_in_the_sequence(trace):
     trace = marked(trace)
     rows = trace.visual_tokens.embeddings
-    assert experiments.remove(trace, [7], "neighbour").visual_tokens.embeddings[7].tolist() in (
+    assert token_changes.remove(trace, [7], "neighbour").visual_tokens.embeddings[7].tolist() in (
         rows[6].tolist(),
         rows[8].tolist(),
     )
-    assert experiments.remove(trace, [4], "neighbour").visual_tokens.embeddings[4].tolist() in (
+    assert token_changes.remove(trace, [4], "neighbour").visual_tokens.embeddings[4].tolist() in (
         rows[0].tolist(),
         rows[8].tolist(),
         rows[5].tolist(),
     )
-    assert experiments.paste(trace, [3], trace).visual_tokens.embeddings.tolist() == rows.tolist()
+    assert token_changes.paste(trace, [3], trace).visual_tokens.embeddings.tolist() == rows.tolist()
 
 
 def test_an_intervention_tells_what_became_of_every_word(tiny_model, trace):
     same = tiny_model.intervene(trace, decoding=SHORT)
     assert said(same.trace.steps) == said(trace.steps)
     np.testing.assert_array_equal(same.after, same.before)
-    nothing = tiny_model.intervene(trace, experiments.rescale(trace, 1.0), decoding=SHORT)
+    nothing = tiny_model.intervene(trace, token_changes.rescale(trace, 1.0), decoding=SHORT)
     np.testing.assert_array_equal(nothing.after, nothing.before)
-    removed = experiments.remove(trace, range(16))
+    removed = token_changes.remove(trace, range(16))
     result = tiny_model.intervene(trace, removed, decoding=SHORT)
     np.testing.assert_array_equal(
         result.after, tiny_model.score(removed, [step.token_id for step in trace.steps])
@@ -172,7 +172,7 @@ def test_an_intervention_can_cut_attention(tiny_model, trace):
         return Knockout([Cut.path(trace, "picture → all after it", 1, 3)], ())
 
     result = tiny_model.intervene(trace, masking=cut, decoding=SHORT)
-    other = experiments.shuffle(trace, seed=1)
+    other = token_changes.shuffle(trace, seed=1)
     blind = tiny_model.intervene(trace, other, cut, SHORT)
     assert said(result.trace.steps) == said(blind.trace.steps)  # what is never read may be anything
     np.testing.assert_array_equal(result.after, blind.after)
@@ -183,7 +183,7 @@ def test_an_intervention_can_cut_attention(tiny_model, trace):
 )
 def test_what_cannot_be_removed_is_named(trace, tokens, how):
     with pytest.raises(vlm.ModelError):
-        experiments.remove(trace, tokens, how)
+        token_changes.remove(trace, tokens, how)
 
 
 def test_the_score_of_an_answer_is_the_probability_its_words_had(tiny_model, trace):
@@ -191,5 +191,5 @@ def test_the_score_of_an_answer_is_the_probability_its_words_had(tiny_model, tra
     np.testing.assert_allclose(
         tiny_model.score(trace, ids), [step.log_probability for step in trace.steps], atol=1e-4
     )
-    changed = tiny_model.score(experiments.remove(trace, range(16)), ids)
+    changed = tiny_model.score(token_changes.remove(trace, range(16)), ids)
     assert np.abs(changed - tiny_model.score(trace, ids)).max() > 1e-4

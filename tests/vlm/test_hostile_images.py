@@ -20,7 +20,7 @@ from PIL import Image, features
 import vlm
 from tests.bombs import BOMBS, chunk, jpeg, png, saved, tiff, webp_exif
 from tests.tiny import photo
-from vlm.images import FORMATS, MAX_PIXELS, MAX_SIDE
+from vlm.pipeline.image import FORMATS, MAX_PIXELS, MAX_SIDE
 
 pytestmark = pytest.mark.long
 MODES = (
@@ -364,7 +364,7 @@ def test_a_file_that_changes_while_it_is_read_is_what_it_was_at_one_moment(file,
 
 def test_a_file_that_grows_after_it_was_measured_is_not_read_to_its_end(file, monkeypatch):
     file.write_bytes(whole("PNG"))
-    monkeypatch.setattr("vlm.images.MAX_BYTES", 10_000)
+    monkeypatch.setattr("vlm.pipeline.image.MAX_BYTES", 10_000)
     exact = Path.is_file
     monkeypatch.setattr(
         Path, "is_file", lambda self: exact(self) and (os.truncate(self, 50_000) or True)
@@ -394,7 +394,7 @@ def test_a_camera_s_jpeg_is_far_below_every_limit(file):
 def test_no_bomb_takes_more_memory_or_time_than_its_pixels():
     """Each is opened in a process that is given so much memory and no more.
 
-    Without the limits of `vlm.images` six of them take gigabytes or hours.
+    Without the limits of `vlm.pipeline.image` six of them take gigabytes or hours.
     """
     if not features.check("webp"):
         pytest.skip("this Pillow has no WebP")

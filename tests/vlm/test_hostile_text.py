@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import vlm
 from tests.families import CROSSED, FAMILIES, tiny_family
 from tests.tiny import photo, tiny_llava
-from vlm import architecture
+from vlm.backends import architecture
 
 pytestmark = pytest.mark.long
 MARKS = (  # what some model reads as more than text

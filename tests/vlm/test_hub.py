@@ -12,8 +12,9 @@ from huggingface_hub import constants, file_download
 
 import vlm
 from tests.hub import COMMIT, LATER, NAME
-from vlm import architecture, catalogue, device, hub, memory
-from vlm.model import VisionLanguageModel
+from vlm.backends import architecture, device, memory
+from vlm.hub import catalogue, fetch
+from vlm.pipeline.model import VisionLanguageModel
 
 
 @pytest.fixture
@@ -62,7 +63,9 @@ def test_a_commit_that_is_asked_for_is_the_one_that_is_used(online):
 
 
 def test_the_catalogues_commit_comes_before_the_newest(online, monkeypatch):
-    monkeypatch.setattr(hub, "MODELS", (vlm.ListedModel(NAME, "llava", 1, "none", revision=LATER),))
+    monkeypatch.setattr(
+        fetch, "MODELS", (vlm.ListedModel(NAME, "llava", 1, "none", revision=LATER),)
+    )
     assert vlm.load(NAME).name == f"{NAME}@{LATER}"
 
 
@@ -95,7 +98,7 @@ def test_a_model_in_several_files_is_fetched_whole_and_a_missing_one_alone(onlin
     vlm.load(served).network.save_pretrained(served, max_shard_size="100KB")
     (served / "model.safetensors").unlink(missing_ok=True)
     model = vlm.load(NAME)
-    folder = hub.in_cache(hub.Reference(NAME))[0]
+    folder = fetch.in_cache(fetch.Reference(NAME))[0]
     shards = memory.weight_files(folder)
     assert len(shards) > 1
     online.asked.clear()
@@ -106,7 +109,7 @@ def test_a_model_in_several_files_is_fetched_whole_and_a_missing_one_alone(onlin
 
 def test_a_file_that_was_cut_off_in_the_cache_is_fetched_again(online):
     vlm.load(NAME)
-    path = (hub.in_cache(hub.Reference(NAME))[0] / "model.safetensors").resolve()
+    path = (fetch.in_cache(fetch.Reference(NAME))[0] / "model.safetensors").resolve()
     path.write_bytes(path.read_bytes()[:5_000])
     online.asked.clear()
     vlm.load(NAME)
@@ -217,23 +220,23 @@ def test_a_repository_without_a_configuration_is_refused(online, served):
 
 def test_a_full_disk_is_told_before_anything_large_is_fetched(online, monkeypatch):
     monkeypatch.setattr(
-        hub.shutil, "disk_usage", lambda path: SimpleNamespace(free=hub.SPARE + 1_000)
+        fetch.shutil, "disk_usage", lambda path: SimpleNamespace(free=fetch.SPARE + 1_000)
     )
     message = sentence(kind=vlm.FetchError)
     assert "HF_HUB_CACHE" in message and "GB" in message and online.fetched == ["config.json"]
 
 
 def test_a_disk_that_fills_up_on_the_way_is_told_and_what_came_is_kept(online, monkeypatch):
-    one = hub._one
+    one = fetch._one
 
     def full(reference, commit, name, *heard):
         if name.endswith(".safetensors"):
             raise OSError(errno.ENOSPC, "No space left on device")
         return one(reference, commit, name, *heard)
 
-    monkeypatch.setattr(hub, "_one", full)
+    monkeypatch.setattr(fetch, "_one", full)
     assert "is full" in sentence(kind=vlm.FetchError)
-    monkeypatch.setattr(hub, "_one", one)
+    monkeypatch.setattr(fetch, "_one", one)
     online.asked.clear()
     assert vlm.load(NAME) and online.fetched == ["model.safetensors"]
 
@@ -294,15 +297,15 @@ def test_what_a_model_needs_is_counted_from_its_tensors(checkpoints):
     ],
 )
 def test_a_name_of_the_hub_has_one_slash_and_no_way_out(text, parts):
-    reference = hub.Reference.of(text)
+    reference = fetch.Reference.of(text)
     assert (reference and (reference.name, reference.revision)) == parts
 
 
 def test_the_catalogue_is_whole():
     assert len({model.name for model in vlm.MODELS}) == len(vlm.MODELS) >= 14
     for model in vlm.MODELS:
-        assert hub.Reference.of(model.name) and (
-            model.revision is None or hub.COMMIT.fullmatch(model.revision)
+        assert fetch.Reference.of(model.name) and (
+            model.revision is None or fetch.COMMIT.fullmatch(model.revision)
         )
         assert 0 < model.gigabytes_four_bit < model.gigabytes and model.licence
     assert tuple(sorted(catalogue.MODELS, key=lambda model: model.parameters)) == catalogue.MODELS

@@ -24,7 +24,7 @@ from tests.colours import (
     rgb_profile,
 )
 from tests.tiny import photo
-from vlm.images import FORMATS, MAX_BYTES, MAX_PIXELS, MAX_PROFILE, MAX_SIDE, to_rgb
+from vlm.pipeline.image import FORMATS, MAX_BYTES, MAX_PIXELS, MAX_PROFILE, MAX_SIDE, to_rgb
 
 ORIENTATION = 274
 

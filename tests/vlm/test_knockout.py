@@ -10,11 +10,12 @@ import torch
 import vlm
 from tests.attending import attending
 from tests.families import tiny_family
-from vlm import attention, knockout, language_model
-from vlm.attention import replacing
-from vlm.device import to_numpy
-from vlm.knockout import Cut, FastV, Knockout, under
-from vlm.text_tokens import word_ids
+from vlm.backends import attention, text_model
+from vlm.backends.attention import replacing
+from vlm.backends.device import to_numpy
+from vlm.inspect import knockout
+from vlm.inspect.knockout import Cut, FastV, Knockout, under
+from vlm.records.text_tokens import word_ids
 
 QUESTION = "What is in this image?"
 SHORT = vlm.Decoding(max_new_tokens=5)
@@ -78,10 +79,10 @@ def masked_logits(model, trace, hidden):
     if window:
         mask = {"full_attention": mask, "sliding_attention": sliding.to(where)}
     with attending(model), torch.inference_mode():
-        states = language_model.language_trunk(model.network)(
+        states = text_model.language_trunk(model.network)(
             inputs_embeds=embeds, attention_mask=mask
         ).last_hidden_state
-        logits = language_model.head(model.network, states[:, -1:])[0, -1]
+        logits = text_model.head(model.network, states[:, -1:])[0, -1]
     return to_numpy(logits.log_softmax(-1))
 
 
@@ -129,7 +130,7 @@ def test_cuts_and_drops_are_those_of_capped_scores_and_sinks(name, tmp_path, wid
 
 
 def test_what_never_sees_the_picture_does_not_change_with_it(tiny_model, trace):
-    other = vlm.experiments.with_tokens(trace, trace.visual_tokens.embeddings[::-1].copy())
+    other = vlm.token_changes.with_tokens(trace, trace.visual_tokens.embeddings[::-1].copy())
 
     def blind() -> Knockout:
         return Knockout([Cut.path(trace, "picture → all after it", 1, 3)], ())

@@ -11,7 +11,7 @@ import torch
 import vlm
 from tests.families import FAMILIES, tiny_family
 from tests.tiny import photo
-from vlm.lending import moved
+from vlm.loading.lending import moved
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,9 @@ import torch
 import vlm
 from tests.families import ON_OTHERS, tiny_family
 from tests.tiny import photo
-from vlm import language_model
-from vlm.language_model import trunk_layers
-from vlm.listening import passing
+from vlm.backends import text_model
+from vlm.backends.hooks import passing
+from vlm.backends.text_model import trunk_layers
 
 ROOT = Path(__file__).parents[2]
 QUESTION = "What is in this image?"
@@ -53,13 +53,13 @@ def test_the_last_row_of_the_logit_lens_is_the_models_own_next_token(model, trac
 
 
 def test_the_final_norm_is_applied_once(model, trace):
-    from vlm import lens
+    from vlm.inspect import lens
 
     hidden = model.hidden_states(trace)
     embeds = torch.from_numpy(trace.inputs_embeds)[None].to(model.network.device)
     with torch.inference_mode():
         own = model.network(inputs_embeds=embeds).logits[0].softmax(-1)
-        norm, head = language_model.final_norm(model.network), model.network.get_output_embeddings()
+        norm, head = text_model.final_norm(model.network), model.network.get_output_embeddings()
         middle = head(norm(torch.from_numpy(hidden[1]).to(embeds.device))).softmax(-1)
         said = head(lens.normed(model.network, hidden)[[1, -1]]).softmax(-1)
         torch.testing.assert_close(said[-1], own, atol=1e-5, rtol=1e-3)
@@ -114,7 +114,7 @@ def chances(model, states) -> np.ndarray:
     """The lens by its formula, in float64: the softmax of what the head's weights make of normed
     states.
     """
-    from vlm import lens
+    from vlm.inspect import lens
 
     weight = model.network.get_output_embeddings().weight.double()
     with torch.inference_mode():
@@ -182,7 +182,7 @@ def test_what_the_cpu_can_multiply_decides_the_number_format_and_nothing_else():
         for path in (ROOT / folder).rglob("*.py")
         if re.search("has_fast_bfloat16|cpuinfo|get_cpu_capability", path.read_text())
     }
-    assert asking == {"vlm/device.py", "vlm/training/base.py"}
+    assert asking == {"vlm/backends/device.py", "vlm/training/base.py"}
 
 
 def test_a_table_holds_no_more_logits_than_it_says(tiny_model, wide_photo, monkeypatch):
@@ -192,13 +192,13 @@ def test_a_table_holds_no_more_logits_than_it_says(tiny_model, wide_photo, monke
     whole = tiny_model.lens_table(hidden, positions)
     sizes, head, vocabulary = (
         [],
-        language_model.head,
+        text_model.head,
         len(tiny_model.network.get_output_embeddings().weight),
     )
-    monkeypatch.setattr(language_model, "CACHED", 7)
-    monkeypatch.setattr(language_model, "AT_ONCE", 4 * vocabulary * 5)
+    monkeypatch.setattr(text_model, "CACHED", 7)
+    monkeypatch.setattr(text_model, "AT_ONCE", 4 * vocabulary * 5)
     monkeypatch.setattr(
-        language_model,
+        text_model,
         "head",
         lambda model, rows, words: sizes.append(head(model, rows, words)) or sizes[-1],
     )
@@ -212,7 +212,7 @@ def test_a_table_holds_no_more_logits_than_it_says(tiny_model, wide_photo, monke
 
 
 def test_a_word_that_says_too_little_alone_is_refused(embedded_model):
-    from vlm.text_tokens import word_ids
+    from vlm.records.text_tokens import word_ids
 
     tokenizer = embedded_model.processor.tokenizer
     assert {
@@ -265,12 +265,12 @@ def test_a_trace_keeps_no_model_in_memory(tiny_model, wide_photo):
 
 
 def test_the_embedding_lens_holds_no_more_cosines_than_it_says(tiny_model, wide_photo, monkeypatch):
-    from vlm import lens
+    from vlm.inspect import lens
 
     rows = tiny_model.encode(wide_photo, QUESTION).visual_tokens.embeddings
     whole, sizes, read = tiny_model.embedding_lens(rows, 3), [], lens._readings
     monkeypatch.setattr(
-        language_model, "AT_ONCE", 4 * len(tiny_model.network.get_input_embeddings().weight) * 5
+        text_model, "AT_ONCE", 4 * len(tiny_model.network.get_input_embeddings().weight) * 5
     )
     monkeypatch.setattr(
         lens,
@@ -291,18 +291,16 @@ def test_norm_and_head_are_those_of_the_language_model_wherever_they_stand(name,
     model = vlm.load(tiny_family(tmp_path, name))
     network = model.network
     inputs = model.on_device(model.inputs([photo(90, 150)], "What is in this image?"))
-    trunk = language_model.language_trunk(network)
+    trunk = text_model.language_trunk(network)
     with torch.inference_mode(), passing(trunk) as ended:
         with passing(trunk_layers(network)[-1]) as last:
             logits = network(**inputs).logits[0]
         states = last[-1] if torch.is_tensor(last[-1]) else last[-1][0]
         hidden = ended[-1].last_hidden_state
-        torch.testing.assert_close(
-            language_model.final_norm(network)(states), hidden, rtol=0, atol=0
-        )
-        torch.testing.assert_close(language_model.head(network, hidden)[0], logits, rtol=0, atol=0)
+        torch.testing.assert_close(text_model.final_norm(network)(states), hidden, rtol=0, atol=0)
+        torch.testing.assert_close(text_model.head(network, hidden)[0], logits, rtol=0, atol=0)
         chosen = torch.tensor([3, 1, 8])
         torch.testing.assert_close(
-            language_model.head(network, hidden, chosen)[0], logits[:, chosen], rtol=1e-5, atol=1e-5
+            text_model.head(network, hidden, chosen)[0], logits[:, chosen], rtol=1e-5, atol=1e-5
         )
-    assert language_model.language_layers(network) == len(trunk_layers(network))
+    assert text_model.language_layers(network) == len(trunk_layers(network))

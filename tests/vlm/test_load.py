@@ -12,7 +12,7 @@ from packaging.version import Version
 
 import vlm
 from tests.tiny import SIDE, photo, tiny_llava
-from vlm import device
+from vlm.backends import device
 
 
 def sentence(name) -> str:

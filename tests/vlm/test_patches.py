@@ -9,7 +9,7 @@ from PIL import Image
 
 import vlm
 from tests.tiny import PATCH, SIDE, photo
-from vlm.patches import grid_boxes
+from vlm.records.patches import grid_boxes
 
 PHOTOS = [(90, 150), (150, 90), (56, 56), (57, 200), (333, 41), (480, 640), (1, 1), (2, 90)]
 

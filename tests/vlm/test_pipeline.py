@@ -9,8 +9,8 @@ import torch
 
 import vlm
 from tests.tiny import photo
-from vlm import architecture
-from vlm.device import to_numpy
+from vlm.backends import architecture
+from vlm.backends.device import to_numpy
 
 QUESTION = "What is in this image?"
 SHORT = vlm.Decoding(max_new_tokens=8)

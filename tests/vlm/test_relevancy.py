@@ -10,7 +10,8 @@ import vlm
 from tests.attending import attending
 from tests.families import EXPLICIT, tiny_family
 from tests.tiny import photo
-from vlm import architecture, attention, language_model, relevancy
+from vlm.backends import architecture, attention, text_model
+from vlm.inspect import relevancy
 
 QUESTION = "What is in this image?"
 
@@ -72,9 +73,9 @@ def test_capped_scores_and_sinks_are_in_relevancy(name, tmp_path, wide_photo, mo
     with attending(model), torch.enable_grad():
         given = architecture.language_inputs(model.network, inputs)
         embeds = given["inputs_embeds"].detach().requires_grad_()
-        trunk = language_model.language_trunk(model.network)
+        trunk = text_model.language_trunk(model.network)
         output = trunk(**(given | {"inputs_embeds": embeds}), output_attentions=True)
-        logits = language_model.head(model.network, output.last_hidden_state)
+        logits = text_model.head(model.network, output.last_hidden_state)
     *gradients, by_input = torch.autograd.grad(
         logits[0, -1, trace.steps[0].token_id], [*output.attentions, embeds]
     )

@@ -8,7 +8,7 @@ import torch
 
 import vlm
 from tests.tiny import photo
-from vlm.device import to_numpy
+from vlm.backends.device import to_numpy
 
 QUESTION = "What is in this image?"
 SHORT = vlm.Decoding(max_new_tokens=6)
@@ -48,7 +48,7 @@ def test_one_prefill_serves_many_answers(model, wide_photo):
 
 
 def test_the_projection_is_the_patches_times_the_weights(model, wide_photo):
-    from vlm import architecture
+    from vlm.backends import architecture
 
     sight = model.see(wide_photo)
     weight, bias = architecture.patch_projection(model.network)

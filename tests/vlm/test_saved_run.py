@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 import vlm
 from tests.tiny import photo
-from vlm.commands import main
+from vlm.cli.commands import main
 
 SAMPLING = vlm.Decoding(max_new_tokens=5, temperature=1.0, seed=3)
 
@@ -85,7 +85,7 @@ def test_another_model_differs_and_is_named(saved, checkpoints):
 
 
 def test_numbers_that_are_a_little_off_still_hold():
-    from vlm.saved_run import Difference
+    from vlm.reports.saved_run import Difference
 
     assert (
         Difference("VT", 5e-4, 2.0).close
@@ -166,7 +166,7 @@ def test_it_is_repeated_in_a_process_that_loaded_nothing_before(checkpoints, wid
 
 def test_whoever_needs_transformers_can_be_imported_first():
     """Beside a torch for CPUs, torchvision has to be helped before transformers is imported: see
-    `vlm.compat`.
+    `vlm.backends.compat`.
     """
     for path in sorted(Path(vlm.__file__).parent.rglob("*.py")):
         lines = path.read_text().splitlines()

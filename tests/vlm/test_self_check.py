@@ -11,9 +11,10 @@ import torch
 import vlm
 from tests.families import tiny_family
 from tests.tiny import photo
-from vlm import language_model, self_check
-from vlm.compat import ensure_torchvision
-from vlm.device import to_numpy
+from vlm.backends import text_model
+from vlm.backends.compat import ensure_torchvision
+from vlm.backends.device import to_numpy
+from vlm.inspect import self_check
 
 ensure_torchvision()
 
@@ -66,7 +67,7 @@ def test_a_norm_that_is_applied_twice_is_noticed(tiny_model, trace):
 
     network = copy.deepcopy(tiny_model.network)
     # uneven, so that twice is not once
-    language_model.final_norm(network).weight.data.mul_(
+    text_model.final_norm(network).weight.data.mul_(
         torch.linspace(0.5, 3, 48, device=network.device)
     )
     twice = dataclasses.replace(tiny_model, network=network)
@@ -80,7 +81,7 @@ def test_a_norm_that_is_applied_twice_is_noticed(tiny_model, trace):
         def hidden_states(self, trace):
             with torch.inference_mode():
                 return to_numpy(
-                    language_model.final_norm(network)(
+                    text_model.final_norm(network)(
                         torch.from_numpy(hidden(trace)).to(network.device)
                     )
                 )
@@ -90,10 +91,10 @@ def test_a_norm_that_is_applied_twice_is_noticed(tiny_model, trace):
 
 
 def test_a_lens_that_norms_its_last_row_once_more_is_noticed(tiny_model, trace, monkeypatch):
-    from vlm import lens
+    from vlm.inspect import lens
 
     network = copy.deepcopy(tiny_model.network)
-    language_model.final_norm(network).weight.data.mul_(
+    text_model.final_norm(network).weight.data.mul_(
         torch.linspace(0.5, 3, 48, device=network.device)
     )
     model = dataclasses.replace(tiny_model, network=network)
@@ -102,7 +103,7 @@ def test_a_lens_that_norms_its_last_row_once_more_is_noticed(tiny_model, trace, 
     monkeypatch.setattr(
         lens,
         "normed",
-        lambda model, hidden: language_model.final_norm(model)(
+        lambda model, hidden: text_model.final_norm(model)(
             torch.from_numpy(hidden).to(model.device)
         ),
     )
@@ -166,7 +167,7 @@ def test_what_the_text_model_alone_would_do_to_the_logits_is_said(name, words, c
     assert re.search(f"the text model alone would be {words}in its configuration", said.words)
     config = model.network.config.get_text_config()
     alone = transformers.AutoModelForCausalLM.from_config(config).eval()
-    alone.model = language_model.language_trunk(model.network)
+    alone.model = text_model.language_trunk(model.network)
     alone.lm_head = model.network.get_output_embeddings()
     with torch.inference_mode():
         logits = alone(**model.language_inputs(trace), use_cache=False).logits[0, -1]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import vlm
-from vlm import sinks
-from vlm.connector import VisualTokens
+from vlm.inspect import sinks
+from vlm.records.visual_tokens import VisualTokens
 
 LAYERS, POSITIONS, WIDTH = 6, 40, 256  # tau is 5 here
 

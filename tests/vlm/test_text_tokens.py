@@ -10,8 +10,8 @@ import pytest
 import vlm
 from tests.tiny import photo, tiny_llava
 from tests.vocabularies import KINDS
-from vlm.device import to_numpy
-from vlm.text_tokens import first_token, token_string, word_ids
+from vlm.backends.device import to_numpy
+from vlm.records.text_tokens import first_token, token_string, word_ids
 
 QUESTIONS = [
     "What is in this image?",

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 import vlm
-from vlm import families
-from vlm.token_ledger import FAMILIES, _processor, ledgers
+from vlm.backends import families
+from vlm.token_budget.ledger import FAMILIES, _processor, ledgers
 
 SIZES = [(300, 451), (1080, 1920), (64, 800), (20, 20), (700, 700), (1500, 400)]
 # 1 and 3 are numbers of channels too

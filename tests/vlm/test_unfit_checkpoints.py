@@ -14,7 +14,8 @@ from PIL import Image
 import vlm
 from tests.families import CROSSED, FAMILIES, tiny_family
 from tests.tiny import SIDE, photo, tiny_llava
-from vlm import architecture, loading
+from vlm.backends import architecture
+from vlm.loading import load
 
 QUESTION = "What is in this image?"
 # one for each kind of processor
@@ -347,16 +348,16 @@ def test_texts_that_are_no_list_of_texts_are_told_so(given, tiny_contrast):
 
 @pytest.mark.parametrize("version", ["5.20.0", "5.21.0"])
 def test_a_smolvlm_that_old_transformers_cannot_run_says_which_to_install(version, monkeypatch):
-    monkeypatch.setattr(loading.metadata, "version", lambda package: version)
+    monkeypatch.setattr(load.metadata, "version", lambda package: version)
     settings = {
         "model_type": "smolvlm",
         "scale_factor": 3,
         "vision_config": {"image_size": 384, "patch_size": 14},
     }
     fits = settings | {"scale_factor": 4, "vision_config": {"image_size": 512, "patch_size": 16}}
-    loading.check_kind("a/b", fits)  # 64 tokens a tile
+    load.check_kind("a/b", fits)  # 64 tokens a tile
     if version == "5.21.0":
-        loading.check_kind("a/b", settings)
+        load.check_kind("a/b", settings)
         return
     with pytest.raises(vlm.ModelError, match=r"81 visual tokens a tile.*install tr.* 5\.21"):
-        loading.check_kind("a/b", settings)
+        load.check_kind("a/b", settings)

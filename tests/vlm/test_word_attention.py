@@ -9,8 +9,8 @@ import torch
 
 import vlm
 from tests.attending import attending
-from vlm import word_attention
-from vlm.device import to_numpy
+from vlm.backends.device import to_numpy
+from vlm.inspect import answer_attention
 
 QUESTION = "What is in this image?"
 
@@ -74,8 +74,8 @@ def test_without_sinks_is_the_softmax_without_their_keys():
     rows = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
     scores[..., [0, 5]] = -np.inf
     masked = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
-    np.testing.assert_allclose(word_attention.without(rows, (0, 5, 20)), masked, atol=1e-6)
-    np.testing.assert_array_equal(word_attention.without(rows, ()).argmax(-1), rows.argmax(-1))
+    np.testing.assert_allclose(answer_attention.without(rows, (0, 5, 20)), masked, atol=1e-6)
+    np.testing.assert_array_equal(answer_attention.without(rows, ()).argmax(-1), rows.argmax(-1))
 
 
 @pytest.mark.parametrize("step", [-1, 4])

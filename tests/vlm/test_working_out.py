@@ -10,8 +10,9 @@ import pytest
 import vlm
 from tests.families import WITHOUT_ROW, tiny_family
 from tests.tiny import photo
-from vlm import architecture, working_out
-from vlm.families import FAMILIES, TOWERS
+from vlm.backends import architecture
+from vlm.backends.families import FAMILIES, TOWERS
+from vlm.loading import infer_family
 
 QUESTION = "What is in this image?"
 
@@ -84,10 +85,10 @@ def model(tmp_path_factory):
 
 def test_a_row_that_puts_tokens_elsewhere_is_not_proven(model, monkeypatch):
     """Boxes left and right exchanged: everything else still holds, the change in a box does not."""
-    from vlm import model as pipeline
+    from vlm.pipeline import model as pipeline
 
     lay_tokens = pipeline.lay_tokens
-    working_out._prove(model, working_out.photo(90, 150))
+    infer_family._prove(model, infer_family.photo(90, 150))
 
     def mirrored(*arguments):
         layout = lay_tokens(*arguments)
@@ -97,7 +98,7 @@ def test_a_row_that_puts_tokens_elsewhere_is_not_proven(model, monkeypatch):
     with pytest.raises(
         vlm.ModelError, match="in the box of visual token 0 changes another one more"
     ):
-        working_out._prove(model, working_out.photo(90, 150))
+        infer_family._prove(model, infer_family.photo(90, 150))
 
 
 def test_a_row_that_counts_wrongly_is_not_proven(model):
@@ -106,14 +107,14 @@ def test_a_row_that_counts_wrongly_is_not_proven(model):
     wrong.network.worked_out = copy.copy(family), tower
     object.__setattr__(wrong.network.worked_out[0], "merge", lambda config: 1)
     with pytest.raises(vlm.ModelError, match="16 are expected"):
-        working_out._prove(wrong, working_out.photo(90, 150))
+        infer_family._prove(wrong, infer_family.photo(90, 150))
 
 
 def test_attention_of_each_to_itself_lets_no_patch_look_at_another(model):
     first = photo(90, 150)
-    with working_out.replacing(working_out._alone):
+    with infer_family.replacing(infer_family._alone):
         before = model.see(first)
-        changed = model.see(working_out.self_check.changed(first, before.patches.boxes[5]))
+        changed = model.see(infer_family.self_check.changed(first, before.patches.boxes[5]))
     different = (before.patch_features[-1] != changed.patch_features[-1]).any(1)
     # resizing mixes neighbours
     near = np.abs(before.patches.places[:, 1:] - before.patches.places[5, 1:]).max(1) <= 1

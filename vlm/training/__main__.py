@@ -20,7 +20,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from vlm.embedded import PARTS as SHIPPED
+from vlm.embedded.assembly import PARTS as SHIPPED
 from vlm.errors import VLMError
 from vlm.training import commands, contrastive, encoder_options, language
 

@@ -50,7 +50,7 @@ def add_adapters(vision: Any, rank: int, seed: int) -> None:
 
 
 def trained(vision: nn.Module) -> dict[str, nn.Parameter]:
-    """The trained parameters under the names that `vlm.embedded.merge` reads."""
+    """The trained parameters under the names that `vlm.embedded.assembly.merge` reads."""
     return {
         name.replace(".linear.", "."): parameter
         for name, parameter in vision.named_parameters()

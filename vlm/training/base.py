@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from vlm import embedded
-from vlm.compat import ensure_torchvision
-from vlm.device import Placement, has_fast_bfloat16, placement
-from vlm.store import build_once, cache_directory, fetch
+from vlm.backends.compat import ensure_torchvision
+from vlm.backends.device import Placement, has_fast_bfloat16, placement
+from vlm.embedded import assembly
+from vlm.hub.store import build_once, cache_directory, fetch
 
 
 def working_place() -> Placement:
@@ -34,27 +34,27 @@ def vision(parts: Sequence[Path] | None = None):
     ensure_torchvision()
     from transformers import Dinov2Model
 
-    model = Dinov2Model(embedded.vision_config())
+    model = Dinov2Model(assembly.vision_config())
     # rounded as in the checkpoint that is shown, so that the parts are trained on exactly its
     # features
     state = {
         name: weight.to(torch.bfloat16).float()
-        for name, weight in embedded.encoder_state(
-            fetch(embedded.VISION), embedded.encoder_parts() if parts is None else parts
+        for name, weight in assembly.encoder_state(
+            fetch(assembly.VISION), assembly.encoder_parts() if parts is None else parts
         ).items()
     }
     model.load_state_dict(state)
     place = working_place()
     return (
         model.eval().requires_grad_(False).to(place.device, place.dtype),
-        embedded.image_processor(),
+        assembly.image_processor(),
     )
 
 
 def language(place: Placement):
     """(SmolLM2 without our deltas, its tokenizer) at `place`."""
     ensure_torchvision()
-    model, tokenizer = embedded.language_model(fetch(embedded.LANGUAGE))
+    model, tokenizer = assembly.language_model(fetch(assembly.LANGUAGE))
     return model.to(place.device, place.dtype), tokenizer
 
 
@@ -63,7 +63,7 @@ def sentence():
     ensure_torchvision()
     from transformers import AutoModel, AutoTokenizer
 
-    archive = fetch(embedded.SENTENCE)
+    archive = fetch(assembly.SENTENCE)
 
     def unpack(folder: Path) -> None:
         with zipfile.ZipFile(archive) as file:

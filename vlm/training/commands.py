@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from vlm.embedded_parts import encoder_version
+from vlm.embedded.parts import encoder_version
 from vlm.training import base, contrastive, corpus, encoder_commands, language, scenes
 from vlm.training.datasets import DataError, dataset_folders, read_dataset
 from vlm.training.evaluation import Reader, Tests, measure

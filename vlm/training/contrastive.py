@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vlm.compat import ensure_torchvision
+from vlm.backends.compat import ensure_torchvision
 from vlm.training.corpus import Corpus
 from vlm.training.datasets import Photo
 from vlm.training.features import summary

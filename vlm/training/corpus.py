@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from vlm.embedded import FEATURE_LAYERS
-from vlm.towers import normalised
+from vlm.backends.towers import normalised
+from vlm.embedded.assembly import FEATURE_LAYERS
 from vlm.training import features as cached
 from vlm.training.datasets import BadRow, Photo, dataset_folders, read_dataset
 from vlm.training.features import VIEWS, Encoder, Features

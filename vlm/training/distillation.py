@@ -18,8 +18,8 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vlm.embedded import FEATURE_LAYERS, IMAGE_MEAN, IMAGE_SIDE, IMAGE_STD
-from vlm.towers import normalised
+from vlm.backends.towers import normalised
+from vlm.embedded.assembly import FEATURE_LAYERS, IMAGE_MEAN, IMAGE_SIDE, IMAGE_STD
 from vlm.training.adapters import add_adapters, trained
 from vlm.training.teacher import SIDE, Targets, Teacher, compute_conse
 from vlm.training.views import Views, render_views

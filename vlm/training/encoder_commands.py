@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vlm import embedded
+from vlm.embedded import assembly
 from vlm.training import base, distillation, encoder_run, neighbours, packs, teacher
 from vlm.training.adapters import SCALE, adopt_deltas
 from vlm.training.datasets import DataError, dataset_folders, read_dataset
@@ -49,12 +49,12 @@ def load_networks(folder: Path) -> tuple[torch.nn.Module, teacher.Teacher]:
     Raises:
         DataError: a file is missing.
     """
-    from vlm.compat import ensure_torchvision
+    from vlm.backends.compat import ensure_torchvision
 
     ensure_torchvision()
     from transformers import Dinov2Model
 
-    vision = Dinov2Model(embedded.vision_config())
+    vision = Dinov2Model(assembly.vision_config())
     state = _read_state(folder, BASE)
     vision.load_state_dict({name: weight.float() for name, weight in state.items()})
     state = _read_state(folder, TEACHER)

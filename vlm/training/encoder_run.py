@@ -10,7 +10,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from vlm.embedded import IMAGE_SIDE
+from vlm.embedded.assembly import IMAGE_SIDE
 from vlm.training.datasets import DataError
 from vlm.training.distillation import Learner, Settings, TeacherScale, measure_scale, random_patches
 from vlm.training.views import draw_views, whole_views

@@ -18,8 +18,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vlm.device import Placement
-from vlm.embedded import merge
+from vlm.backends.device import Placement
+from vlm.embedded.assembly import merge
 from vlm.training import base
 from vlm.training.corpus import Corpus
 from vlm.training.datasets import Photo

@@ -19,8 +19,8 @@ from jaxtyping import Float
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from vlm.embedded import FEATURE_LAYERS
-from vlm.towers import normalised
+from vlm.backends.towers import normalised
+from vlm.embedded.assembly import FEATURE_LAYERS
 from vlm.training.datasets import BadRow
 
 log = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ def beside(
 
 def summary(features: Float[Tensor, "positions width"]) -> Float[Tensor, "two_widths"]:
     """[CLS; mean of the patches], each layer normalised: what the contrastive image map reads
-    (`vlm.towers.ClassAndPatches`).
+    (`vlm.backends.towers.ClassAndPatches`).
     """
     normed = normalised(features, len(FEATURE_LAYERS))
     return torch.cat([normed[0], normed[1:].mean(0)])

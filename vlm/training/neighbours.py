@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from vlm.towers import normalised
+from vlm.backends.towers import normalised
 
 FOLDS = 5
 RIDGE = 0.1  # of the mean squared length of a photo's centred features

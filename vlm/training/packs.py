@@ -19,7 +19,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from vlm.embedded import IMAGE_SIDE, read_parts
+from vlm.embedded.assembly import IMAGE_SIDE, read_parts
 from vlm.training.datasets import TABLES, DataError, read_dataset
 from vlm.training.parts import save_parts
 from vlm.training.splits import held_out, is_held_out

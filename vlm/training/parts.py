@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from vlm.embedded import read_parts
+from vlm.embedded.assembly import read_parts
 
 __all__ = ["fold", "provenance", "read_parts", "save_parts", "unfold"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from vlm.embedded_parts import encoder_parts, read_encoder_parts
+from vlm.embedded.parts import encoder_parts, read_encoder_parts
 from vlm.training.datasets import DataError
 from vlm.training.parts import save_parts
 

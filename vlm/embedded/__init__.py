@@ -1,0 +1,1 @@
+"""The embedded model: pretrained weights and our own trained parts, put together."""

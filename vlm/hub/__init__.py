@@ -1,0 +1,1 @@
+"""What touches the network: models and pinned files by name, checked and kept."""

@@ -1,0 +1,1 @@
+"""What looks inside a run: lenses, attention, relevancy, interventions, projections."""

@@ -1,0 +1,1 @@
+"""From a name to a model that is known to be looked into rightly."""

@@ -1,0 +1,1 @@
+"""One file an arrow of the article: from the image X to the answer."""

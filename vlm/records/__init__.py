@@ -1,0 +1,1 @@
+"""What a caller sees: frozen records of patches, tokens, runs and similarities. No model."""

@@ -1,0 +1,1 @@
+"""How many visual tokens a photo costs each family of models."""
