@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from . import examples, handlers, models
-from .handlers.views import BLOCK
+from . import examples
+from .runs import BLOCK
+from .server import Server
+from .uploads import EXAMPLES
 from .wire import packed, unpacked
 
 # many numbers of which nobody reads more than two digits
@@ -35,7 +37,7 @@ def shortened(value):
     return packed(((bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)).view(np.float32))
 
 
-def told(path: str, question: str) -> dict:
+def told(server: Server, path: str, question: str) -> dict:
     """All that the page is told of a run, asked of the page's own handlers: the four slices of the
     store, and replies to what it would ask next.
 
@@ -43,7 +45,7 @@ def told(path: str, question: str) -> dict:
     them: it is kept once.
     """
     updates = list(
-        handlers.run(path, None, question, models.START, *examples.LAYOUT, *examples.SETTINGS)
+        server.run(path, None, question, server.models.first, *examples.LAYOUT, *examples.SETTINGS)
     )
     record, plane = updates[0][:2]
     answer, words = updates[-3][2], updates[-2][3]  # the last tells nothing
@@ -54,7 +56,7 @@ def told(path: str, question: str) -> dict:
     replies += [
         ["lens_rows", [run, first]] for first in range(0, record["boxes"]["shape"][0], BLOCK)
     ]
-    replies = [[name, asked, getattr(handlers, name)(list(asked))] for name, asked in replies]
+    replies = [[name, asked, getattr(server, name)(list(asked))] for name, asked in replies]
     replies = [
         [name, asked, shortened(reply) if name in TO_EIGHT_BITS else reply]
         for name, asked, reply in replies
@@ -70,22 +72,22 @@ def told(path: str, question: str) -> dict:
     }
 
 
-def opening() -> dict:
+def opening(server: Server) -> dict:
     """What the lab and the ledger show on arrival: the example photos against a line for each, and
     what the first one costs.
     """
-    photos = [str(handlers.EXAMPLES / photo) for photo, _ in examples.ASKED]
-    similarity, _ = handlers.compare(
-        photos[0], photos[1:], examples.LINES, "", False, models.CONTRASTIVE, None
+    photos = [str(EXAMPLES / photo) for photo, _ in examples.QUESTIONS]
+    similarity, _ = server.compare(
+        photos[0], photos[1:], examples.LINES, "", False, server.models.contrastive_name, None
     )
     return {
         "weights": examples.sha256_of(examples.CONTRASTIVE_PARTS),
         "similarity": similarity,
-        "ledger": handlers.ledger(*handlers.photo_size(photos[0])),
+        "ledger": server.ledger(*server.photo_size(photos[0])),
     }
 
 
-def build(asked=examples.ASKED, report=print) -> None:
+def build(server: Server, asked=examples.QUESTIONS, report=print) -> None:
     """Compute every example and write it beside its photo, then what the lab and the ledger begin
     with, the index last.
 
@@ -93,18 +95,19 @@ def build(asked=examples.ASKED, report=print) -> None:
         asked: photo and question of each.
         report: called with a line for each file.
     """
-    model, runs = models.language_model(models.START), []
+    model, runs = server.models.language_model(server.models.first), []
+    folder = server.precomputed.folder
     made = {
         "format": examples.FORMAT,
-        "weights": examples.weights(),
+        "weights": server.precomputed.weights(),
         "made": datetime.date.today().isoformat(),
         "versions": model.versions(),
     }
     for number, (photo, question) in enumerate(asked):
-        kept = told(str(handlers.EXAMPLES / photo), question)
+        kept = told(server, str(EXAMPLES / photo), question)
         file = f"{Path(photo).stem}.run.gz"
         text = json.dumps({"made": made, **kept}, ensure_ascii=False, separators=(",", ":"))
-        (examples.FOLDER / file).write_bytes(gzip.compress(text.encode(), 9, mtime=0))
+        (folder / file).write_bytes(gzip.compress(text.encode(), 9, mtime=0))
         runs.append(
             {
                 "photo": photo,
@@ -116,21 +119,21 @@ def build(asked=examples.ASKED, report=print) -> None:
         )
         report(
             f"{number + 1} of {len(asked)}  {file} "
-            f" {(examples.FOLDER / file).stat().st_size / 1000:.0f} kB  {question} "
+            f" {(folder / file).stat().st_size / 1000:.0f} kB  {question} "
             f" {kept['answer']['answer']}"
         )
-    if models.CONTRASTIVE == "embedded":
-        (examples.FOLDER / examples.OPENING).write_bytes(
+    if server.models.contrastive_name == "embedded":
+        (folder / examples.OPENING).write_bytes(
             gzip.compress(
-                json.dumps(opening(), ensure_ascii=False, separators=(",", ":")).encode(),
+                json.dumps(opening(server), ensure_ascii=False, separators=(",", ":")).encode(),
                 9,
                 mtime=0,
             )
         )
-    (examples.FOLDER / examples.INDEX).write_text(
+    (folder / examples.INDEX).write_text(
         json.dumps({**made, "runs": runs}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )
 
 
 if __name__ == "__main__":
-    build()
+    build(Server())

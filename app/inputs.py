@@ -12,9 +12,10 @@ from gradio_client import handle_file
 
 import vlm
 
-from . import bounds
+from . import limits
+from .backend import Backend
 from .handlers.errors import SentencesOnly, to_notice
-from .handlers.machine import enough_memory
+from .handlers.resources import enough_memory
 
 
 class Photo(gr.Image):
@@ -67,8 +68,8 @@ def opened(blocks, inputs) -> list:
     """
 
     def saved(block, url: str) -> dict:
-        if len(url) > bounds.room():
-            raise gr.Error(bounds.FULL, print_exception=False)
+        if len(url) > limits.free_upload_bytes():
+            raise gr.Error(limits.FULL, print_exception=False)
         path = save_base64_to_cache(url, get_upload_folder())
         block.temp_files.add(path)
         return handle_file(path)
@@ -107,7 +108,14 @@ class Page(gr.Blocks):
     """Blocks that answer whatever fails with a sentence.
 
     Gradio hides the reason of an error that is not a `gr.Error`, and the page then shows nothing.
+
+    Attributes:
+        backend: what its handlers are methods of.
     """
+
+    def __init__(self, backend: Backend, **options) -> None:
+        super().__init__(**options)
+        self.backend = backend
 
     async def process_api(self, block_fn, *arguments, **named):
         """One event, or one part of what it streams, from its inputs to its outputs: every event
@@ -115,7 +123,7 @@ class Page(gr.Blocks):
         """
         what = getattr(block_fn, "api_name", None) or "an event"
         try:
-            with SentencesOnly(f"{what}"), enough_memory():
+            with SentencesOnly(f"{what}"), enough_memory(self.backend.budget):
                 return await super().process_api(block_fn, *arguments, **named)
         except vlm.VLMError as error:
             raise to_notice(error) from error

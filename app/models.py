@@ -14,9 +14,6 @@ import vlm
 from .recent import Budget, Recent
 from .settings import Settings
 
-MODEL = Settings.read().model
-CONTRASTIVE = Settings.read().contrastive
-
 T = TypeVar("T")
 
 
@@ -150,73 +147,6 @@ class Background(Generic[T]):
             self._changed.notify_all()
 
 
-def _load_language(progress: vlm.Progress):
-    with _one_at_a_time:
-        model = vlm.load(
-            MODEL, progress, make_room=(lambda: _make_room(START)) if MODEL != "embedded" else None
-        )
-    progress(1.0, "warming up")
-    from PIL import Image
-
-    trace = model.trace(
-        Image.new("RGB", (64, 48), "gray"), "What is this?", vlm.Decoding(max_new_tokens=1)
-    )
-    vlm.project(trace.visual_tokens.embeddings)
-    return model
-
-
-def _load_contrastive(progress: vlm.Progress):
-    # two cores: the first answer comes first
-    language.wait(lambda status: status.state != "loading")
-    return vlm.load_contrastive(CONTRASTIVE, progress=progress)
-
-
-def _warm_umap(progress: vlm.Progress) -> bool:
-    """Compile UMAP, which numba does on its first fit: some ten seconds of both cores that nobody
-    should wait for, least of all the first answer.
-    """
-    contrastive.wait(lambda status: status.state != "loading")
-    answered.wait(PATIENCE)
-    if sys.platform == "linux":  # there a thread has a priority of its own
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
-    model = language.get()
-    from PIL import Image
-
-    trace = model.encode(Image.effect_noise((64, 48), 60), "What is this?")
-    vlm.project(trace.visual_tokens.embeddings, "umap")
-    return True
-
-
-language = Background("vision-language model", _load_language)
-contrastive = Background("contrastive model", _load_contrastive)
-umap = Background("UMAP view", _warm_umap)
-answered = threading.Event()  # the first answer on this page is complete
-PATIENCE = 60.0  # seconds without a question after which UMAP is warmed up all the same
-
-
-# what a job holds is not known when it is begun
-_others: Recent[Background] = Recent(2, budget=Budget(0))
-
-
-def contrastive_model(name: str):
-    """The contrastive model of this name: the page's own, or one of the two that were asked for
-    last. Whether a visitor may ask for it is for `handlers.permissions` to say.
-
-    Raises:
-        vlm.VLMError: it cannot be had.
-    """
-    if name == CONTRASTIVE:
-        return contrastive.get()
-    return _others.get(
-        name, lambda: Background("contrastive model", lambda progress: _load_other(name, progress))
-    ).get()
-
-
-def _load_other(name: str, progress: vlm.Progress):
-    with _one_at_a_time:
-        return vlm.load_contrastive(name, progress=progress)
-
-
 @dataclass(frozen=True)
 class Choice:
     """A vision-language model as a visitor chose it."""
@@ -230,113 +160,189 @@ class Choice:
         return hashlib.blake2b(repr((self.name, self.four_bit)).encode(), digest_size=6).hexdigest()
 
 
-START = Choice(MODEL)
+# seconds without a question after which UMAP is warmed up all the same
+PATIENCE = 60.0
 # seconds that a model which is being replaced is waited for: runs under way keep theirs until they
 # are done
 RUNS_END = 60.0
-_chosen: dict[Choice, Background] = {}  # of these one is in memory, beside the embedded model
-_chosen_lock = threading.Lock()
-_one_at_a_time = threading.Lock()
 
 
-def choose(choice: Choice) -> Background:
-    """The job that brings a vision-language model: the page's own, the one beside it, or a new one,
-    which takes the other's place once it is known to be a model.
+class Models:
+    """The models of one page: those that it begins with, and those that visitors choose.
+
+    Attributes:
+        name, contrastive_name: of the models that the page begins with.
+        first: the vision-language model that it begins with, as a choice.
+        language, contrastive, umap: the jobs that bring them, and make UMAP quick.
+        answered: set when the first answer on this page is complete.
+        runs_end: seconds that a model which is being replaced is waited for.
     """
-    if choice == START:
-        return language
-    with _chosen_lock:
-        if choice not in _chosen:
-            _chosen[choice] = Background(
-                f"model {choice.name}", lambda progress: _load_chosen(choice, progress)
-            )
-        return _chosen[choice]
 
+    def __init__(self, settings: Settings, budget: Budget) -> None:
+        self.name, self.contrastive_name = settings.model, settings.contrastive
+        self.first = Choice(self.name)
+        self.language: Background = Background("vision-language model", self._load_language)
+        self.contrastive: Background = Background("contrastive model", self._load_contrastive)
+        self.umap: Background = Background("UMAP view", self._warm_umap)
+        self.answered = threading.Event()
+        self.runs_end = RUNS_END
+        self._budget = budget
+        # of these one is in memory, beside the embedded model
+        self._chosen: dict[Choice, Background] = {}
+        self._chosen_lock, self._one_at_a_time = threading.Lock(), threading.Lock()
+        # what a job holds is not known when it is begun
+        self._others: Recent[Background] = Recent(Budget(0), size=2)
 
-def language_model(choice: Choice):
-    """The vision-language model of this choice, loaded if it is not in memory.
-
-    Raises:
-        vlm.VLMError: it cannot be had.
-    """
-    # another visitor's took its place while it was waited for
-    while (model := choose(choice).get()) is None:
-        pass
-    return model
-
-
-def at_hand(choice: Choice):
-    """The model of this choice if it is in memory, else None.
-
-    Takes no lock: a forked process may have been born while another thread held it.
-    """
-    job = language if choice == START else _chosen.get(choice)
-    return job and job._value
-
-
-def made_by(tag: str):
-    """The vision-language model with this tag, if it is in memory; no other is let go for it.
-
-    Raises:
-        vlm.VLMError: it is not.
-    """
-    with _chosen_lock:
-        jobs = (
-            [language]
-            if tag == START.tag
-            else [job for choice, job in _chosen.items() if choice.tag == tag]
-        )
-    model = jobs[0].made() if jobs else None
-    if model is None:
-        raise vlm.VLMError(
-            "The model of this run is no longer in memory; load it again under Model and press Run"
-            " to look further into it."
-        )
-    return model
-
-
-def _load_chosen(choice: Choice, progress: vlm.Progress):
-    with _one_at_a_time:
-        try:
-            return vlm.load(
-                choice.name,
+    def _load_language(self, progress: vlm.Progress):
+        with self._one_at_a_time:
+            model = vlm.load(
+                self.name,
                 progress,
-                four_bit=choice.four_bit,
-                make_room=lambda: _make_room(choice),
+                make_room=(lambda: self._make_room(self.first))
+                if self.name != "embedded"
+                else None,
             )
-        except vlm.VLMError:
-            with _chosen_lock:
-                _chosen.pop(choice, None)
-            raise
+        progress(1.0, "warming up")
+        from PIL import Image
 
+        trace = model.trace(
+            Image.new("RGB", (64, 48), "gray"), "What is this?", vlm.Decoding(max_new_tokens=1)
+        )
+        vlm.project(trace.visual_tokens.embeddings)
+        return model
 
-def _make_room(coming: Choice) -> None:
-    """Let go of the models beside the embedded one, and wait until nobody computes with them any
-    more.
-    """
-    with _chosen_lock:
-        leaving = [
-            (choice, job)
-            for choice, job in _chosen.items()
-            if choice != coming and job.status.state == "ready"
-        ]
-        for choice, _ in leaving:
-            del _chosen[choice]
-    if MODEL != "embedded" and coming != START:
-        leaving.append((START, language))
-    for choice, job in leaving:
-        gone, model = threading.Event(), job.let_go(retire=job is not language)
+    def _load_contrastive(self, progress: vlm.Progress):
+        # two cores: the first answer comes first
+        self.language.wait(lambda status: status.state != "loading")
+        return vlm.load_contrastive(self.contrastive_name, progress=progress)
+
+    def _warm_umap(self, progress: vlm.Progress) -> bool:
+        """Compile UMAP, which numba does on its first fit: some ten seconds of both cores that
+        nobody should wait for, least of all the first answer.
+        """
+        self.contrastive.wait(lambda status: status.state != "loading")
+        self.answered.wait(PATIENCE)
+        if sys.platform == "linux":  # there a thread has a priority of its own
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+        model = self.language.get()
+        from PIL import Image
+
+        trace = model.encode(Image.effect_noise((64, 48), 60), "What is this?")
+        vlm.project(trace.visual_tokens.embeddings, "umap")
+        return True
+
+    def contrastive_model(self, name: str):
+        """The contrastive model of this name: the page's own, or one of the two that were asked for
+        last. Whether a visitor may ask for it is for `handlers.permissions` to say.
+
+        Raises:
+            vlm.VLMError: it cannot be had.
+        """
+        if name == self.contrastive_name:
+            return self.contrastive.get()
+        return self._others.get(
+            name,
+            lambda: Background(
+                "contrastive model", lambda progress: self._load_other(name, progress)
+            ),
+        ).get()
+
+    def _load_other(self, name: str, progress: vlm.Progress):
+        with self._one_at_a_time:
+            return vlm.load_contrastive(name, progress=progress)
+
+    def choose(self, choice: Choice) -> Background:
+        """The job that brings a vision-language model: the page's own, the one beside it, or a new
+        one, which takes the other's place once it is known to be a model.
+        """
+        if choice == self.first:
+            return self.language
+        with self._chosen_lock:
+            if choice not in self._chosen:
+                self._chosen[choice] = Background(
+                    f"model {choice.name}", lambda progress: self._load_chosen(choice, progress)
+                )
+            return self._chosen[choice]
+
+    def language_model(self, choice: Choice):
+        """The vision-language model of this choice, loaded if it is not in memory.
+
+        Raises:
+            vlm.VLMError: it cannot be had.
+        """
+        # another visitor's took its place while it was waited for
+        while (model := self.choose(choice).get()) is None:
+            pass
+        return model
+
+    def at_hand(self, choice: Choice):
+        """The model of this choice if it is in memory, else None.
+
+        Takes no lock: a forked process may have been born while another thread held it.
+        """
+        job = self.language if choice == self.first else self._chosen.get(choice)
+        return job and job._value
+
+    def made_by(self, tag: str):
+        """The vision-language model with this tag, if it is in memory; no other is let go for it.
+
+        Raises:
+            vlm.VLMError: it is not.
+        """
+        with self._chosen_lock:
+            jobs = (
+                [self.language]
+                if tag == self.first.tag
+                else [job for choice, job in self._chosen.items() if choice.tag == tag]
+            )
+        model = jobs[0].made() if jobs else None
         if model is None:
-            continue
-        weakref.finalize(model, gone.set)
-        del model
-        Recent.forget(choice.tag)
-        vlm.release_memory()
-        if gone.wait(RUNS_END):
+            raise vlm.VLMError(
+                "The model of this run is no longer in memory; load it again under Model and press"
+                " Run to look further into it."
+            )
+        return model
+
+    def _load_chosen(self, choice: Choice, progress: vlm.Progress):
+        with self._one_at_a_time:
+            try:
+                return vlm.load(
+                    choice.name,
+                    progress,
+                    four_bit=choice.four_bit,
+                    make_room=lambda: self._make_room(choice),
+                )
+            except vlm.VLMError:
+                with self._chosen_lock:
+                    self._chosen.pop(choice, None)
+                raise
+
+    def _make_room(self, coming: Choice) -> None:
+        """Let go of the models beside the embedded one, and wait until nobody computes with them
+        any more.
+        """
+        with self._chosen_lock:
+            leaving = [
+                (choice, job)
+                for choice, job in self._chosen.items()
+                if choice != coming and job.status.state == "ready"
+            ]
+            for choice, _ in leaving:
+                del self._chosen[choice]
+        if self.name != "embedded" and coming != self.first:
+            leaving.append((self.first, self.language))
+        for choice, job in leaving:
+            gone, model = threading.Event(), job.let_go(retire=job is not self.language)
+            if model is None:
+                continue
+            weakref.finalize(model, gone.set)
+            del model
+            self._budget.forget(choice.tag)
             vlm.release_memory()
+            if gone.wait(self.runs_end):
+                vlm.release_memory()
 
-
-def start() -> None:
-    """Load everything behind the page, the vision-language model first."""
-    for job in (language, contrastive, umap):
-        job.start()
+    def begin_loading(self) -> None:
+        """Load everything behind the page, the vision-language model first."""
+        for job in (self.language, self.contrastive, self.umap):
+            job.start()

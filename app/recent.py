@@ -12,7 +12,7 @@ import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import vlm
 
@@ -23,13 +23,13 @@ VARIABLE = Settings.name_of("keep")
 T = TypeVar("T")
 
 
-def allowed() -> int:
+def allowed(settings: Settings) -> int:
     """Bytes that the operator lets all caches together hold.
 
     Raises:
         vlm.VLMError: the variable is no number of gigabytes.
     """
-    said = Settings.read().keep
+    said = settings.keep
     try:
         gigabytes = float(said)
     except ValueError:
@@ -88,39 +88,45 @@ class Budget:
                 (cache for cache in self._caches if len(cache)), key=lambda cache: cache.oldest
             ).drop_oldest()
 
-
-EVERYTHING = Budget(allowed())
+    def forget(self, tag: str) -> None:
+        """Let go of what the model with this tag computed and what lies where it did; an empty tag
+        is every model.
+        """
+        for cache in list(self._caches):
+            cache.clear(lambda key, cache=cache: cache.heavy(key) and tag in str(key))
 
 
 class Recent(Generic[T]):
     """The last values by key: what has not changed is not computed again.
 
     Args:
-        size: how many at most, whatever they weigh.
-        heavy: the values lie where a model computes; they are let go with their model, whose tag is
-            in their keys.
         budget: the bytes that this cache shares with others.
+        size: how many at most, whatever they weigh.
+        heavy: under which keys values lie where a model computes; they are let go with their model,
+            whose tag is in those keys.
     """
 
-    _heavy: ClassVar["weakref.WeakSet[Recent]"] = weakref.WeakSet()
-
-    def __init__(self, size: int = 512, heavy: bool = False, budget: Budget | None = None) -> None:
+    def __init__(
+        self,
+        budget: Budget,
+        size: int = 512,
+        heavy: Callable[[Any], bool] = lambda key: False,
+    ) -> None:
         self._size = size
-        self._budget = budget or EVERYTHING
+        self._budget = budget
+        self.heavy = heavy
         # the least recently used first
         self._values: OrderedDict[Hashable, Kept[T]] = OrderedDict()
         self._budget.join(self)
-        if heavy:
-            Recent._heavy.add(self)
 
     def __len__(self) -> int:
         return len(self._values)
 
-    @classmethod
-    def forget(cls, tag: str) -> None:
-        """Let go of what a model that is let go made."""
-        for recent in list(cls._heavy):
-            recent.clear(lambda key: tag in str(key))
+    @property
+    def keys(self) -> list[Hashable]:
+        """The keys of all values, the least recently used first."""
+        with self._budget.lock:
+            return list(self._values)
 
     def clear(self, which: Callable[[Hashable], bool] = lambda key: True) -> None:
         """Let go of the values under some keys, or under all."""

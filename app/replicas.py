@@ -50,16 +50,18 @@ def page():
     import gradio as gr
     from fastapi import FastAPI
 
-    from . import models
     from .page import build, launch_options
 
-    models.start()
+    demo = build()
+    demo.backend.models.begin_loading()
     options = {
-        name: value for name, value in launch_options().items() if name != "state_session_capacity"
+        name: value
+        for name, value in launch_options(demo).items()
+        if name != "state_session_capacity"
     }
     outer = FastAPI()
     outer.add_middleware(Named)
-    return gr.mount_gradio_app(outer, build(), "/", **options)
+    return gr.mount_gradio_app(outer, demo, "/", **options)
 
 
 def serve_replicas(count: int, cores: float, host: str, port: int) -> None:

@@ -166,7 +166,7 @@ def tree() -> str:
 
 def pictures() -> str:
     """Show the picture of every view that `python -m tests.screenshots` took."""
-    from app.page import VIEWS
+    from app.sections.stages import VIEWS
 
     taken = {path.stem for path in (ROOT / "assets" / "docs" / "views").glob("*.png")}
     order = [*(name for name in VIEWS if name in taken), *sorted(taken - set(VIEWS))]

@@ -11,8 +11,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, Request, sync_playwright
 
-from app import models
-from app.page import VIEWS, build, launch_options
+from app.page import build, launch_options
+from app.sections.stages import VIEWS
 from tests.app.browsing import expect, open_view
 from tests.browser import chromium_path
 
@@ -41,9 +41,11 @@ def main() -> int:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     FOLDER.mkdir(parents=True, exist_ok=True)
     demo = build()
-    demo.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options())
-    models.language.start()
-    models.language.get()
+    demo.launch(
+        server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options(demo)
+    )
+    demo.backend.models.language.start()
+    demo.backend.models.language.get()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium_path(), args=["--no-sandbox", "--headless", "--disable-gpu"]

@@ -5,12 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from app import examples as shipped
 from tests import docs
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-WEIGHTS = shipped.weights  # before a test puts a tiny model in the page
 LARGEST = 8_000  # bytes of the README, which is read in two minutes
 DOCUMENTS = [path for path in docs.files() if path.endswith(".md")]
 # each link of a document: from where, to where
@@ -85,8 +83,7 @@ def test_the_library_example_runs_as_printed(document, embedded_model, monkeypat
 
 
 @pytest.mark.parametrize(("document", "name"), docs.TABLES)
-def test_a_table_that_repeats_the_program_is_what_the_command_writes(document, name, monkeypatch):
-    monkeypatch.setattr(shipped, "weights", WEIGHTS)
+def test_a_table_that_repeats_the_program_is_what_the_command_writes(document, name):
     assert docs.outdated(write=False, names=[name]) == [], "run: python -m tests.docs"
 
 

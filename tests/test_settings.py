@@ -10,7 +10,7 @@ import vlm.settings
 
 ROOT = Path(__file__).parents[1]
 # Which folders are nobody's business but the operator's: variables of other programs among them.
-MAY_READ = {"vlm/settings.py", "app/handlers/machine.py"}
+MAY_READ = {"vlm/settings.py", "app/handlers/resources.py"}
 PACKAGES = (vlm.settings, app.settings)
 
 

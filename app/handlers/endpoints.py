@@ -6,14 +6,16 @@ of them here is what a language model reads.
 
 from collections.abc import Iterator, Sequence
 
-from .. import gpu, models, payloads
-from .answering import decoding, encode
+from .. import payloads
+from ..backend import Backend
+from ..run_request import RunRequest, decoding
+from .contrastive import matched
 from .errors import tells_errors
-from .lab import matched
 
 
 @tells_errors
 def answer_endpoint(
+    server: Backend,
     photo: str | None,
     question: str,
     temperature: float,
@@ -40,13 +42,16 @@ def answer_endpoint(
         max_new_tokens: the longest answer.
     """
     operator = decoding(temperature, top_k, top_p, repetition_penalty, seed, max_new_tokens)
-    _, trace = encode(photo, question)
-    for step in gpu.answer(models.language.get(), models.START, trace, operator):
+    first = server.models.first
+    trace = server.runs.encode(RunRequest((photo,), question, first, operator)).trace
+    model = server.models.language.get()
+    for step in server.gpu.answer(model, first, trace, operator):
         yield step.answer
 
 
 @tells_errors
 def trace_endpoint(
+    server: Backend,
     photo: str | None,
     question: str,
     temperature: float,
@@ -73,8 +78,10 @@ def trace_endpoint(
         max_new_tokens: the longest answer.
     """
     operator = decoding(temperature, top_k, top_p, repetition_penalty, seed, max_new_tokens)
-    _, trace = encode(photo, question)
-    trace = trace.with_steps(gpu.answer(models.language.get(), models.START, trace, operator))
+    first = server.models.first
+    trace = server.runs.encode(RunRequest((photo,), question, first, operator)).trace
+    model = server.models.language.get()
+    trace = trace.with_steps(server.gpu.answer(model, first, trace, operator))
     return {
         "question": trace.question,
         "prompt": trace.prompt,
@@ -89,7 +96,7 @@ def trace_endpoint(
 
 
 @tells_errors
-def similarity_endpoint(photos: Sequence[str] | None, texts: str) -> dict:
+def similarity_endpoint(server: Backend, photos: Sequence[str] | None, texts: str) -> dict:
     """`/similarity`: photos against lines of text by a contrastive model.
 
     The matrices (a row a photo, a column a text), e^tau and the losses.
@@ -98,5 +105,5 @@ def similarity_endpoint(photos: Sequence[str] | None, texts: str) -> dict:
         photos: JPEG, PNG or WebP, as uploaded files or inside data URLs.
         texts: one text a line.
     """
-    _, lines, record = matched(photos, texts)
+    _, lines, record = matched(server, photos, texts)
     return payloads.matrices(record, lines)

@@ -1,6 +1,4 @@
-"""What a visitor may ask for, and how a refusal reaches them: a notice on the page, or a sentence
-in the view that asked.
-"""
+"""How a refusal reaches a visitor: a notice on the page, or a sentence in the view that asked."""
 
 import functools
 import html
@@ -12,12 +10,7 @@ import gradio as gr
 
 import vlm
 
-from .machine import enough_memory, for_visitors
-
-# characters, characters, lines, photos
-MAX_QUESTION, MAX_TEXT, MAX_TEXTS, MAX_PHOTOS = 2_000, 300, 64, 32
-MAX_TOGETHER = 4  # photos of one question
-
+from .resources import enough_memory, for_visitors
 
 log = logging.getLogger(__name__)
 
@@ -79,20 +72,20 @@ def shows_errors(handler, to_program: bool = False):
     if inspect.isgeneratorfunction(handler):
 
         @functools.wraps(handler)
-        def stream(*arguments, **named):
+        def stream(server, *arguments, **named):
             try:
-                with enough_memory():
-                    yield from handler(*arguments, **named)
+                with enough_memory(server.budget):
+                    yield from handler(server, *arguments, **named)
             except vlm.VLMError as error:
                 raise to_notice(error, to_program) from error
 
         return stream
 
     @functools.wraps(handler)
-    def call(*arguments, **named):
+    def call(server, *arguments, **named):
         try:
-            with enough_memory():
-                return handler(*arguments, **named)
+            with enough_memory(server.budget):
+                return handler(server, *arguments, **named)
         except vlm.VLMError as error:
             raise to_notice(error, to_program) from error
 
@@ -103,82 +96,32 @@ tells_errors = functools.partial(shows_errors, to_program=True)
 
 
 def asked_by_script(handler):
-    """For what the page's script asks, with all arguments as one list.
+    """For what the page's script asks, with all arguments behind the server as one list.
 
     An error the user can mend becomes `{"error": sentence}`, which the view shows.
     """
-    count = len(inspect.signature(handler).parameters)
+    count = len(inspect.signature(handler).parameters) - 1  # the server is ours
 
     @functools.wraps(handler)
-    def call(arguments):
+    def call(server, arguments):
         try:
             if not isinstance(arguments, list) or len(arguments) != count:
                 raise vlm.VLMError(
                     f"{handler.__name__} was asked with {arguments!r:.60}; it takes a list of"
                     f" {count}."
                 )
-            with SentencesOnly(handler.__name__), enough_memory():
-                return handler(*arguments)
+            with SentencesOnly(handler.__name__), enough_memory(server.budget):
+                return handler(server, *arguments)
         except vlm.VLMError as error:
             return {"error": for_visitors(str(error))}
 
     call.__signature__ = inspect.Signature(
-        [inspect.Parameter("arguments", inspect.Parameter.POSITIONAL_ONLY)]
+        [
+            inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY)
+            for name in ("server", "arguments")
+        ]
     )
     return call
-
-
-def whole_number(value, name: str, count: int) -> int:
-    """An index that a browser sent.
-
-    Raises:
-        vlm.VLMError: it is none.
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < count:
-        raise vlm.VLMError(f"There is no {name} {value!r:.40}; there are {count}, counted from 0.")
-    return value
-
-
-def plain(value, name: str, error: type[vlm.VLMError] = vlm.VLMError) -> float:
-    """A number that a browser sent.
-
-    Raises:
-        vlm.VLMError: it is none, or one without end.
-    """
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float))
-        or not -(2**63) <= value <= 2**63
-    ):
-        raise error(f"{name} is {value!r:.40}; give a number.")
-    return value
-
-
-def whole(value, name: str, error: type[vlm.VLMError] = vlm.VLMError) -> int:
-    """A whole number that a browser sent, which sends it as a float.
-
-    Raises:
-        vlm.VLMError: it is none.
-    """
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float))
-        or not -(2**63) <= value <= 2**63
-        or int(value) != value
-    ):
-        raise error(f"{name} is {value!r:.40}; give a whole number.")
-    return int(value)
-
-
-def text(value, name: str) -> str:
-    """A text that a browser sent.
-
-    Raises:
-        vlm.QuestionError: it is none.
-    """
-    if not isinstance(value, str):
-        raise vlm.QuestionError(f"{name} is {value!r:.40} and not a text; type one.")
-    return value
 
 
 def said(event: gr.EventData) -> dict:

@@ -12,9 +12,11 @@ import gradio as gr
 import vlm
 
 from .. import payloads
-from .answering import remembered, remembered_answer
-from .errors import MAX_TEXT, said, shows_errors, whole_number
-from .views import inspect
+from ..backend import Backend
+from ..checks import MAX_TEXT, whole_number
+from ..run_key import RunKey
+from ..runs import Runs
+from .errors import said, shows_errors
 
 
 def number(asked: dict, name: str, least: float, most: float, whole: bool = True) -> float:
@@ -58,7 +60,7 @@ def selected(asked: dict, trace: vlm.Trace) -> list[int]:
     return [whole_number(token, "visual token", count) for token in tokens]
 
 
-def other(asked: dict) -> vlm.Trace:
+def other(runs: Runs, asked: dict) -> vlm.Trace:
     """The run whose tokens are pasted.
 
     Raises:
@@ -71,24 +73,24 @@ def other(asked: dict) -> vlm.Trace:
             " then come back to this run."
         )
 
-    def model(key: object) -> str:
-        return str(key).partition("-")[0].partition(".")[2]
-
-    if model(run) != model(asked["answer"]):
+    found, mine = RunKey.parse(run), RunKey.parse(asked["answer"])
+    if found and mine and found.model != mine.model:
         raise vlm.VLMError(
             "The other run is another model's; only photos that one model saw can exchange tokens."
         )
-    return remembered(run)
+    return runs.open(run).trace
 
 
 CHANGES = {
-    "remove": lambda asked, trace: vlm.Remove(
+    "remove": lambda asked, trace, runs: vlm.Remove(
         selected(asked, trace), name(asked, "how"), seed(asked)
     ),
-    "keep": lambda asked, trace: vlm.Keep(selected(asked, trace), name(asked, "how"), seed(asked)),
-    "paste": lambda asked, trace: vlm.Paste(selected(asked, trace), other(asked)),
-    "shuffle": lambda asked, trace: vlm.Shuffle(seed(asked)),
-    "rescale": lambda asked, trace: vlm.Rescale(number(asked, "factor", 0, 10, whole=False)),
+    "keep": lambda asked, trace, runs: vlm.Keep(
+        selected(asked, trace), name(asked, "how"), seed(asked)
+    ),
+    "paste": lambda asked, trace, runs: vlm.Paste(selected(asked, trace), other(runs, asked)),
+    "shuffle": lambda asked, trace, runs: vlm.Shuffle(seed(asked)),
+    "rescale": lambda asked, trace, runs: vlm.Rescale(number(asked, "factor", 0, 10, whole=False)),
 }
 CUTS = {  # "way": Gradio takes anything called a path for a file
     "knockout": lambda asked, layers: vlm.Cut.along(
@@ -123,17 +125,16 @@ def chosen_word(asked: dict, look, change) -> dict | None:
 
 
 @shows_errors
-def experiment(event: gr.EventData) -> Iterator[dict]:
+def experiment(server: Backend, event: gr.EventData) -> Iterator[dict]:
     """Change an answered run as the panel asked, and answer again: the old answer's words with what
     became of them, and the new answer as it comes.
     """
     asked = said(event)
-    trace, operator = remembered_answer(
+    answered = server.runs.open_answer(
         asked.get("answer"),
         "There is no answer to compare with; press Run first, and wait for its end.",
     )
-    kind = str(asked.get("kind"))
-    look = inspect(asked["answer"], trace)
+    kind, trace, look = str(asked.get("kind")), answered.trace, answered.look
     if kind == "sweep":
         yield from sweep(
             look, whole_number(asked.get("step"), "word", len(trace.steps)), str(asked["answer"])
@@ -145,14 +146,14 @@ def experiment(event: gr.EventData) -> Iterator[dict]:
             " sweep."
         )
     change = (
-        CHANGES[kind](asked, trace)
+        CHANGES[kind](asked, trace, server.runs)
         if kind in CHANGES
         else CUTS[kind](asked, look.model.language_layers)
     )
     word = chosen_word(asked, look, change)
     # the new answer is greedy, whatever the old one was: chance must not look like an effect
     greedy = dataclasses.replace(
-        operator, temperature=0.0, max_new_tokens=max(len(trace.steps), 12)
+        answered.operator, temperature=0.0, max_new_tokens=max(len(trace.steps), 12)
     )
     again = look.run_again(change, decoding=greedy)
     steps: list[vlm.Step] = []

@@ -8,17 +8,19 @@ import gradio as gr
 
 import vlm
 
-from .. import examples, models
-from .answering import PLANE, SETTINGS, Plane, decoding
-from .errors import MAX_QUESTION
+from .. import examples
+from ..backend import Backend
+from ..checks import MAX_QUESTION
+from ..models import Choice
+from ..run_request import PLANE, SETTINGS, Plane, decoding
+from ..uploads import example_paths
 from .permissions import check_model
-from .photos import example_photos
 
 MAX_LINK = 8_000  # characters
 MOST = 1_000_000  # of a number in it; JSON's have an end
 
 
-def restored(link: str) -> tuple | None:
+def restored(server: Backend, link: str) -> tuple | None:
     """What a link asks for: (example, question, settings, plane, choice, what the page does then);
     None if it is no link of ours.
 
@@ -33,7 +35,7 @@ def restored(link: str) -> tuple | None:
         if isinstance(link, str) and len(link) <= MAX_LINK
         else {}
     )
-    paths = {Path(path).name: path for path in example_photos()}
+    paths = {Path(path).name: path for path in example_paths()}
     if said.get("example") not in paths or not 0 < len(said.get("question", "")) <= MAX_QUESTION:
         return None
     try:
@@ -54,30 +56,30 @@ def restored(link: str) -> tuple | None:
             "layer": max(-1, min(int(said.get("layer", -1)), MOST)),
             "lesson": max(0, min(int(said.get("lesson", 0)), MOST)) - 1,
         }
-        choice = models.Choice(check_model(said.get("model", models.MODEL)))
+        choice = Choice(check_model(server.settings, said.get("model", server.models.name)))
     except (KeyError, ValueError, OverflowError, vlm.VLMError):
         return None
     same = (choice, tuple(settings), tuple(plane)) == (
-        models.START,
+        server.models.first,
         examples.SETTINGS,
         examples.LAYOUT,
     )
     if same and (said["example"], said["question"]) in [
-        (each.photo, each.question) for each in examples.shown()
+        (each.photo, each.question) for each in server.precomputed.runs()
     ]:
         then["instant"] = {"photo": said["example"]}  # it was computed beforehand
     return paths[said["example"]], said["question"], settings, plane, choice, then
 
 
-def restore(link: str) -> tuple:
+def restore(server: Backend, link: str) -> tuple:
     """The controls as a link has them, and what the page does then: (photo, question, *settings,
     *plane, model to choose, choice, link).
     """
-    found = restored(link)
+    found = restored(server, link)
     if found is None:
         return (gr.skip(),) * (2 + len(SETTINGS) + len(PLANE) + 3)
     path, question, settings, plane, choice, then = found
-    if choice != models.START and models.at_hand(choice) is None:
+    if choice != server.models.first and server.models.at_hand(choice) is None:
         gr.Warning(
             f"This link was made with {html.escape(choice.name)}, which is not in memory here. Load"
             " it under Model, then press Run."

@@ -10,16 +10,17 @@ import gradio as gr
 
 import vlm
 
-from .. import models
+from ..backend import Backend
+from ..models import Background, Choice
 from .errors import shows_errors
 from .links import restored
-from .machine import for_visitors
 from .permissions import check_model, hub_is_open_to
+from .resources import for_visitors
 
 PENALTY = "repetition_penalty"
 
 
-def follow(jobs: Sequence[models.Background]) -> Iterator[dict]:
+def follow(jobs: Sequence[Background]) -> Iterator[dict]:
     """How far these jobs are, whenever that changes, until none is loading."""
     shown = None
     while True:
@@ -48,34 +49,35 @@ def follow(jobs: Sequence[models.Background]) -> Iterator[dict]:
         job.wait(lambda status, last=last: status != last, timeout=1.0)
 
 
-def status() -> Iterator[dict]:
+def status(server: Backend) -> Iterator[dict]:
     """Follow the loading until everything is there."""
-    models.start()
-    yield from follow((models.language, models.contrastive, models.umap))
+    server.models.begin_loading()
+    yield from follow((server.models.language, server.models.contrastive, server.models.umap))
 
 
-def arrive(link: str) -> Iterator[tuple]:
+def arrive(server: Backend, link: str) -> Iterator[tuple]:
     """Follow the loading for a visitor who comes: (how far it is, what came with the model, the
     repetition penalty), the two last as soon as the model is there.
 
     What a link has set stays.
     """
-    found, told = restored(link), False
-    choice = found[4] if found and models.at_hand(found[4]) is not None else models.START
-    for progress in status():
+    found, told = restored(server, link), False
+    models = server.models
+    choice = found[4] if found and models.at_hand(found[4]) is not None else models.first
+    for progress in status(server):
         if told or models.at_hand(choice) is None:
             yield progress, gr.skip(), gr.skip()
         else:
             told = True
-            words, penalty = own_settings(choice)
+            words, penalty = own_settings(server, choice)
             yield progress, words, gr.skip() if found else penalty
 
 
-def own_settings(choice: models.Choice) -> tuple:
+def own_settings(server: Backend, choice: Choice) -> tuple:
     """What came with a model that is in memory, in words, and its repetition penalty for the
     control; nothing of one that is not.
     """
-    model = models.at_hand(choice)
+    model = server.models.at_hand(choice)
     if model is None:
         return gr.skip(), gr.skip()
     words, penalty = in_words(model.own_settings), model.own_settings.obeyed.get(PENALTY, 1)
@@ -113,13 +115,13 @@ def listed(settings: Mapping[str, Any]) -> str:
 
 
 @shows_errors
-def choose(name: str, four_bit: bool) -> Iterator[tuple]:
+def choose(server: Backend, name: str, four_bit: bool) -> Iterator[tuple]:
     """Load another vision-language model: (how far it is, the choice, what is in use).
 
     If it cannot be had everything stays as it was.
     """
-    choice = models.Choice(check_model(name), bool(four_bit))
-    job = models.choose(choice)
+    choice = Choice(check_model(server.settings, name), bool(four_bit))
+    job = server.models.choose(choice)
     job.start()
     for progress in follow((job,)):
         yield progress, gr.skip(), gr.skip()
@@ -136,12 +138,13 @@ def in_use(name: str) -> str:
     return f"Model: {name}{at}{commit[:12]}"
 
 
-def offered() -> dict:
+def offered(server: Backend) -> dict:
     """The vision-language models that this visitor may choose from, for the list."""
-    choices = [(f"{models.MODEL} (here)", models.MODEL)] + (
-        [("embedded", "embedded")] if models.MODEL != "embedded" else []
+    name = server.models.name
+    choices = [(f"{name} (here)", name)] + (
+        [("embedded", "embedded")] if name != "embedded" else []
     )
-    if hub_is_open_to() != "none":
+    if hub_is_open_to(server.settings) != "none":
         choices += [(described(model), model.name) for model in vlm.MODELS]
     return gr.update(choices=choices)
 

@@ -6,19 +6,18 @@ from gradio.context import LocalContext
 
 import vlm
 
-from .. import models
 from ..settings import Settings
 
 FOLDER_VARIABLE, HUB_VARIABLE = Settings.name_of("models"), Settings.name_of("hub")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def hub_is_open_to() -> str:
+def hub_is_open_to(settings: Settings) -> str:
     """Which models of the hub a visitor may ask for: "all", those that are "listed", or "none".
 
     Without a word of the operator all, if only this machine can reach the page, and none otherwise.
     """
-    said = Settings.read().hub.strip().lower()
+    said = settings.hub.strip().lower()
     if said:
         return {"1": "all", "listed": "listed"}.get(said, "none")
     return "all" if only_this_machine() else "none"
@@ -50,13 +49,13 @@ def lies_here(name: str) -> bool:
         return False
 
 
-def check_folder(name: str) -> str:
+def check_folder(settings: Settings, name: str) -> str:
     """The folder that a visitor named, in full.
 
     Raises:
         vlm.ModelError: it is not among those that are open to visitors.
     """
-    allowed = Settings.read().models
+    allowed = settings.models
     try:
         folder = Path(name).resolve()
     except (OSError, RuntimeError, ValueError) as error:  # links in a circle, half a character
@@ -69,13 +68,13 @@ def check_folder(name: str) -> str:
     return str(folder)
 
 
-def check_hub(name: str, listed: bool) -> None:
+def check_hub(settings: Settings, name: str, listed: bool) -> None:
     """Refuse a model of the hub that visitors may not ask for.
 
     Raises:
         vlm.ModelError: a visitor may not ask for this model of the hub.
     """
-    allowed = hub_is_open_to()
+    allowed = hub_is_open_to(settings)
     if allowed == "none" or (allowed == "listed" and not listed):
         others = "models that are not listed" if allowed == "listed" else "models of the hub"
         raise vlm.ModelError(
@@ -84,7 +83,7 @@ def check_hub(name: str, listed: bool) -> None:
         )
 
 
-def check_model(name: str) -> str:
+def check_model(settings: Settings, name: str) -> str:
     """The vision-language model that a visitor named: the page's own, a folder that is open, or one
     of the hub.
 
@@ -96,7 +95,7 @@ def check_model(name: str) -> str:
             "No model is named; choose one of the list, or type OWNER/NAME of a model on the hub."
         )
     name = name.strip()
-    if name in (models.MODEL, "embedded"):
+    if name in (settings.model, "embedded"):
         return name
     if len(name) > 300 or "\0" in name:
         raise vlm.ModelError(
@@ -104,18 +103,18 @@ def check_model(name: str) -> str:
             " model on the hub."
         )
     if name.startswith(("/", ".", "~")) or "\\" in name or lies_here(name):
-        return check_folder(name)
-    check_hub(name, any(model.name == name for model in vlm.MODELS))
+        return check_folder(settings, name)
+    check_hub(settings, name, any(model.name == name for model in vlm.MODELS))
     return name
 
 
-def check_contrastive(name: str) -> str:
+def check_contrastive(settings: Settings, name: str) -> str:
     """The contrastive model that a visitor named, likewise.
 
     Raises:
         vlm.ModelError: they may not ask for it.
     """
-    if name == models.CONTRASTIVE:
+    if name == settings.contrastive:
         return name
     if not isinstance(name, str) or not name.strip() or len(name) > 300 or "\0" in name:
         raise vlm.ModelError(
@@ -123,6 +122,7 @@ def check_contrastive(name: str) -> str:
             " NAME/WEIGHTS as open_clip has them."
         )
     if name.startswith(("local-dir:", "/", ".", "~")) or "\\" in name or lies_here(name):
-        return check_folder(name.removeprefix("local-dir:"))
-    check_hub(name, any(f"{model.name}/{model.pretrained}" == name for model in vlm.LISTED))
+        return check_folder(settings, name.removeprefix("local-dir:"))
+    listed = any(f"{model.name}/{model.pretrained}" == name for model in vlm.LISTED)
+    check_hub(settings, name, listed)
     return name

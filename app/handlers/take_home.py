@@ -8,19 +8,19 @@ from pathlib import Path
 
 import vlm
 
+from ..backend import Backend
 from ..offline import MARK, offline_page
-from .answering import model_of, remembered_answer
 from .errors import asked_by_script
 
 MAX_BYTES = 100 * 2**20  # that are handed to a browser at once
 
 
 @asked_by_script
-def tensors(answered: str) -> dict:
+def tensors(server: Backend, answered: str) -> dict:
     """A run as a zip in base64: run.json, run.safetensors and the photos."""
-    trace, operator = remembered_answer(answered)
+    run = server.runs.open_answer(answered)
     with tempfile.TemporaryDirectory() as folder, io.BytesIO() as buffer:
-        vlm.save_run(trace, folder, model_of(answered), operator)
+        vlm.save_run(run.trace, folder, run.model, run.operator)
         files = sorted(Path(folder).iterdir())
         if sum(file.stat().st_size for file in files) > MAX_BYTES:
             raise vlm.VLMError(
@@ -34,6 +34,6 @@ def tensors(answered: str) -> dict:
 
 
 @asked_by_script
-def offline() -> dict:
+def offline(server: Backend) -> dict:
     """The page that a run becomes, and the mark where the run goes."""
     return {"page": offline_page(), "mark": MARK}

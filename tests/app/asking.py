@@ -5,21 +5,26 @@ from concurrent.futures import ThreadPoolExecutor
 
 import gradio as gr
 
-from app import handlers, models
+from app.server import Server
+from app.settings import Settings
 from vlm.errors import VLMError
 
+# what the page under test stands on
+server = Server(Settings())
 # temperature, top-k, top-p, repetition penalty, seed, max_new_tokens
 GREEDY = (0.0, 0, 1.0, 1.0, 0, 6)
 QUESTION = "What is in this image?"
 LAYOUT = ("pca", 2, 0, 15, "cosine")  # method, dimensions, seed, neighbours, distance
 
 
-def run(path, question=QUESTION, settings=GREEDY, layout=LAYOUT, choice=models.START, also=None):
+def run(
+    path, question=QUESTION, settings=GREEDY, layout=LAYOUT, choice=server.models.first, also=None
+):
     """What the page receives, update by update: (record, plane, answer, words).
 
     The last, which Gradio sends twice, tells nothing.
     """
-    *updates, last = handlers.run(path, also, question, choice, *layout, *settings)
+    *updates, last = server.run(path, also, question, choice, *layout, *settings)
     assert all(map(is_skipped, last))
     return updates
 
@@ -33,7 +38,9 @@ def is_skipped(value) -> bool:
 
 
 def compare(path, more=None, lines="a cat\na dog", template="", ensemble=False, beside=""):
-    return handlers.compare(path, more, lines, template, ensemble, models.CONTRASTIVE, beside)
+    return server.compare(
+        path, more, lines, template, ensemble, server.models.contrastive_name, beside
+    )
 
 
 def in_a_thread(call):

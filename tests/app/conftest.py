@@ -1,6 +1,7 @@
 """The page on tiny models, served once, a client and a browser to use it."""
 
 import base64
+import dataclasses
 from contextlib import contextmanager
 
 import httpx
@@ -8,8 +9,9 @@ import numpy as np
 import pytest
 from gradio_client import Client
 
-from app import examples, models
+from app.models import Background
 from app.page import build, launch_options
+from tests.app.asking import server
 from tests.browser import chromium_path
 from tests.tiny import photo
 
@@ -47,26 +49,39 @@ def tiny_page(tiny_model, tiny_contrast):
             "umap": True,
         }.items():
             patch.setattr(
-                models, name, models.Background(name, lambda progress, value=value: value)
+                server.models, name, Background(name, lambda progress, value=value: value)
             )
-        patch.setattr(examples, "weights", lambda: "tiny")  # not those that made the examples
-        models.start()
-        yield models
+        patch.setattr(
+            server.precomputed, "weights", lambda: "tiny"
+        )  # not those that made the examples
+        server.models.begin_loading()
+        yield server
+
+
+@pytest.fixture
+def configure(monkeypatch):
+    """Say what the operator of the page under test wants."""
+
+    def say(**settings: str) -> None:
+        wanted = dataclasses.replace(server.settings, **settings)
+        monkeypatch.setattr(server, "settings", wanted)
+
+    return say
 
 
 @pytest.fixture
 def only_the_start(monkeypatch):
     """Nothing was chosen before, and nobody waits for a model that another test holds."""
-    monkeypatch.setattr(models, "_chosen", {})
-    monkeypatch.setattr(models, "RUNS_END", 0.0)
+    monkeypatch.setattr(server.models, "_chosen", {})
+    monkeypatch.setattr(server.models, "runs_end", 0.0)
 
 
 @pytest.fixture(scope="session")
 def url(tiny_page):
     """The page on tiny models, served on a free port of this machine."""
-    demo = build()
+    demo = build(server)
     _, address, _ = demo.launch(
-        prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **launch_options()
+        prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **launch_options(demo)
     )
     yield address
     demo.close()

@@ -12,7 +12,7 @@ from gradio.route_utils import delete_files_created_by_app
 from gradio_client import handle_file
 
 import vlm
-from app import bounds
+from app import limits
 from app.inputs import Photos, opened
 from tests.tiny import photo
 
@@ -132,7 +132,7 @@ def test_a_photo_inside_a_data_url_needs_room_and_is_deleted_like_an_upload(
     delete_files_created_by_app(page, 0)
     assert not Path(file["path"]).exists()
     monkeypatch.setattr(
-        bounds.shutil, "disk_usage", lambda path: SimpleNamespace(free=bounds.SPARE)
+        limits.shutil, "disk_usage", lambda path: SimpleNamespace(free=limits.SPARE)
     )
     with pytest.raises(gr.Error, match="no room for more photos"):
         opened([photos], [sent])

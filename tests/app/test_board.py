@@ -5,7 +5,7 @@ lie in the photo.
 import numpy as np
 import pytest
 
-from app import board
+from app.payloads import board
 from tests.app import layouts
 from tests.app.layouts import SIZE
 from tests.tiny import photo

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from app import models
+from tests.app.asking import server
 from tests.app.browsing import ask, expect, open_view, press_patch
 from tests.tiny import photo
 
@@ -101,7 +102,7 @@ class Nasty:
 
 def test_what_a_model_says_is_shown_as_text(url, visit, picture, tiny_model, monkeypatch):
     monkeypatch.setattr(
-        models, "language", models.Background("language", lambda progress: Nasty(tiny_model))
+        server.models, "language", models.Background("language", lambda progress: Nasty(tiny_model))
     )
     with visit(url) as page:
         ask(page, picture, "What is it?")
@@ -161,7 +162,9 @@ class Hesitant:
 
 def test_stop_ends_the_answer_and_keeps_what_came(url, visit, picture, tiny_model, monkeypatch):
     model = Hesitant(tiny_model)
-    monkeypatch.setattr(models, "language", models.Background("language", lambda progress: model))
+    monkeypatch.setattr(
+        server.models, "language", models.Background("language", lambda progress: model)
+    )
     with visit(url) as page:
         page.set_input_files("#photo input[type=file]", picture)
         expect(page.locator("#photo img").first).to_be_visible()

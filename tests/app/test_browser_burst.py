@@ -2,7 +2,7 @@
 that it tells comes at once.
 """
 
-from app import models
+from tests.app.asking import server
 from tests.app.browsing import expect
 
 LATE = """(() => {
@@ -25,10 +25,10 @@ def test_what_comes_all_at_once_is_shown_like_what_comes_one_by_one(url, visit, 
         page.evaluate(LATE)
         page.set_input_files("#photo input[type=file]", picture)
         expect(page.locator("#photo img").first).to_be_visible()
-        models.answered.clear()
+        server.models.answered.clear()
         page.fill("#question textarea", "What comes all at once?")
         page.press("#question textarea", "Enter")
-        assert models.answered.wait(60)
+        assert server.models.answered.wait(60)
         page.wait_for_function("Boolean(window.accepted)")
         page.evaluate("told = false")
         page.click("#ledger-count")  # its stream brings what the run told

@@ -17,12 +17,12 @@ EXAMPLE = ROOT / "assets" / "examples" / "chelsea.jpg"
 AT_WHICH_THE_MODELS_WOULD_START = """
 import os, runpy, sys
 from urllib.request import urlopen
-from app import models
-def start():
+from app.models import Models
+def start(models):
     with urlopen(sys.argv[1]) as page:
         print("the page says", page.status, "torch is there:", "torch" in sys.modules, flush=True)
     os._exit(0)
-models.start = start
+Models.begin_loading = start
 runpy.run_path("app.py", run_name="__main__")
 """
 NASTY = "<img src=x onerror=window.broken=1> ${window.broken=2} {{value}}"

@@ -7,6 +7,7 @@ import pytest
 
 from app import build_examples, examples, models
 from app.page import build, launch_options
+from tests.app.asking import server
 from tests.app.browsing import ask, expect, open_view, press_patch
 from tests.app.test_examples import forget
 
@@ -24,52 +25,55 @@ WHOLE = """() => {
 @pytest.fixture
 def tiny_examples(tiny_page, tmp_path, monkeypatch):
     """Two examples that the tiny model made, and a server that has forgotten them."""
-    monkeypatch.setattr(examples, "FOLDER", tmp_path)
-    build_examples.build(examples.ASKED[:2], report=lambda line: None)
+    monkeypatch.setattr(server.precomputed, "folder", tmp_path)
+    build_examples.build(server, examples.QUESTIONS[:2], report=lambda line: None)
     forget()
 
 
 @pytest.fixture
 def waiting(tiny_page, monkeypatch):
     """Serve the page with models that come when they are let in: (address, let in)."""
-    coming, servers = threading.Event(), []
+    coming, pages = threading.Event(), []
     for name, title in {
         "language": "vision-language model",
         "contrastive": "contrastive model",
         "umap": "UMAP view",
     }.items():
-        model = getattr(models, name).get()
+        model = getattr(server.models, name).get()
         monkeypatch.setattr(
-            models,
+            server.models,
             name,
             models.Background(title, lambda progress, model=model: coming.wait(120) and model),
         )
-    models.start()
+    server.models.begin_loading()
 
     def serve() -> str:
-        servers.append(build())
-        return servers[0].launch(
-            prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **launch_options()
+        pages.append(build(server))
+        return pages[0].launch(
+            prevent_thread_lock=True,
+            quiet=True,
+            server_name="127.0.0.1",
+            **launch_options(pages[0]),
         )[1]
 
     yield serve, coming
     coming.set()
-    for server in servers:
-        server.close()
+    for page in pages:
+        page.close()
 
 
 @pytest.fixture
 def without_models(waiting, monkeypatch):
     """The page as it is shipped, with models that never come."""
-    monkeypatch.setattr(examples, "weights", lambda: SHIPPED["weights"])
+    monkeypatch.setattr(server.precomputed, "weights", lambda: SHIPPED["weights"])
     return waiting[0]()
 
 
 def test_the_first_example_is_there_whole_before_any_model(without_models, visit):
     with visit(without_models) as page:
         page.wait_for_function(WHOLE)
-        assert models.language.status.state == "loading"
-        _, question = examples.ASKED[0]
+        assert server.models.language.status.state == "loading"
+        _, question = examples.QUESTIONS[0]
         expect(page.locator("#question textarea")).to_have_value(question)
         expect(page.locator("#photo img").first).to_be_visible()
         for symbol, shape in {"x_p": "256 × 588", "X'": "256 × 1,152", "VT": "256 × 576"}.items():
@@ -106,7 +110,7 @@ def test_the_first_example_is_there_whole_before_any_model(without_models, visit
 def test_every_example_is_there_at_a_click_without_a_model(without_models, visit):
     with visit(without_models) as page:
         page.wait_for_function(WHOLE)
-        for number in (*range(1, len(examples.ASKED)), 0):
+        for number in (*range(1, len(examples.QUESTIONS)), 0):
             run = SHIPPED["runs"][number]
             page.locator("#examples .gallery-item, #examples button.gallery-item").nth(
                 number
@@ -121,7 +125,7 @@ def test_every_example_is_there_at_a_click_without_a_model(without_models, visit
             expect(page.locator("#question textarea")).to_have_value(run["question"])
             expect(page.locator("#answer .text")).not_to_have_text("")
         # the first came back from there
-        assert page.evaluate("VTE.store.state.history.length") == len(examples.ASKED)
+        assert page.evaluate("VTE.store.state.history.length") == len(examples.QUESTIONS)
 
 
 def test_what_needs_the_model_says_so_and_comes_with_it(tiny_examples, waiting, visit):
@@ -182,5 +186,5 @@ def test_without_files_of_its_own_the_model_is_waited_for_as_ever(url, visit):
         expect(page.locator("#photo input[type=file]")).to_be_attached()
         page.locator("#examples .gallery-item").nth(1).click()
         expect(page.locator("#photo img").first).to_be_visible()
-        expect(page.locator("#question textarea")).to_have_value(examples.ASKED[0][1])
+        expect(page.locator("#question textarea")).to_have_value(examples.QUESTIONS[0][1])
         assert page.evaluate("VTE.store.state.record") is None

@@ -5,8 +5,9 @@ sight is visibly from an earlier run.
 import pytest
 
 import vlm
-from app import handlers, models
-from app.handlers import answering, permissions
+from app import models
+from app.handlers import answering, contrastive
+from tests.app.asking import server
 from tests.app.browsing import ask, expect, type_model
 from tests.app.test_faults import Breaking
 from tests.tiny import photo, tiny_llava
@@ -19,7 +20,7 @@ def model(tiny_page, tiny_model, monkeypatch):
     """The page's model, which breaks when it is told to."""
     breaking = Breaking(tiny_model)
     job = models.Background("language", lambda progress: breaking)
-    monkeypatch.setattr(models, "language", job)
+    monkeypatch.setattr(server.models, "language", job)
     return breaking
 
 
@@ -101,9 +102,9 @@ def test_an_answer_that_breaks_off_is_called_so(url, visit, picture, model):
 
 
 def test_a_run_of_the_model_before_is_called_an_earlier_one(
-    url, visit, picture, model, only_the_start, tmp_path, monkeypatch
+    url, visit, picture, model, only_the_start, tmp_path, configure
 ):
-    monkeypatch.setenv(permissions.FOLDER_VARIABLE, str(tmp_path))
+    configure(models=str(tmp_path))
     with visit(url) as page:
         ask(page, picture, "What is in this image?")
         page.locator("#models button.label-wrap").click()
@@ -128,11 +129,11 @@ def test_whatever_fails_elsewhere_is_said_where_it_was_asked_for(
         places = (
             ("experiment", "#experiments .go", (vlm.token_changes, "shuffle")),
             ("findings", "#facts .go", (vlm.findings, "check")),
-            ("lab", "#compare", (handlers.lab, "readable")),
+            ("lab", "#compare", (contrastive, "readable")),
             ("ledger", "#ledger-count", (vlm, "ledgers")),
-            ("check", "#check", (answering, "open_upload")),
-            ("beside", "#run-beside", (models, "choose")),
-            ("model", "#load", (models, "choose")),
+            ("check", "#check", (server.uploads, "open")),
+            ("beside", "#run-beside", (server.models, "choose")),
+            ("model", "#load", (server.models, "choose")),
             ("plane", "#method input[value=umap]", (answering, "project")),
         )
         for place, button, (owner, name) in places:

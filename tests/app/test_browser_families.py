@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 import vlm
-from app import handlers, models
-from app.handlers.views import BLOCK
+from app import models
+from app.runs import BLOCK
+from tests.app.asking import server
 from tests.app.browsing import ask, expect, expect_selected, open_view, press_patch
 from tests.app.conftest import unpacked
 from tests.families import tiny_family, with_rest
@@ -60,7 +61,7 @@ def shown(url, visit, family, tmp_path, monkeypatch):
         for path, image in zip(paths, (photo(90, 150, seed=SEEDS[name]), beside)):
             image.save(path)
         monkeypatch.setattr(
-            models, "language", models.Background("language", lambda progress: model)
+            server.models, "language", models.Background("language", lambda progress: model)
         )
         with visit(url) as page:
             if beside:
@@ -258,8 +259,8 @@ def test_queries_stand_on_a_shelf_and_say_that_they_have_no_place(shown):
         # the language model adds positions to what goes in; the embedding lens reads the visual
         # token itself
         model, entering = (
-            models.language.get(),
-            handlers.lens([page.evaluate("VTE.store.state.record.run"), 0])["entering"],
+            server.models.language.get(),
+            server.lens([page.evaluate("VTE.store.state.record.run"), 0])["entering"],
         )
         [[*near]], [[*later]] = (
             lens.embedding_lens(model.network, model.processor.tokenizer, rows, 4)
@@ -328,14 +329,15 @@ def test_tokens_beside_the_sequence_are_shown_beside_it(shown):
         open_view(page, "lens")
         expect(page.locator("#view-lens .hint")).to_contain_text("cross-attention")
         entering = trace.visual_tokens.embeddings[cls : cls + 1]
+        model = server.models.language.get()
         [[(_, cosine), *_]] = lens.embedding_lens(
-            models.language.get().network, models.language.get().processor.tokenizer, entering, 5
+            model.network, model.processor.tokenizer, entering, 5
         )
         expect(page.locator("#view-lens .entering li").first).to_contain_text(f"{cosine:.2f}")
         expect(page.locator("#view-lens .says")).to_be_hidden()
         page.locator("#view-lens [data-part=table]").click()
         expect(page.locator("#view-lens .hint")).to_contain_text("cross-attention")
-        steps = list(models.language.get().decode(trace, vlm.Decoding(max_new_tokens=3)))
+        steps = list(server.models.language.get().decode(trace, vlm.Decoding(max_new_tokens=3)))
         page.locator("#answer .token").nth(1).hover()
         page.wait_for_function(
             "VTE.store.state.overlay && VTE.store.state.overlay.from === 'answer'"
@@ -353,7 +355,7 @@ def test_tokens_beside_the_sequence_are_shown_beside_it(shown):
         expect(page.locator("#view-looked .hint")).to_contain_text(
             "by cross-attention, beside the sequence"
         )
-        looked = models.language.get().inspect(trace.with_steps(steps)).answer_attention()
+        looked = server.models.language.get().inspect(trace.with_steps(steps)).answer_attention()
         expect(page.locator("#view-looked .heads .small:visible")).to_have_count(
             looked.layers[0].query.shape[1]
         )
@@ -365,10 +367,10 @@ def test_tokens_beside_the_sequence_are_shown_beside_it(shown):
         answered = trace.with_steps(steps)
         for shown_values, expected in (
             (
-                handlers.relevancy([*about])["values"],
-                models.language.get().inspect(answered).relevancy(0),
+                server.relevancy([*about])["values"],
+                server.models.language.get().inspect(answered).relevancy(0),
             ),
-            (handlers.looked([*about, 0])["rollout"], looked.rollout(0)),
+            (server.looked([*about, 0])["rollout"], looked.rollout(0)),
         ):
             np.testing.assert_allclose(
                 unpacked(shown_values), expected[tokens], rtol=1e-4, atol=1e-7

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import pytest
 
 from app import models
+from tests.app.asking import server
 from tests.app.browsing import ask, expect, open_view, press_patch
 from tests.app.test_browser_take_home import take
 from tests.tiny import photo
@@ -164,7 +165,7 @@ class Speaking:
 def speaking(tiny_model, monkeypatch):
     def says(words):
         monkeypatch.setattr(
-            models,
+            server.models,
             "language",
             models.Background("language", lambda progress: Speaking(tiny_model, words)),
         )

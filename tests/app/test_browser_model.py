@@ -5,8 +5,7 @@ import json
 import pytest
 
 import vlm
-from app import models
-from app.handlers import permissions
+from tests.app.asking import server
 from tests.app.browsing import ask, expect, type_model
 from tests.hub import COMMIT, NAME
 from tests.tiny import tiny_llava
@@ -17,9 +16,9 @@ NASTY = "/<img src=x onerror=window.broken=1>"
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, configure):
     """Another tiny checkpoint, open to visitors."""
-    monkeypatch.setenv(permissions.FOLDER_VARIABLE, str(tmp_path))
+    configure(models=str(tmp_path))
     return tiny_llava(tmp_path / "another", "siglip", seed=4)
 
 
@@ -48,7 +47,7 @@ def test_another_model_answers_on_the_page_and_the_earlier_run_stays(url, visit,
         ask(page, picture, f"{question} ")
         page.wait_for_function("name => VTE.store.state.record.model === name", arg=str(folder))
         page.wait_for_function("answer => VTE.store.state.answer.answer === answer", arg=expected)
-        load(page, models.MODEL)
+        load(page, server.models.name)
         expect(page.locator("#models")).not_to_contain_text(f"Model: {folder}")
 
 
@@ -79,7 +78,7 @@ def test_a_model_that_cannot_be_loaded_is_told_as_text_and_nothing_is_lost(
         before = {part: page.inner_text(part) for part in parts}
         load(page, str(folder))
         expect(page.locator("#bringing .failed")).to_contain_text("does not read images and text")
-        expect(page.locator("#models")).to_contain_text(f"Model: {models.MODEL}")
+        expect(page.locator("#models")).to_contain_text(f"Model: {server.models.name}")
         load(page, NASTY)
         expect(page.get_by_text("are not open to visitors").first).to_be_visible()
         assert {part: page.inner_text(part) for part in parts} == before

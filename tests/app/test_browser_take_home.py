@@ -9,6 +9,7 @@ import pytest
 
 import vlm
 from app import models
+from tests.app.asking import server
 from tests.app.browsing import ask, expect, meet_a_dot, open_view, place, press_patch
 from tests.app.test_browser import NASTY, Nasty
 
@@ -79,7 +80,7 @@ def test_what_looks_like_code_is_text_in_the_kept_page(
         expect(page.locator("#notes")).to_have_text(NASTY)
         assert page.evaluate("window.broken") is None
     monkeypatch.setattr(
-        models, "language", models.Background("language", lambda progress: Nasty(tiny_model))
+        server.models, "language", models.Background("language", lambda progress: Nasty(tiny_model))
     )
     with visit(url) as page:
         ask(page, picture, NASTY + "</script><script>window.broken=5</script>")

@@ -12,9 +12,10 @@ import pytest
 from gradio.context import LocalContext
 
 import vlm
-from app import handlers, models
-from app.handlers import answering, permissions
-from tests.app.asking import GREEDY, QUESTION, run, sentence
+from app import models
+from app.handlers import permissions
+from app.run_key import RunKey
+from tests.app.asking import GREEDY, QUESTION, run, sentence, server
 from tests.hub import COMMIT, NAME
 from tests.tiny import photo, tiny_llava
 
@@ -22,9 +23,9 @@ pytestmark = pytest.mark.usefixtures("tiny_page", "only_the_start")
 
 
 @pytest.fixture
-def folders(tmp_path, monkeypatch):
+def folders(tmp_path, configure):
     """Two tiny checkpoints in a folder that is open to visitors."""
-    monkeypatch.setenv(permissions.FOLDER_VARIABLE, str(tmp_path))
+    configure(models=str(tmp_path))
     return [
         tiny_llava(tmp_path / name, vision, seed=seed)
         for name, vision, seed in (("first", "siglip", 1), ("second", "dinov2", 2))
@@ -33,7 +34,7 @@ def folders(tmp_path, monkeypatch):
 
 def choose(name, four_bit=False) -> tuple[models.Choice, str, list[dict]]:
     """The choice, what is in use, and every state of the loading that was shown."""
-    *shown, (_, choice, in_use) = handlers.choose(str(name), four_bit)
+    *shown, (_, choice, in_use) = server.choose(str(name), four_bit)
     return choice, in_use["label"].removeprefix("Model: "), [each[0] for each in shown]
 
 
@@ -58,14 +59,16 @@ def test_another_model_answers_and_the_first_is_still_there(uploaded, folders):
 def test_one_model_beside_the_embedded_one_is_in_memory(uploaded, folders):
     choice, *_ = choose(folders[0])
     run(uploaded, choice=choice)
-    held = weakref.ref(models.language_model(choice))
+    held = weakref.ref(server.models.language_model(choice))
     key = run(uploaded, choice=choice)[0][0]["run"]
     choose(folders[1])
     gc.collect()
-    assert held() is None and choice not in models._chosen and len(models._chosen) == 1
-    assert answering.prefills.known(key) is None
-    assert "no longer in memory" in handlers.lens([key, 0])["error"]
-    assert handlers.layer([key, 1])["rgb"]  # what was computed is still there
+    assert (
+        held() is None and choice not in server.models._chosen and len(server.models._chosen) == 1
+    )
+    assert server.runs.known("prefill", RunKey.parse(key)) is None
+    assert "no longer in memory" in server.lens([key, 0])["error"]
+    assert server.layer([key, 1])["rgb"]  # what was computed is still there
 
 
 def test_a_model_that_was_let_go_comes_back_when_it_is_asked_for(uploaded, folders):
@@ -78,8 +81,8 @@ def test_a_model_that_was_let_go_comes_back_when_it_is_asked_for(uploaded, folde
 def test_a_run_under_way_keeps_its_model(uploaded, folders):
     choice, *_ = choose(folders[0])
     whole = run(uploaded, choice=choice)[-2][2]["answer"]
-    answering.prefills.forget(choice.tag)
-    under_way = handlers.run(
+    server.budget.forget(choice.tag)
+    under_way = server.run(
         uploaded, None, QUESTION, choice, "pca", 2, 0, 15, "cosine", 0.0, 0, 1.0, 1.0, 0, 6
     )
     next(under_way), next(under_way)
@@ -90,27 +93,27 @@ def test_a_run_under_way_keeps_its_model(uploaded, folders):
 def test_the_views_of_a_run_ask_the_model_that_made_it(uploaded, folders):
     choice, *_ = choose(folders[0])
     key = run(uploaded, choice=choice)[0][0]["run"]
-    model = models.language_model(choice)
+    model = server.models.language_model(choice)
     trace = model.encode(vlm.open_image(uploaded), QUESTION)
     expected = model.inspect(trace).logit_lens(3, count=4)
-    assert handlers.lens([key, 3])["layers"] == expected
-    assert "rgb" in handlers.layer([key, 1]) and "cosine" in handlers.rows([key, 3, 1])
+    assert server.lens([key, 3])["layers"] == expected
+    assert "rgb" in server.layer([key, 1]) and "cosine" in server.rows([key, 3, 1])
 
 
 def test_what_cannot_be_loaded_leaves_everything_as_it_was(uploaded, folders):
     choice, *_ = choose(folders[0])
-    model = models.language_model(choice)
+    model = server.models.language_model(choice)
     (folders[1] / "config.json").write_text("{}")
     shown = []
     with pytest.raises(gr.Error) as error:
-        for update in handlers.choose(str(folders[1]), False):
+        for update in server.choose(str(folders[1]), False):
             shown.append(update)
     assert (
         sentence(error) == shown[-1][0]["jobs"][-1]["message"]
         and shown[-1][0]["jobs"][-1]["state"] == "failed"
     )
     assert all(update[1] == gr.skip() and update[2] == gr.skip() for update in shown)
-    assert models.language_model(choice) is model and list(models._chosen) == [choice]
+    assert server.models.language_model(choice) is model and list(server.models._chosen) == [choice]
 
 
 def test_a_model_that_turns_out_to_be_broken_takes_the_other_out_of_memory_but_not_away(
@@ -121,24 +124,30 @@ def test_a_model_that_turns_out_to_be_broken_takes_the_other_out_of_memory_but_n
     (folders[1] / "processor_config.json").write_text("[]")
     with pytest.raises(gr.Error):
         choose(folders[1])
-    answering.traces.clear(), answering.answers.clear()
+    server.runs.clear("trace", "answer", "operator")
     assert run(uploaded, choice=choice)[-2][2]["answer"] == before
 
 
 def test_the_start_model_can_be_let_go_too_when_it_is_not_the_embedded_one(folders, monkeypatch):
     first, second = folders
-    monkeypatch.setattr(models, "MODEL", str(first))
-    monkeypatch.setattr(models, "START", models.Choice(str(first)))
+    monkeypatch.setattr(server.models, "name", str(first))
+    monkeypatch.setattr(server.models, "first", models.Choice(str(first)))
     monkeypatch.setattr(
-        models, "language", models.Background("vision-language model", models._load_language)
+        server.models,
+        "language",
+        models.Background("vision-language model", server.models._load_language),
     )
-    held = weakref.ref(models.language.get())
+    held = weakref.ref(server.models.language.get())
     choose(second)
     gc.collect()
-    assert held() is None and models.language.status.state == "idle"
+    assert held() is None and server.models.language.status.state == "idle"
     with pytest.raises(vlm.VLMError, match="no longer in memory"):
-        models.made_by(models.START.tag)
-    assert choose(first)[1] == str(first) and models.language.get() and models._chosen == {}
+        server.models.made_by(server.models.first.tag)
+    assert (
+        choose(first)[1] == str(first)
+        and server.models.language.get()
+        and server.models._chosen == {}
+    )
 
 
 def test_two_who_ask_at_once_get_one_after_the_other(folders):
@@ -153,7 +162,10 @@ def test_two_who_ask_at_once_get_one_after_the_other(folders):
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert results == {str(folder): str(folder) for folder in folders} and len(models._chosen) == 1
+    assert (
+        results == {str(folder): str(folder) for folder in folders}
+        and len(server.models._chosen) == 1
+    )
 
 
 def test_a_model_of_the_hub_is_fetched_with_its_bytes_told(online, uploaded):
@@ -225,22 +237,22 @@ def served():
     ],
 )
 def test_the_hub_is_open_to_this_machine_alone_unless_the_operator_says_so(
-    served, monkeypatch, server_name, share, headers, open_to
+    served, server_name, share, headers, open_to, configure
 ):
     served(server_name, share, **headers)
-    monkeypatch.delenv(permissions.HUB_VARIABLE, raising=False)
-    assert permissions.hub_is_open_to() == open_to
+    configure(hub="")
+    assert permissions.hub_is_open_to(server.settings) == open_to
     for said, then in {"1": "all", "listed": "listed", "0": "none", "yes please": "none"}.items():
-        monkeypatch.setenv(permissions.HUB_VARIABLE, said)
-        assert permissions.hub_is_open_to() == then
+        configure(hub=said)
+        assert permissions.hub_is_open_to(server.settings) == then
 
 
 @pytest.mark.parametrize("said", ["0", "listed"])
 def test_a_visitor_elsewhere_cannot_make_the_server_fetch_what_the_operator_did_not_allow(
-    served, monkeypatch, uploaded, said
+    served, monkeypatch, uploaded, said, configure
 ):
     served("0.0.0.0")
-    monkeypatch.setenv(permissions.HUB_VARIABLE, said)
+    configure(hub=said)
     monkeypatch.setattr(vlm, "load", lambda *arguments, **named: pytest.fail("it was loaded"))
     monkeypatch.setattr(
         vlm, "load_contrastive", lambda *arguments, **named: pytest.fail("it was loaded")
@@ -254,17 +266,19 @@ def test_a_visitor_elsewhere_cannot_make_the_server_fetch_what_the_operator_did_
             choose(name)
     for name in ("hf-hub:someone/anything", "ViT-H-14/laion2b_s32b_b79k"):
         with pytest.raises(gr.Error, match=permissions.HUB_VARIABLE):
-            handlers.compare(uploaded, None, "a cat", "", False, name, "")
-    names = [value for _, value in handlers.offered()["choices"]]
-    assert names[0] == models.MODEL and (len(names) > 1) == (said == "listed")
+            server.compare(uploaded, None, "a cat", "", False, name, "")
+    names = [value for _, value in server.offered()["choices"]]
+    assert names[0] == server.models.name and (len(names) > 1) == (said == "listed")
     if said == "listed":
-        assert permissions.check_model(vlm.MODELS[0].name) and permissions.check_contrastive(
-            f"{vlm.LISTED[0].name}/{vlm.LISTED[0].pretrained}"
+        assert permissions.check_model(
+            server.settings, vlm.MODELS[0].name
+        ) and permissions.check_contrastive(
+            server.settings, f"{vlm.LISTED[0].name}/{vlm.LISTED[0].pretrained}"
         )
 
 
 def test_the_list_tells_parameters_memory_and_licence():
-    label = dict((value, label) for label, value in handlers.offered()["choices"])[
+    label = dict((value, label) for label, value in server.offered()["choices"])[
         "google/gemma-3-4b-it"
     ]
     assert "4.3 B" in label and "8.6 GB" in label and "Gemma" in label and "accepted" in label
@@ -288,7 +302,7 @@ def test_the_controls_begin_with_what_came_with_a_model_and_the_page_says_so(upl
     drawing = {"do_sample": True, "temperature": 0.7, "top_k": 20, "min_p": 0.1}
     folder = with_settings(folders[0], **own, **drawing, num_beams=4)
     choice, *_ = choose(folder)
-    words, penalty = handlers.own_settings(choice)
+    words, penalty = server.own_settings(choice)
     assert penalty["value"] == 1.35 and penalty["minimum"] == 1 and penalty["maximum"] == 2
     assert words == (
         "Came with the model and obeyed: repetition_penalty 1.35, suppress_tokens (2), stop_strings"
@@ -312,18 +326,18 @@ def test_the_controls_begin_with_what_came_with_a_model_and_the_page_says_so(upl
 
 def test_a_model_that_came_with_nothing_says_so_and_has_no_penalty(folders):
     choice, *_ = choose(folders[1])
-    words, penalty = handlers.own_settings(choice)
+    words, penalty = server.own_settings(choice)
     assert "no settings of its own" in words and penalty["value"] == 1
 
 
 def test_what_a_checkpoint_says_is_text(folders):
     choice, *_ = choose(with_settings(folders[0], forced_eos_token_id="<img src=x>"))
-    assert "&lt;img src=x&gt;" in handlers.own_settings(choice)[0]
+    assert "&lt;img src=x&gt;" in server.own_settings(choice)[0]
 
 
 def test_a_penalty_that_no_control_has_is_said(folders):
     choice, *_ = choose(with_settings(folders[0], repetition_penalty=7.5))
-    words, penalty = handlers.own_settings(choice)
+    words, penalty = server.own_settings(choice)
     assert "repetition_penalty is 7.5" in words and penalty == gr.skip()
 
 
@@ -331,10 +345,10 @@ def test_who_comes_is_told_once_and_a_links_penalty_stays(tiny_page, monkeypatch
     from tests.app.test_take_home import LINK
 
     monkeypatch.setitem(
-        vars(models.language.get().network.generation_config), "repetition_penalty", 1.2
+        vars(server.models.language.get().network.generation_config), "repetition_penalty", 1.2
     )
     for link, expected in (("", 1.2), (LINK, None)):
-        told = [update[1:] for update in handlers.arrive(link) if update[1] != gr.skip()]
+        told = [update[1:] for update in server.arrive(link) if update[1] != gr.skip()]
         [(words, penalty)] = told
         assert "repetition_penalty 1.2" in words
         assert penalty == gr.skip() if expected is None else penalty["value"] == expected

@@ -5,15 +5,18 @@ computes.
 import gzip
 import json
 
+import gradio as gr
 import numpy as np
 import pytest
 
-from app import build_examples, examples, handlers, models
+from app import build_examples, examples, models
 from app.page import build
+from app.run_request import PLANE, SETTINGS
+from app.settings import Settings
+from app.uploads import EXAMPLES
 from app.wire import packed, unpacked
-from tests.app.asking import LAYOUT
+from tests.app.asking import LAYOUT, server
 
-WEIGHTS = examples.weights  # as it is where nobody serves a tiny model
 SHIPPED = json.loads((examples.FOLDER / examples.INDEX).read_text())
 # of the largest number of an array: what another machine's arithmetic may make of float32
 CLOSE = 1e-3
@@ -21,15 +24,15 @@ STEPS = 3  # of 255: what it may make of a colour
 
 
 def read(file: str) -> dict:
-    return json.loads(gzip.decompress((examples.FOLDER / file).read_bytes()))
+    return json.loads(gzip.decompress((server.precomputed.folder / file).read_bytes()))
 
 
 def test_there_are_six_examples_of_at_most_600_kb_each():
     assert len(SHIPPED["runs"]) >= 6
-    assert [(run["photo"], run["question"]) for run in SHIPPED["runs"]] == list(examples.ASKED)
+    assert [(run["photo"], run["question"]) for run in SHIPPED["runs"]] == list(examples.QUESTIONS)
     for run in SHIPPED["runs"]:
         assert (examples.FOLDER / run["file"]).stat().st_size <= 600_000, run
-        assert (handlers.EXAMPLES / run["photo"]).is_file()
+        assert (EXAMPLES / run["photo"]).is_file()
 
 
 def test_every_file_says_which_weights_and_versions_made_it():
@@ -41,32 +44,32 @@ def test_every_file_says_which_weights_and_versions_made_it():
 
 
 def test_what_other_weights_made_is_not_shown(monkeypatch):
-    monkeypatch.setattr(examples, "weights", lambda: SHIPPED["weights"])
-    assert len(examples.shown()) == len(SHIPPED["runs"]) and examples.known(
+    monkeypatch.setattr(server.precomputed, "weights", lambda: SHIPPED["weights"])
+    assert len(server.precomputed.runs()) == len(SHIPPED["runs"]) and server.precomputed.find(
         SHIPPED["runs"][0]["answer"]
     )
-    monkeypatch.setattr(examples, "weights", lambda: "0" * 64)
-    assert examples.shown() == () and examples.known(SHIPPED["runs"][0]["answer"]) is None
-    assert handlers.at_once((0, []), models.START) == (handlers.photos.gr.skip(),) * 2
+    monkeypatch.setattr(server.precomputed, "weights", lambda: "0" * 64)
+    assert (
+        server.precomputed.runs() == ()
+        and server.precomputed.find(SHIPPED["runs"][0]["answer"]) is None
+    )
+    assert server.at_once((0, []), server.models.first) == (gr.skip(),) * 2
     monkeypatch.setattr(examples, "FORMAT", examples.FORMAT + 1)
-    monkeypatch.setattr(examples, "weights", lambda: SHIPPED["weights"])
-    assert examples.shown() == ()
+    monkeypatch.setattr(server.precomputed, "weights", lambda: SHIPPED["weights"])
+    assert server.precomputed.runs() == ()
 
 
-def test_another_first_model_than_the_embedded_one_has_no_examples(monkeypatch):
-    monkeypatch.setattr(examples, "weights", WEIGHTS)
-    monkeypatch.setattr(models, "MODEL", "somebody/else")
-    assert examples.weights() is None and examples.shown() == ()
+def test_another_first_model_than_the_embedded_one_has_no_examples():
+    assert examples.Precomputed(Settings()).runs()
+    other = examples.Precomputed(Settings(model="somebody/else"))
+    assert other.weights() is None and other.runs() == ()
 
 
 def test_a_photo_clicked_with_another_model_in_use_is_only_a_photo(monkeypatch):
-    monkeypatch.setattr(examples, "weights", lambda: SHIPPED["weights"])
-    question, instant = handlers.at_once((1, []), models.START)
-    assert (instant["photo"], question) == examples.ASKED[1]
-    assert (
-        handlers.at_once((1, []), models.Choice("somebody/else"))
-        == (handlers.photos.gr.skip(),) * 2
-    )
+    monkeypatch.setattr(server.precomputed, "weights", lambda: SHIPPED["weights"])
+    question, instant = server.at_once((1, []), server.models.first)
+    assert (instant["photo"], question) == examples.QUESTIONS[1]
+    assert server.at_once((1, []), models.Choice("somebody/else")) == (gr.skip(),) * 2
 
 
 def test_the_examples_were_asked_with_what_the_controls_begin_with(tiny_page):
@@ -81,7 +84,7 @@ def test_the_examples_were_asked_with_what_the_controls_begin_with(tiny_page):
             "longest answer",
         ),
     )
-    blocks = [block for block in build().blocks.values() if getattr(block, "label", None)]
+    blocks = [block for block in build(server).blocks.values() if getattr(block, "label", None)]
     values = [
         [next(block.value for block in part if block.label == label) for label in names]
         for part, names in zip((blocks[::-1], blocks), labels)
@@ -102,10 +105,8 @@ def test_shortened_numbers_are_off_by_their_last_bit_at_most():
 
 def forget() -> None:
     """What a server knows after a start: nothing."""
-    for module in (handlers.answering, handlers.views, handlers.words, handlers.lab):
-        for kept in vars(module).values():
-            if isinstance(kept, models.Recent):
-                kept.clear()
+    server.runs.clear()
+    server.contrasts.clear()
 
 
 @pytest.fixture
@@ -118,9 +119,9 @@ def forgetful():
 @pytest.fixture
 def tiny_examples(tiny_page, forgetful, tmp_path, monkeypatch):
     """Examples that the tiny model made."""
-    monkeypatch.setattr(examples, "FOLDER", tmp_path)
-    build_examples.build(examples.ASKED[:2], report=lambda line: None)
-    return [examples.Instant(**run) for run in examples.index()["runs"]]
+    monkeypatch.setattr(server.precomputed, "folder", tmp_path)
+    build_examples.build(server, examples.QUESTIONS[:2], report=lambda line: None)
+    return [examples.PrecomputedRun(**run) for run in server.precomputed.index()["runs"]]
 
 
 def test_whatever_is_asked_about_a_shipped_run_is_computed_anew(tiny_examples, tiny_model):
@@ -133,27 +134,23 @@ def test_whatever_is_asked_about_a_shipped_run_is_computed_anew(tiny_examples, t
     for name, asked, reply in kept["replies"]:
         if name in ("layer", "word"):
             fresh = (
-                build_examples.shortened(getattr(handlers, name)(list(asked)))
+                build_examples.shortened(getattr(server, name)(list(asked)))
                 if name == "word"
-                else handlers.layer(list(asked))
+                else server.layer(list(asked))
             )
             assert {**fresh, "mean": None} == {**reply, "mean": None}, name
-    assert "cosine" in handlers.rows([first.run, 3, 2]) and "layers" in handlers.lens(
-        [first.run, 3]
-    )
-    assert handlers.tensors([first.answer])["data"]
-    trace, operator = handlers.answering.remembered_answer(first.answer)
-    assert trace.answer == kept["answer"]["answer"] and operator.temperature == 0
-    assert "no longer kept" in handlers.layer([first.run + "0", 0])["error"]
+    assert "cosine" in server.rows([first.run, 3, 2]) and "layers" in server.lens([first.run, 3])
+    assert server.tensors([first.answer])["data"]
+    run = server.runs.open_answer(first.answer)
+    assert run.trace.answer == kept["answer"]["answer"] and run.operator.temperature == 0
+    assert "no longer kept" in server.layer([first.run + "0", 0])["error"]
 
 
 def test_a_link_to_a_shipped_run_needs_no_run(tiny_examples):
     from tests.app.test_take_home import LINK
 
-    photo, question = examples.ASKED[0]
-    settings = dict(zip(handlers.answering.SETTINGS, examples.SETTINGS)) | dict(
-        zip(handlers.answering.PLANE, examples.LAYOUT)
-    )
+    photo, question = examples.QUESTIONS[0]
+    settings = dict(zip(SETTINGS, examples.SETTINGS)) | dict(zip(PLANE, examples.LAYOUT))
     link = "#" + "&".join(
         f"{name}={value}"
         for name, value in {
@@ -162,9 +159,9 @@ def test_a_link_to_a_shipped_run_needs_no_run(tiny_examples):
             **settings,
         }.items()
     )
-    assert handlers.restore(link)[-1]["instant"] == {"photo": photo}
-    assert "instant" not in handlers.restore(link.replace("seed=0", "seed=1", 1))[-1]
-    assert "instant" not in handlers.restore(LINK)[-1]
+    assert server.restore(link)[-1]["instant"] == {"photo": photo}
+    assert "instant" not in server.restore(link.replace("seed=0", "seed=1", 1))[-1]
+    assert "instant" not in server.restore(LINK)[-1]
 
 
 def compared(then, now, path="") -> None:
@@ -211,7 +208,7 @@ def test_the_embedded_model_computes_the_first_example_again(
     embedded_model, forgetful, monkeypatch
 ):
     monkeypatch.setattr(
-        models, "language", models.Background("language", lambda progress: embedded_model)
+        server.models, "language", models.Background("language", lambda progress: embedded_model)
     )
     assert examples.sha256_of(examples.PARTS) == SHIPPED["weights"], (
         "the parts have changed: run `python -m app.build_examples`"
@@ -220,7 +217,7 @@ def test_the_embedded_model_computes_the_first_example_again(
     fresh = json.loads(
         json.dumps(
             build_examples.told(
-                str(handlers.EXAMPLES / SHIPPED["runs"][0]["photo"]), SHIPPED["runs"][0]["question"]
+                server, str(EXAMPLES / SHIPPED["runs"][0]["photo"]), SHIPPED["runs"][0]["question"]
             )
         )
     )
@@ -240,22 +237,26 @@ def test_the_lab_and_the_ledger_begin_with_what_they_compute(
     embedded_contrast, forgetful, monkeypatch
 ):
     monkeypatch.setattr(
-        models, "contrastive", models.Background("contrastive", lambda progress: embedded_contrast)
+        server.models,
+        "contrastive",
+        models.Background("contrastive", lambda progress: embedded_contrast),
     )
     kept = json.loads(gzip.decompress((examples.FOLDER / examples.OPENING).read_bytes()))
     assert kept["weights"] == examples.sha256_of(examples.CONTRASTIVE_PARTS), (
         "the parts have changed: run `python -m app.build_examples`"
     )
     key = kept["similarity"]["key"]
-    monkeypatch.setattr(examples, "opening", lambda: kept)
+    monkeypatch.setattr(server.precomputed, "opening", kept)
     # computed anew for who asks further
-    assert handlers.lab.comparisons.known(key) is None and "error" not in handlers.cell([key, 1, 1])
-    assert "no longer kept" in handlers.cell(["0" * 32, 1, 1])["error"]
-    compared(kept, json.loads(json.dumps(build_examples.opening())))
+    assert server.contrasts.known(("comparison", key)) is None and "error" not in server.cell(
+        [key, 1, 1]
+    )
+    assert "no longer kept" in server.cell(["0" * 32, 1, 1])["error"]
+    compared(kept, json.loads(json.dumps(build_examples.opening(server))))
 
 
 def test_what_other_contrastive_weights_made_is_not_shown(monkeypatch):
-    examples.opening.cache_clear()
+    assert examples.Precomputed(Settings()).opening
+    assert examples.Precomputed(Settings(contrastive="ViT-B-32/openai")).opening == {}
     monkeypatch.setattr(examples, "sha256_of", lambda path: "0" * 64)
-    assert examples.opening() == {}
-    examples.opening.cache_clear()
+    assert examples.Precomputed(Settings()).opening == {}

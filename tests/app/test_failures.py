@@ -13,10 +13,10 @@ from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 
 import vlm
-from app import handlers, models
-from app.handlers import answering, errors, lab, machine, take_home, views, words
+from app import models
+from app.handlers import answer_attention, contrastive, errors, resources, take_home, views
 from app.page import build
-from tests.app.asking import QUESTION, in_a_thread, run
+from tests.app.asking import QUESTION, in_a_thread, run, server
 from tests.tiny import photo
 
 RAISED = (
@@ -45,7 +45,7 @@ def test_every_event_of_the_page_that_breaks_says_a_sentence(tiny_page, monkeypa
     async def broken(*arguments, **named):
         raise error
 
-    demo = build()
+    demo = build(server)
     events = [each for each in demo.fns.values() if each.fn]
     assert len(events) > 20
     for stage in ("preprocess_data", "call_function", "postprocess_data"):
@@ -76,12 +76,12 @@ async def made_nothing(*arguments, **named):
 
 
 def test_a_sentence_of_the_library_and_too_little_memory_stay_what_they_are(tiny_page, monkeypatch):
-    demo = build()
+    demo = build(server)
     event = next(each for each in demo.fns.values() if each.fn)
     monkeypatch.setattr(type(demo), "preprocess_data", passed_on)
     for error, said in (
         (vlm.ImageError("The photo holds <nothing>."), "The photo holds &lt;nothing&gt;."),
-        (torch.OutOfMemoryError("CUDA out of memory."), machine.TOO_LITTLE),
+        (torch.OutOfMemoryError("CUDA out of memory."), resources.TOO_LITTLE),
         (gr.Error("Wait."), "Wait."),
     ):
 
@@ -95,18 +95,18 @@ def test_a_sentence_of_the_library_and_too_little_memory_stay_what_they_are(tiny
 
 
 QUESTIONS = {  # of the page's script: what it asks, and where something breaks
-    "layer": (handlers.layer, views.payloads, "layer"),
-    "rows": (handlers.rows, views.payloads, "rows"),
-    "lens": (handlers.lens, views.payloads, "lenses"),
-    "lens_rows": (handlers.lens_rows, views.payloads, "lens_rows"),
-    "word_maps": (handlers.word_maps, views.payloads, "packed"),
-    "word": (handlers.word, views.payloads, "word"),
-    "looked": (handlers.looked, words.payloads, "looked"),
-    "relevancy": (handlers.relevancy, words.payloads, "among_sources"),
-    "ablation": (handlers.ablation, words, "whole_number"),
-    "cell": (handlers.cell, lab.comparisons, "known"),
-    "tensors": (handlers.tensors, take_home, "remembered_answer"),
-    "offline": (handlers.offline, take_home, "offline_page"),
+    "layer": (server.layer, views.payloads, "layer"),
+    "rows": (server.rows, views.payloads, "rows"),
+    "lens": (server.lens, views.payloads, "lenses"),
+    "lens_rows": (server.lens_rows, views.payloads, "lens_rows"),
+    "word_maps": (server.word_maps, views.payloads, "packed"),
+    "word": (server.word, views.payloads, "word"),
+    "looked": (server.looked, answer_attention.payloads, "looked"),
+    "relevancy": (server.relevancy, answer_attention.payloads, "among_sources"),
+    "ablation": (server.ablation, answer_attention, "whole_number"),
+    "cell": (server.cell, server.contrasts, "known"),
+    "tensors": (server.tensors, server.runs, "open_answer"),
+    "offline": (server.offline, take_home, "offline_page"),
 }
 
 
@@ -147,12 +147,12 @@ def test_programs_read_the_sentence(client, tiny_page, upload, monkeypatch):
     def broken(*arguments, **named):
         raise LookupError("/secret/folder")
 
-    monkeypatch.setattr(answering.models, "language_model", broken)
+    monkeypatch.setattr(server.models, "language_model", broken)
     for name in ("/answer", "/trace"):
         with pytest.raises(AppError) as error:
             client.predict(handle_file(path), QUESTION, *settings, api_name=name)
         assert is_plain(str(error.value), LookupError())
-    monkeypatch.setattr(lab, "readable", broken)
+    monkeypatch.setattr(contrastive, "readable", broken)
     with pytest.raises(AppError) as error:
         client.predict([handle_file(path)], "a cat", api_name="/similarity")
     assert is_plain(str(error.value), LookupError())

@@ -13,10 +13,11 @@ import pytest
 import torch
 
 import vlm
-from app import handlers, models
-from app.handlers import answering, errors, machine, permissions, views
+from app import models
+from app.handlers import errors, resources
 from app.handlers.loading import follow
-from tests.app.asking import QUESTION, answers, run, sentence
+from app.run_request import RunRequest
+from tests.app.asking import QUESTION, answers, run, sentence, server
 from tests.app.browsing import ask
 from tests.load import Page, Visitor, alone, mistaken, served
 from tests.tiny import photo, tiny_clip, tiny_llava
@@ -57,13 +58,13 @@ def test_too_little_memory_is_said_in_a_sentence_and_the_next_smaller_run_works(
     little_memory, uploaded, upload
 ):
     before = answers(uploaded)[-1]["answer"]
-    assert len(answering.prefills)
+    assert server.runs.count("prefill")
     several = [upload(photo(80, 60, seed=number), f"several{number}.png") for number in range(3)]
     with pytest.raises(gr.Error) as error:
         run(uploaded, also=several)
-    assert sentence(error) == machine.TOO_LITTLE
+    assert sentence(error) == resources.TOO_LITTLE
     # what lay beside the model was let go
-    assert len(answering.prefills) == len(views.inspected) == 0
+    assert server.runs.count("prefill") == server.runs.count("hidden states") == 0
     assert answers(uploaded)[-1]["answer"] == before
 
 
@@ -72,10 +73,11 @@ def test_too_little_memory_for_what_a_script_asks_is_said_where_it_asked(
 ):
     several = [upload(photo(80, 60, seed=number), f"several{number}.png") for number in range(3)]
     there, little_memory["positions"] = little_memory["positions"], 1_000
-    key, _ = answering.encode(uploaded, QUESTION, also=several)
+    asked = RunRequest((uploaded, *several), QUESTION, server.models.first)
+    key = str(server.runs.encode(asked).key)
     little_memory["positions"] = there
-    assert handlers.lens([key, 0]) == {"error": machine.TOO_LITTLE}
-    assert "layers" in handlers.lens([run(uploaded)[0][0]["run"], 0])
+    assert server.lens([key, 0]) == {"error": resources.TOO_LITTLE}
+    assert "layers" in server.lens([run(uploaded)[0][0]["run"], 0])
 
 
 @pytest.mark.parametrize("allocation", ALLOCATIONS)
@@ -122,7 +124,9 @@ def test_an_exception_in_a_handler_leaves_the_page_and_the_next_run_whole(
     tiny_page, url, visit, picture, tiny_model, monkeypatch
 ):
     model = Breaking(tiny_model)
-    monkeypatch.setattr(models, "language", models.Background("language", lambda progress: model))
+    monkeypatch.setattr(
+        server.models, "language", models.Background("language", lambda progress: model)
+    )
     parts = (
         "#answer .text",
         "#answer .tokens",
@@ -156,10 +160,10 @@ def test_an_exception_in_a_handler_leaves_the_page_and_the_next_run_whole(
 
 @pytest.mark.long
 def test_two_models_asked_for_at_once_are_never_in_memory_at_once(
-    tiny_page, only_the_start, tmp_path, monkeypatch, uploaded
+    tiny_page, only_the_start, tmp_path, monkeypatch, uploaded, configure
 ):
-    monkeypatch.setenv(permissions.FOLDER_VARIABLE, str(tmp_path))
-    monkeypatch.setattr(models, "RUNS_END", 30.0)
+    configure(models=str(tmp_path))
+    monkeypatch.setattr(server.models, "runs_end", 30.0)
     folders = [tiny_llava(tmp_path / str(number), seed=number) for number in range(3)]
     loaded, beside, load = [], [], vlm.load
 
@@ -175,7 +179,7 @@ def test_two_models_asked_for_at_once_are_never_in_memory_at_once(
 
     monkeypatch.setattr(vlm, "load", counted)
     threads = [
-        threading.Thread(target=lambda folder=folder: list(handlers.choose(str(folder), False)))
+        threading.Thread(target=lambda folder=folder: list(server.choose(str(folder), False)))
         for folder in folders
     ]
     for thread in threads:
@@ -217,7 +221,7 @@ WORDS = "The cache directory {} cannot be written (No space left on device); fre
 def elsewhere(monkeypatch, tmp_path):
     """A visitor who is not on this machine, and a sentence that names the cache directory."""
     monkeypatch.setenv("VISUAL_TOKEN_EXPLORER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(machine, "only_this_machine", lambda: False)
+    monkeypatch.setattr(resources, "only_this_machine", lambda: False)
     return WORDS.format(tmp_path / "cache" / "files")
 
 
@@ -242,7 +246,7 @@ def test_a_folder_of_the_server_is_told_to_its_log_and_not_to_visitors(elsewhere
             sentence(notice),
             errors.asked_by_script(handler)([elsewhere])["error"],
         ]
-    assert said == [machine.IN_THE_LOG] * 3
+    assert said == [resources.IN_THE_LOG] * 3
     assert elsewhere in caplog.text
 
 
@@ -250,11 +254,11 @@ def test_who_is_on_the_servers_own_machine_is_told_all_and_other_sentences_are_t
     elsewhere, monkeypatch
 ):
     assert (
-        machine.for_visitors("There is no model 'x/y' on the hub; check the name.")
+        resources.for_visitors("There is no model 'x/y' on the hub; check the name.")
         == "There is no model 'x/y' on the hub; check the name."
     )
-    monkeypatch.setattr(machine, "only_this_machine", lambda: True)
-    assert machine.for_visitors(elsewhere) == elsewhere
+    monkeypatch.setattr(resources, "only_this_machine", lambda: True)
+    assert resources.for_visitors(elsewhere) == elsewhere
 
 
 def test_without_a_network_a_visitor_elsewhere_sees_no_path_of_the_server(
@@ -266,6 +270,6 @@ def test_without_a_network_a_visitor_elsewhere_sees_no_path_of_the_server(
     with pytest.raises(vlm.FetchError) as error:
         vlm.load("embedded", progress=lambda fraction, words: told.append(words))
     assert str(tmp_path) in str(error.value)  # for a terminal
-    assert str(tmp_path) not in machine.for_visitors(str(error.value)) and not any(
+    assert str(tmp_path) not in resources.for_visitors(str(error.value)) and not any(
         str(tmp_path) in words for words in told
     )

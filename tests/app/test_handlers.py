@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 import vlm
-from app import handlers, models
-from tests.app.asking import QUESTION, answers, compare, is_skipped, run, sentence
+from app import handlers
+from app.uploads import example_digests
+from tests.app.asking import QUESTION, answers, compare, is_skipped, run, sentence, server
 from tests.app.conftest import unpacked
 from tests.tiny import photo
 
@@ -39,7 +40,7 @@ def test_the_page_says_what_the_library_says(uploaded, tiny_model):
 def never(monkeypatch, *names: str) -> None:
     """From now on these methods of the model fail."""
     for name in names:
-        monkeypatch.setattr(type(models.language.get()), name, None)
+        monkeypatch.setattr(type(server.models.language.get()), name, None)
 
 
 def test_another_decoding_reuses_the_prefill(uploaded, monkeypatch):
@@ -59,7 +60,7 @@ def test_a_run_with_its_lab_and_ledger_decodes_and_processes_the_photo_once(
     upload, tiny_model, monkeypatch
 ):
     path, opened, looks = upload(photo(70, 110, seed=23), "fresh.png"), [], []
-    handlers.photos.example_digests()  # once a server
+    example_digests()  # once a server
     kind = type(tiny_model.processor.image_processor)
     open_file, work = Image.open, kind.__call__
     monkeypatch.setattr(
@@ -68,37 +69,37 @@ def test_a_run_with_its_lab_and_ledger_decodes_and_processes_the_photo_once(
     monkeypatch.setattr(
         kind, "__call__", lambda self, *given, **more: looks.append(1) or work(self, *given, **more)
     )
-    assert run(path)[-2] and compare(path)[0]["photos"] and handlers.photo_size(path) == (110, 70)
+    assert run(path)[-2] and compare(path)[0]["photos"] and server.photo_size(path) == (110, 70)
     run(path, question="And now?")
     assert len(opened) == 1 and len(looks) == 1
 
 
 def test_a_file_that_was_replaced_is_decoded_again_and_one_that_is_gone_is_not_shown(upload):
     path = upload(photo(70, 110), "changing.png")
-    first = handlers.open_upload(path)
+    first = server.uploads.open(path)
     upload(photo(30, 40), "changing.png")
-    assert handlers.open_upload(path).size == (40, 30) and first.size == (110, 70)
+    assert server.uploads.open(path).size == (40, 30) and first.size == (110, 70)
     Path(path).unlink()
     with pytest.raises(vlm.ImageError, match="cannot be read"):
-        handlers.open_upload(path)
+        server.uploads.open(path)
 
 
 def test_a_photo_scaled_down_for_a_comparison_stays_whole_elsewhere(upload, monkeypatch):
     path = upload(photo(70, 110), "whole.png")
     monkeypatch.setattr(handlers.photos, "MAX_PIXELS", 100)
     monkeypatch.setattr(handlers.photos, "SMALLER", 16)
-    [small], _ = handlers.photos.readable([path])
-    assert small.width == 16 and handlers.open_upload(path).size == (110, 70)
+    [small], _ = handlers.photos.readable(server.uploads, [path])
+    assert small.width == 16 and server.uploads.open(path).size == (110, 70)
 
 
 def test_another_layer_or_projection_does_not_run_the_model(uploaded, monkeypatch):
     key = run(uploaded)[0][0]["run"]
-    handlers.rows([key, 3, 1])
+    server.rows([key, 3, 1])
     never(monkeypatch, "see", "ask", "prefill", "decode", "encoder_attention")
-    assert set(handlers.rows([key, 4, 3])) > {"attention", "cosine"}
-    assert handlers.layer([key, 2])["rgb"]["rgb"]["shape"] == [16, 3]
+    assert set(server.rows([key, 4, 3])) > {"attention", "cosine"}
+    assert server.layer([key, 2])["rgb"]["rgb"]["shape"] == [16, 3]
     assert (
-        handlers.reproject(uploaded, None, QUESTION, models.START, "pca", 3, 0, 15, "cosine")[
+        server.reproject(uploaded, None, QUESTION, server.models.first, "pca", 3, 0, 15, "cosine")[
             "points"
         ]["shape"][1]
         == 3
@@ -130,7 +131,7 @@ def test_a_patch_tells_its_rows_at_every_layer(uploaded, tiny_model):
     key = run(uploaded)[0][0]["run"]
     trace = tiny_model.encode(vlm.open_image(uploaded), QUESTION)
     sight, attention = trace.sight, tiny_model.inspect(trace).encoder_attention()
-    rows = handlers.rows([key, 5, 2])
+    rows = server.rows([key, 5, 2])
     np.testing.assert_allclose(unpacked(rows["attention"]), attention.row(2, 5), atol=1e-6)
     np.testing.assert_allclose(unpacked(rows["rollout"]), attention.rollout(2, 5), atol=1e-6)
     assert rows["elsewhere"] == pytest.approx(
@@ -144,7 +145,7 @@ def test_a_patch_tells_its_rows_at_every_layer(uploaded, tiny_model):
         (sight.projections + sight.position_embeddings)[5],
         atol=1e-5,
     )
-    assert "attention" not in handlers.rows([key, 5, 0])
+    assert "attention" not in server.rows([key, 5, 0])
 
 
 @pytest.mark.parametrize(
@@ -165,7 +166,7 @@ def test_a_patch_tells_its_rows_at_every_layer(uploaded, tiny_model):
 )
 def test_what_a_script_may_not_ask_is_answered_in_a_sentence(uploaded, asked):
     key = run(uploaded)[0][0]["run"]
-    reply = handlers.rows(
+    reply = server.rows(
         [key if part == "KEY" else part for part in asked] if isinstance(asked, list) else asked
     )
     assert set(reply) == {"error"} and reply["error"].endswith((".", "it."))
@@ -173,8 +174,8 @@ def test_what_a_script_may_not_ask_is_answered_in_a_sentence(uploaded, asked):
 
 def test_a_word_tells_what_it_looked_at(uploaded):
     key = answers(uploaded)[-1]["key"]
-    assert unpacked(handlers.word([key, 2])["visual"]).shape == (3, 16)
-    assert set(handlers.word([key, 99])) == set(handlers.word(["gone", 0])) == {"error"}
+    assert unpacked(server.word([key, 2])["visual"]).shape == (3, 16)
+    assert set(server.word([key, 99])) == set(server.word(["gone", 0])) == {"error"}
     assert answers(uploaded, settings=(1.5, 0, 1.0, 1.0, 7, 8))[-1]["key"] != key
 
 

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 import vlm
-from app import handlers
-from tests.app.asking import QUESTION, run, sentence
+from tests.app.asking import QUESTION, run, sentence, server
 from tests.tiny import photo
 from vlm.inspect.interventions import Cut, Drop, Paste
 
@@ -47,7 +46,7 @@ def other(upload):
 
 def tried(key: str, kind: str, **given) -> list[dict]:
     return list(
-        handlers.experiment(SimpleNamespace(_data=ASKED | {"answer": key, "kind": kind} | given))
+        server.experiment(SimpleNamespace(_data=ASKED | {"answer": key, "kind": kind} | given))
     )
 
 

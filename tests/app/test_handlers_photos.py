@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app import handlers
-from tests.app.asking import run, sentence
+from app.uploads import EXAMPLES
+from tests.app.asking import run, sentence, server
 from tests.tiny import photo
 
 pytestmark = pytest.mark.usefixtures("tiny_page")
@@ -59,7 +59,7 @@ def test_a_photo_of_an_unusual_kind_is_shown(name, upload):
 
 
 def test_transparent_is_white_and_not_the_colour_underneath(upload):
-    assert handlers.open_upload(upload(GOOD["glass.png"][0](), "glass.png")).getpixel((3, 3)) == (
+    assert server.uploads.open(upload(GOOD["glass.png"][0](), "glass.png")).getpixel((3, 3)) == (
         255,
         255,
         255,
@@ -67,7 +67,7 @@ def test_transparent_is_white_and_not_the_colour_underneath(upload):
 
 
 def test_sixteen_bits_keep_their_shades(upload):
-    values = np.asarray(handlers.open_upload(upload(GOOD["deep.png"][0](), "deep.png")))[..., 0]
+    values = np.asarray(server.uploads.open(upload(GOOD["deep.png"][0](), "deep.png")))[..., 0]
     assert values.min() == 0 and values.max() == 255 and abs(values.mean() - 127.5) < 1
 
 
@@ -115,7 +115,7 @@ def test_a_link_out_of_the_uploads_is_refused(tmp_path, uploads):
         "/etc/hostname",
         "/etc/no-such-file",
         "../app.py",
-        str(handlers.EXAMPLES / ".." / "screenshot.png"),
+        str(EXAMPLES / ".." / "screenshot.png"),
     ],
 )
 def test_a_path_of_this_machine_is_refused(path):
@@ -124,10 +124,10 @@ def test_a_path_of_this_machine_is_refused(path):
 
 
 def test_every_example_photo_can_be_opened():
-    names = sorted(path.name for path in handlers.EXAMPLES.glob("*.jpg"))
+    names = sorted(path.name for path in EXAMPLES.glob("*.jpg"))
     assert len(names) >= 4
-    sizes = [handlers.open_upload(str(handlers.EXAMPLES / name)).size for name in names]
+    sizes = [server.uploads.open(str(EXAMPLES / name)).size for name in names]
     assert any(width != height for width, height in sizes)
-    credits = (handlers.EXAMPLES / "CREDITS.md").read_text()
+    credits = (EXAMPLES / "CREDITS.md").read_text()
     for name in names:
-        assert name in credits and (handlers.EXAMPLES / name).stat().st_size < 150_000
+        assert name in credits and (EXAMPLES / name).stat().st_size < 150_000

@@ -9,9 +9,9 @@ import pickle
 import pytest
 
 import vlm
-from app import handlers, models
+from app import models
 from app.handlers import permissions
-from tests.app.asking import is_refused
+from tests.app.asking import is_refused, server
 from tests.tiny import tiny_clip, tiny_llava
 
 pytestmark = pytest.mark.usefixtures("tiny_page")
@@ -86,13 +86,15 @@ NAMES = (
 
 
 @pytest.mark.parametrize("hub", ["0", "listed"])
-def test_no_name_of_a_model_leaves_the_folder_that_is_open(tmp_path, monkeypatch, uploaded, hub):
+def test_no_name_of_a_model_leaves_the_folder_that_is_open(
+    tmp_path, monkeypatch, uploaded, hub, configure
+):
     open_folder, closed = tmp_path / "open", tmp_path / "closed"
     open_folder.mkdir(), closed.mkdir()
     (open_folder / "link").symlink_to(closed)
     (open_folder / "circle").symlink_to(open_folder / "circle")
-    monkeypatch.setenv(permissions.FOLDER_VARIABLE, str(open_folder))
-    monkeypatch.setenv(permissions.HUB_VARIABLE, hub)
+    configure(models=str(open_folder))
+    configure(hub=hub)
     monkeypatch.setattr(vlm, "load", lambda *arguments, **named: pytest.fail("it was loaded"))
     monkeypatch.setattr(
         vlm, "load_contrastive", lambda *arguments, **named: pytest.fail("it was loaded")
@@ -112,11 +114,11 @@ def test_no_name_of_a_model_leaves_the_folder_that_is_open(tmp_path, monkeypatch
                 check.__name__,
                 name,
             )
-        assert is_refused(lambda name=name: list(handlers.choose(name, False)))
-        assert is_refused(lambda name=name: list(handlers.bring(name)))
+        assert is_refused(lambda name=name: list(server.choose(name, False)))
+        assert is_refused(lambda name=name: list(server.bring(name)))
         if name:
             assert is_refused(
-                lambda name=name: handlers.compare(uploaded, None, "a cat", "", False, name, "")
+                lambda name=name: server.compare(uploaded, None, "a cat", "", False, name, "")
             )
 
 
@@ -141,8 +143,8 @@ class Canary:
         "open_clip tokenizer",
     ],
 )
-def test_nothing_in_a_model_s_folder_is_run(tmp_path, monkeypatch, uploaded, kind):
-    monkeypatch.setenv(permissions.FOLDER_VARIABLE, str(tmp_path))
+def test_nothing_in_a_model_s_folder_is_run(tmp_path, uploaded, kind, configure):
+    configure(models=str(tmp_path))
     folder, canary, evil = (
         tmp_path / "model",
         tmp_path / "it ran",
@@ -166,14 +168,14 @@ def test_nothing_in_a_model_s_folder_is_run(tmp_path, monkeypatch, uploaded, kin
             f"import os\nos.mkdir({str(canary)!r})\nclass M: pass\n"
         )
         assert is_refused(
-            lambda: handlers.compare(uploaded, None, "a cat", "", False, str(folder), "")
+            lambda: server.compare(uploaded, None, "a cat", "", False, str(folder), "")
         )
     elif kind == "open_clip pickle":
         tiny_clip(folder)
         (folder / "open_clip_model.safetensors").unlink()
         (folder / "open_clip_pytorch_model.bin").write_bytes(evil)
         assert is_refused(
-            lambda: handlers.compare(uploaded, None, "a cat", "", False, str(folder), "")
+            lambda: server.compare(uploaded, None, "a cat", "", False, str(folder), "")
         )
     else:
         tiny_llava(folder)
@@ -204,8 +206,8 @@ def test_nothing_in_a_model_s_folder_is_run(tmp_path, monkeypatch, uploaded, kin
                 }
                 content |= {"model_type": "its-own"} if name == "config.json" else {}
                 (folder / name).write_text(json.dumps(content))
-        models._chosen.pop(models.Choice(str(folder)), None)
-        came = is_refused(lambda: list(handlers.choose(str(folder), False)))
+        server.models._chosen.pop(models.Choice(str(folder)), None)
+        came = is_refused(lambda: list(server.choose(str(folder), False)))
         # its own code is not asked: transformers' processor of that kind is used
         assert came or kind == "code in a processor"
     assert not canary.exists()

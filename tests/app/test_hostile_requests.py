@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from app import bounds
+from app import limits
 from app.inputs import asks_elsewhere
 from tests.app.asking import GREEDY, QUESTION
 
@@ -204,7 +204,7 @@ def test_a_function_that_is_none_is_not_called(wire):
 
 
 def test_a_request_that_is_too_large_or_too_deep_ends_in_a_sentence(wire):
-    long = json.dumps({"data": ["x" * bounds.REQUEST], "fn_index": 0, "session_hash": "x"})
+    long = json.dumps({"data": ["x" * limits.REQUEST], "fn_index": 0, "session_hash": "x"})
 
     def chunks():  # no length is claimed
         return (b" " * 10_000 for _ in range(100))
@@ -217,7 +217,7 @@ def test_a_request_that_is_too_large_or_too_deep_ends_in_a_sentence(wire):
     ):
         for content in (long, chunks()):
             reply = wire.post(path, content=content, headers={"content-type": "application/json"})
-            told = reply.status_code == 413 and bounds.TOO_LONG in reply.text
+            told = reply.status_code == 413 and limits.TOO_LONG in reply.text
             # Gradio's own words where it reads by itself
             assert told or (
                 content is not long and reply.status_code == 400 and len(reply.text) < 100

@@ -12,8 +12,8 @@ import gradio as gr
 import httpx
 import pytest
 
-from app import bounds, handlers, models
-from tests.app.asking import is_refused, run
+from app import limits
+from tests.app.asking import is_refused, run, server
 from tests.tiny import photo
 
 pytestmark = pytest.mark.usefixtures("tiny_page")
@@ -45,8 +45,8 @@ pytestmark = pytest.mark.usefixtures("tiny_page")
 def test_what_is_no_path_of_an_upload_is_refused(uploads, path):
     if isinstance(path, str):
         path = path.replace("UPLOADS", str(uploads))
-    assert is_refused(lambda: run(path)) and handlers.photo_size(path) == (gr.skip(), gr.skip())
-    assert is_refused(lambda: handlers.similarity_endpoint([path], "a cat"))
+    assert is_refused(lambda: run(path)) and server.photo_size(path) == (gr.skip(), gr.skip())
+    assert is_refused(lambda: server.similarity_endpoint([path], "a cat"))
 
 
 def test_many_large_photos_are_compared_smaller(upload, monkeypatch, tiny_contrast):
@@ -54,7 +54,9 @@ def test_many_large_photos_are_compared_smaller(upload, monkeypatch, tiny_contra
     monkeypatch.setattr("app.handlers.photos.MAX_PIXELS", 5_000)
     monkeypatch.setattr("app.handlers.photos.SMALLER", 20)
     paths = [upload(photo(50, 60, seed=number), f"large{number}.png") for number in range(3)]
-    told, _ = handlers.compare(paths[0], paths[1:], "a cat", "", False, models.CONTRASTIVE, "")
+    told, _ = server.compare(
+        paths[0], paths[1:], "a cat", "", False, server.models.contrastive_name, ""
+    )
     assert told["sizes"] == [[50, 60], [17, 20], [17, 20]] and [
         "scaled down to 20 x 17" in note for note in told["notes"]
     ] == [True, True]
@@ -65,11 +67,11 @@ def test_uploads_have_an_end(wire, uploads, monkeypatch, picture):
         return wire.post("gradio_api/upload", files={"files": (name, content)})
 
     assert upload(picture.read_bytes()).status_code == 200
-    used = sum(bounds.sizes(uploads))
-    monkeypatch.setattr(bounds, "UPLOADS", used + 5_000)
+    used = sum(limits.file_sizes(uploads))
+    monkeypatch.setattr(limits, "UPLOADS", used + 5_000)
     for _ in range(5):
         reply = upload(os.urandom(20_000))
-        assert reply.status_code == 507 and reply.text == bounds.FULL
+        assert reply.status_code == 507 and reply.text == limits.FULL
     boundary, part = (
         b'--x\r\nContent-Disposition: form-data; name="files"; filename="y.png"\r\n\r\n',
         os.urandom(20_000),
@@ -80,10 +82,10 @@ def test_uploads_have_an_end(wire, uploads, monkeypatch, picture):
         headers={"content-type": "multipart/form-data; boundary=x"},
     )
     assert reply.status_code in (400, 413, 507)
-    assert sum(bounds.sizes(uploads)) == used  # no half of a file is left
+    assert sum(limits.file_sizes(uploads)) == used  # no half of a file is left
     assert upload(b"small", "tiny.png").status_code == 200  # what fits is taken
     monkeypatch.setattr(
-        bounds.shutil, "disk_usage", lambda path: SimpleNamespace(free=bounds.SPARE)
+        limits.shutil, "disk_usage", lambda path: SimpleNamespace(free=limits.SPARE)
     )
     assert upload(b"small").status_code == 507
 
@@ -94,7 +96,7 @@ def comes(true, wire) -> bool:
 
 
 def test_who_leaves_in_the_middle_of_an_upload_leaves_nothing(wire, uploads):
-    used = sum(bounds.sizes(uploads))
+    used = sum(limits.file_sizes(uploads))
     host, port = wire.base_url.host, wire.base_url.port
     with contextlib.ExitStack() as visitors:
         for _ in range(3):
@@ -107,8 +109,10 @@ def test_who_leaves_in_the_middle_of_an_upload_leaves_nothing(wire, uploads):
                 b'--x\r\nContent-Disposition: form-data; name="files"; filename="y.png"\r\n\r\n'
                 + os.urandom(300_000)
             )
-        assert comes(lambda: sum(bounds.sizes(uploads)) > used + 3 * 200_000, wire)  # it lies there
-    assert comes(lambda: sum(bounds.sizes(uploads)) == used, wire)
+        assert comes(
+            lambda: sum(limits.file_sizes(uploads)) > used + 3 * 200_000, wire
+        )  # it lies there
+    assert comes(lambda: sum(limits.file_sizes(uploads)) == used, wire)
 
 
 @pytest.mark.parametrize(
@@ -146,8 +150,8 @@ def test_old_uploads_are_deleted_and_the_examples_stay(uploads, upload):
 
     from app.page import build
 
-    page = build()
-    assert page.delete_cache == (bounds.EVERY, bounds.KEPT)
+    page = build(server)
+    assert page.delete_cache == (limits.EVERY, limits.KEPT)
     old = upload(photo(30, 40), "old.png")
     page.upload_file_set.add(old)
     delete_files_created_by_app(page, 0)
@@ -159,4 +163,4 @@ def test_old_uploads_are_deleted_and_the_examples_stay(uploads, upload):
         for sample in block.samples
         if isinstance(sample[0], dict)
     ]
-    assert len(shown) == len(handlers.example_photos()) > 3 and all(map(os.path.exists, shown))
+    assert len(shown) == len(server.example_photos()) > 3 and all(map(os.path.exists, shown))

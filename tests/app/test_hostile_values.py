@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import vlm
-from app import handlers
 from app.handlers.links import restored
-from tests.app.asking import GREEDY, LAYOUT, answers, is_refused, run
+from app.run_request import Plane, decoding
+from tests.app.asking import GREEDY, LAYOUT, answers, is_refused, run, server
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("tiny_page")]
 NUMBERS = (
@@ -83,7 +83,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 ASKED_BY_SCRIPT = {
-    name: getattr(handlers, name)
+    name: getattr(server, name)
     for name in (
         "layer",
         "rows",
@@ -111,7 +111,7 @@ def test_a_setting_that_is_no_number_is_refused(place):
     for value in NUMBERS:
         given = [*GREEDY]
         given[place] = value
-        taken = not is_refused(lambda given=given: handlers.decoding(*given))
+        taken = not is_refused(lambda given=given: decoding(*given))
         assert not taken or (
             isinstance(value, (int, float)) and math.isfinite(value) and 0 <= value <= 2**63
         )
@@ -136,14 +136,14 @@ def test_a_plane_or_a_size_that_is_no_number_is_refused(place):
         for method in ("pca", "tsne"):
             given = [method, *LAYOUT[1:]]
             given[place] = value
-            taken = not is_refused(lambda given=given: handlers.Plane.of(*given))
+            taken = not is_refused(lambda given=given: Plane.of(*given))
             assert not taken or (
                 place in (1, 2, 3)
                 and isinstance(value, (int, float))
                 and not isinstance(value, bool)
             )
-        assert is_refused(lambda value=value: handlers.ledger(value, 100)) and is_refused(
-            lambda value=value: handlers.ledger(100, value)
+        assert is_refused(lambda value=value: server.ledger(value, 100)) and is_refused(
+            lambda value=value: server.ledger(100, value)
         )
 
 
@@ -196,7 +196,7 @@ def test_an_experiment_with_what_is_no_number_is_refused_or_done(kept, name):
             "\ud800",
         ):
             asked = whole | {"answer": kept[1], "kind": kind} | {name: value}
-            events = handlers.experiment(SimpleNamespace(_data=asked))
+            events = server.experiment(SimpleNamespace(_data=asked))
             is_refused(lambda events=events: next(events))
             events.close()
 
@@ -219,7 +219,7 @@ def test_whatever_a_script_asks_is_answered_in_a_dictionary(kept, name, asked):
             "error" not in reply or (len(reply["error"]) < 400 and "\n" not in reply["error"])
         )
     else:
-        is_refused(lambda: next(getattr(handlers, name)(SimpleNamespace(_data=asked))))
+        is_refused(lambda: next(getattr(server, name)(SimpleNamespace(_data=asked))))
 
 
 @BOUNDED
@@ -265,13 +265,17 @@ def test_whatever_a_link_says_is_taken_or_left(link):
         "neighbours": "15",
         "metric": "cosine",
     }
-    found = restored("#" + "&".join(f"{name}={value}" for name, value in (good | link).items()))
+    found = restored(
+        server, "#" + "&".join(f"{name}={value}" for name, value in (good | link).items())
+    )
     assert found is None or (
         os.path.basename(found[0]) == "chelsea.jpg"
         and all(0 <= token < 10**6 for token in found[-1]["selected"])
     )
     json.dumps(found and found[-1]).encode()
-    assert restored(None) is restored(["#"]) is restored("#" * 10_000) is None
+    assert (
+        restored(server, None) is restored(server, ["#"]) is restored(server, "#" * 10_000) is None
+    )
 
 
 @pytest.mark.parametrize("question", [None, 7, [], {}, True, "\ud800", "\0", "x" * 2_001])
@@ -279,7 +283,7 @@ def test_what_is_no_question_is_refused(uploaded, question):
     assert is_refused(lambda: run(uploaded, question)) or question == "\0"
     for texts in (question, f"a cat\n{question}" if question == "\ud800" else None):
         assert (
-            is_refused(lambda texts=texts: handlers.similarity_endpoint([uploaded], texts))
+            is_refused(lambda texts=texts: server.similarity_endpoint([uploaded], texts))
             or question == "\0"
         )
 
@@ -302,8 +306,8 @@ def test_a_run_of_another_visitor_is_not_found_by_guessing(kept):
         key.replace("-", "."),
     ):
         assert (
-            set(handlers.layer([guess, 0])) == {"error"}
-            and set(handlers.word([guess, 0])) == {"error"}
-            and set(handlers.tensors([guess])) == {"error"}
+            set(server.layer([guess, 0])) == {"error"}
+            and set(server.word([guess, 0])) == {"error"}
+            and set(server.tensors([guess])) == {"error"}
         )
-    assert len(key.partition(".")[0]) == 32 and "error" not in handlers.layer([key, 0])
+    assert len(key.partition(".")[0]) == 32 and "error" not in server.layer([key, 0])

@@ -7,8 +7,10 @@ import re
 
 import pytest
 
-from app.page import VIEWS, build
+from app.page import build
 from app.panels import HERE
+from app.sections.stages import VIEWS
+from tests.app.asking import server
 
 LESSON, GLOSSARY = (
     json.loads((HERE / f"{name}.json").read_text()) for name in ("lesson", "glossary")
@@ -50,7 +52,7 @@ def test_the_steps_follow_the_article():
 
 @pytest.mark.parametrize("step", LESSON, ids=lambda step: step["title"])
 def test_a_step_shows_a_view_asks_and_answers_with_numbers_of_the_run(step, tiny_page):
-    ids = {block.elem_id for block in build().blocks.values()}
+    ids = {block.elem_id for block in build(server).blocks.values()}
     assert step.get("view") in VIEWS or step["target"].lstrip("#") in ids
     for words in (step, *(step | variant for variant in step.get("variants", {}).values())):
         assert words["ask"].endswith("?") and len(words["see"]) > 100

@@ -9,9 +9,9 @@ from collections import Counter
 import pytest
 
 import vlm
-from app.page import VISITORS, launch_options
+from app.page import VISITORS, build, launch_options
 from app.panels import Panel
-from app.recent import EVERYTHING
+from tests.app.asking import server
 from tests.load import Page, Visitor, alone, at_once, mistaken
 
 pytestmark = pytest.mark.long
@@ -42,16 +42,16 @@ def test_one_run_more_leaves_nothing_more_in_memory(url, tmp_path, monkeypatch):
             {kind: kinds[kind] for kind in (Panel, vlm.Trace, vlm.Sight, vlm.Step, vlm.Projection)}
         )
 
-    usual = EVERYTHING.limit
-    monkeypatch.setattr(EVERYTHING, "limit", 0)
-    EVERYTHING.keep_within()  # nothing of earlier tests, whose runs weigh more
-    monkeypatch.setattr(EVERYTHING, "limit", usual)
+    usual = server.budget.limit
+    monkeypatch.setattr(server.budget, "limit", 0)
+    server.budget.keep_within()  # nothing of earlier tests, whose runs weigh more
+    monkeypatch.setattr(server.budget, "limit", usual)
     after(1)
-    monkeypatch.setattr(EVERYTHING, "limit", EVERYTHING.held)
+    monkeypatch.setattr(server.budget, "limit", server.budget.held)
     full = after(6)
     assert full[vlm.Trace] > 0 and after(12) - full == Counter()  # every kind: no more than before
-    assert EVERYTHING.held <= EVERYTHING.limit
+    assert server.budget.held <= server.budget.limit
 
 
 def test_visitors_who_are_remembered_have_an_end():
-    assert launch_options()["state_session_capacity"] == VISITORS
+    assert launch_options(build(server))["state_session_capacity"] == VISITORS

@@ -13,9 +13,9 @@ import pytest
 from mcp.client.streamable_http import streamable_http_client
 
 import vlm
-from app import bounds
+from app import limits
 from app.page import build, launch_options
-from tests.app.asking import in_a_thread
+from tests.app.asking import in_a_thread, server
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = "assets/docs/api.md"
@@ -26,13 +26,13 @@ TOOLS = ("answer_endpoint", "trace_endpoint", "similarity_endpoint")
 @pytest.fixture(scope="module")
 def served(tiny_page):
     """The page with its tools, served."""
-    demo = build()
+    demo = build(server)
     _, address, _ = demo.launch(
         prevent_thread_lock=True,
         quiet=True,
         server_name="127.0.0.1",
         mcp_server=True,
-        **launch_options(),
+        **launch_options(demo),
     )
     yield SimpleNamespace(address=address, demo=demo)
     demo.close()
@@ -121,10 +121,10 @@ def test_photos_inside_data_urls_are_deleted_like_uploads(served, picture, uploa
 
 def test_where_there_is_no_room_no_photo_is_taken(served, monkeypatch):
     monkeypatch.setattr(
-        bounds.shutil, "disk_usage", lambda path: SimpleNamespace(free=bounds.SPARE)
+        limits.shutil, "disk_usage", lambda path: SimpleNamespace(free=limits.SPARE)
     )
     reply = httpx.post(f"{served.address}gradio_api/mcp/", content=b" " * 300_000)
-    assert (reply.status_code, reply.text) == (507, bounds.FULL)
+    assert (reply.status_code, reply.text) == (507, limits.FULL)
 
 
 def test_the_documents_example_runs_as_printed(served, monkeypatch, capsys):

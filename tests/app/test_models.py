@@ -3,11 +3,12 @@
 import pytest
 
 import vlm
-from app import handlers, models
+from app import models
+from tests.app.asking import server
 
 
 def test_the_status_ends_when_everything_is_there(tiny_page):
-    *_, last = handlers.status()
+    *_, last = server.status()
     assert {job["state"] for job in last["jobs"]} == {"ready"}
 
 

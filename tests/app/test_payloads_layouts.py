@@ -10,8 +10,8 @@ from PIL import Image
 
 import vlm
 from app import payloads
-from app.handlers import EXAMPLES
-from app.photo import at_the_edge
+from app.payloads.preprocessing import at_the_edge
+from app.uploads import EXAMPLES
 from tests.app import layouts
 from tests.app.conftest import unpacked
 from tests.tiny import photo

@@ -14,6 +14,7 @@ from gradio_client import Client, handle_file
 import vlm
 from app import models
 from app.page import WAITING, build
+from tests.app.asking import server
 from tests.app.browsing import ask, expect
 from tests.app.metered import Metered
 
@@ -26,7 +27,9 @@ MANY = 1_000  # more tokens than any answer has
 def metered(tiny_page, tiny_model, monkeypatch):
     """The page's model, one that waits to be let."""
     model = Metered(tiny_model)
-    monkeypatch.setattr(models, "language", models.Background("language", lambda progress: model))
+    monkeypatch.setattr(
+        server.models, "language", models.Background("language", lambda progress: model)
+    )
     yield model
     model.allow(MANY)
 
@@ -167,4 +170,4 @@ def test_a_tab_that_is_closed_while_its_answer_comes_frees_the_model_within_a_to
 
 
 def test_the_line_has_an_end():
-    assert build()._queue.max_size == WAITING
+    assert build(server)._queue.max_size == WAITING

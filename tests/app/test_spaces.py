@@ -120,28 +120,31 @@ ZERO = """
 import sys
 from app import gpu
 import spaces, os
-from app import handlers, models
+from app.models import Background, Choice
+from app.server import Server
+from app.uploads import EXAMPLES
 import vlm
 from PIL import Image
 gpu.DEVICE = "cpu"
 assert gpu.ACTIVE and os.environ["VLM_DEVICE"] == "cpu"
-models.language = models.Background("language", lambda progress: vlm.load(sys.argv[1]))
-model = models.language.get()
-path = str(handlers.EXAMPLES / "coffee.jpg")
+server = Server()
+server.models.language = Background("language", lambda progress: vlm.load(sys.argv[1]))
+model, first = server.models.language.get(), server.models.first
+path = str(EXAMPLES / "coffee.jpg")
 plane, decoding = ("pca", 2, 0, 15, "cosine"), (0.0, 0, 1.0, 1.0, 0, 5)
-updates = list(handlers.run(path, None, "What is it?", models.START, *plane, *decoding))
+updates = list(server.run(path, None, "What is it?", first, *plane, *decoding))
 expected = model.trace(vlm.open_image(path), "What is it?", vlm.Decoding(max_new_tokens=5))
 last = [update[2] for update in updates if isinstance(update[2], dict) and "steps" in update[2]][-1]
 assert last["answer"] == expected.answer and last["finished"] and last["key"]
 assert len(last["steps"]) == len(expected.steps)
-kept = handlers.answering.answers.known(last["key"])
+kept = server.runs.open_answer(last["key"]).trace
 # came back, and is kept here
 assert kept.steps[0].attention.shape == expected.steps[0].attention.shape
-later = models.Choice(sys.argv[2])  # a model that the worker was born before
-[first, *_] = gpu.answer(None, later, expected, vlm.Decoding(max_new_tokens=2))
-assert first.token_string and not gpu._lent
+later = Choice(sys.argv[2])  # a model that the worker was born before
+[first, *_] = server.gpu.answer(None, later, expected, vlm.Decoding(max_new_tokens=2))
+assert first.token_string and not server.gpu.lent
 try:
-    list(gpu.answer(None, models.Choice("nowhere"), expected, vlm.Decoding()))
+    list(server.gpu.answer(None, Choice("nowhere"), expected, vlm.Decoding()))
 except vlm.VLMError as error:
     assert "no model 'nowhere'" in str(error)
 else:

@@ -17,8 +17,9 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 import vlm
-from app import models
+from app.models import Background
 from app.page import build, launch_options
+from app.server import Server
 from tests.tiny import photo, tiny_clip, tiny_llava
 
 LISTEN = """kind => {
@@ -100,12 +101,13 @@ def received(page) -> list[int]:
 @contextmanager
 def served(model, folder: Path) -> Iterator[str]:
     """The address of the page with this model, in this process."""
+    server = Server()
     contrast = vlm.load_contrastive(tiny_clip(folder / "contrast"))
     for name, value in {"language": model, "contrastive": contrast, "umap": True}.items():
-        setattr(models, name, models.Background(name, lambda progress, value=value: value))
-    demo = build()
+        setattr(server.models, name, Background(name, lambda progress, value=value: value))
+    demo = build(server)
     _, url, _ = demo.launch(
-        prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **launch_options()
+        prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **launch_options(demo)
     )
     yield url
     demo.close()

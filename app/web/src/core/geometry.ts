@@ -1,5 +1,5 @@
 // The board as geometry: which cell is which patch, and which patches make which token. No element,
-// no state: cells, rows and columns are those of the record (see app/layout.py).
+// no state: cells, rows and columns are those of the record (see app/payloads/layout.py).
 import type { Layout, Rectangle } from './payloads';
 
 export interface Board {

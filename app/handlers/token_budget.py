@@ -3,11 +3,13 @@
 import vlm
 
 from .. import payloads
-from .errors import shows_errors, whole
+from ..backend import Backend
+from ..checks import whole
+from .errors import shows_errors
 
 
 @shows_errors
-def ledger(width: float, height: float) -> dict:
+def ledger(server: Backend, width: float, height: float) -> dict:
     """What every family spends on a photo of this size, and on smaller and larger ones of the same
     shape.
     """

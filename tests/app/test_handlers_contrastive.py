@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 import vlm
-from app import handlers
-from tests.app.asking import compare, sentence
+from tests.app.asking import compare, sentence, server
 from tests.app.conftest import unpacked
 from tests.tiny import photo, tiny_clip
 
@@ -104,15 +103,15 @@ def test_a_model_that_is_not_to_be_had_is_refused(uploaded, name):
 
 def test_a_cell_tells_its_patches_and_words(uploaded, tiny_contrast):
     payload, _ = compare(uploaded, lines="a red cat\na dog")
-    cell = handlers.cell([payload["key"], 0, 0])
+    cell = server.cell([payload["key"], 0, 0])
     scores = tiny_contrast.patch_scores(vlm.open_image(uploaded), "a red cat")
     np.testing.assert_allclose(unpacked(cell["patches"]), scores.patches, atol=1e-5)
     np.testing.assert_allclose(unpacked(cell["corrected"]), scores.corrected, atol=1e-5)
     assert [word for word, _ in cell["words"]] == ["a", "red", "cat"]
     assert (
-        set(handlers.cell([payload["key"], 1, 0]))
-        == set(handlers.cell(["gone", 0, 0]))
-        == set(handlers.cell([payload["key"], 0, 2]))
+        set(server.cell([payload["key"], 1, 0]))
+        == set(server.cell(["gone", 0, 0]))
+        == set(server.cell([payload["key"], 0, 2]))
         == {"error"}
     )
 

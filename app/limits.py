@@ -46,7 +46,7 @@ FULL = (
 )
 
 
-class Bounded:
+class RequestLimits:
     """Stands before the page (ASGI) and ends a request that brings too much, in one sentence.
 
     What came of it is not kept.
@@ -67,7 +67,7 @@ class Bounded:
             return
         upload, tool = scope["path"].rstrip("/").endswith("/upload"), "/mcp" in scope["path"]
         most, sentence = math.inf if upload else WITH_PHOTO if tool else REQUEST, TOO_LONG
-        if (upload or tool) and (free := await to_thread.run_sync(room)) < most:
+        if (upload or tool) and (free := await to_thread.run_sync(free_upload_bytes)) < most:
             most, sentence = free, FULL
         # the server has checked that it is a number
         claimed, come = int(Headers(scope=scope).get("content-length", "0")), 0
@@ -95,7 +95,7 @@ class Bounded:
         await self.app(scope, counted, send)
 
 
-def sizes(folder: Path) -> Iterator[int]:
+def file_sizes(folder: Path) -> Iterator[int]:
     """Bytes of every file in a folder, however deep; what goes away meanwhile is left out."""
     for parent, _, names in os.walk(folder):
         for name in names:
@@ -105,8 +105,8 @@ def sizes(folder: Path) -> Iterator[int]:
                 continue
 
 
-def room() -> int:
+def free_upload_bytes() -> int:
     """How many bytes may still be uploaded."""
     folder = Path(get_upload_folder())
     there = next(path for path in (folder, *folder.parents) if path.is_dir())
-    return max(0, min(UPLOADS - sum(sizes(folder)), shutil.disk_usage(there).free - SPARE))
+    return max(0, min(UPLOADS - sum(file_sizes(folder)), shutil.disk_usage(there).free - SPARE))

@@ -3,10 +3,9 @@
 import asyncio
 import threading
 
-from app import handlers
-from app.page import ASKED
-from app.turns import AT_ONCE, in_turn
-from tests.app.asking import in_a_thread
+from app.concurrency import AT_ONCE, limit_concurrency
+from app.sections.feeds import script_handlers
+from tests.app.asking import in_a_thread, server
 
 
 def test_only_so_many_are_computed_at_once_and_all_are_answered():
@@ -23,7 +22,7 @@ def test_only_so_many_are_computed_at_once_and_all_are_answered():
     def light(number):
         return -number
 
-    [asked], [quick] = in_turn("long", heavy), in_turn("short", light)
+    [asked], [quick] = limit_concurrency("long", heavy), limit_concurrency("short", light)
 
     async def visitors():
         calls = [asyncio.create_task(asked(number)) for number in range(3 * AT_ONCE["long"])]
@@ -42,7 +41,8 @@ def test_only_so_many_are_computed_at_once_and_all_are_answered():
 
 
 def test_the_page_asks_by_the_handlers_own_names():
-    names = [each.__name__ for each in ASKED]
+    handlers = script_handlers(server)
+    names = [each.__name__ for each in handlers]
     assert names == [
         "layer",
         "rows",
@@ -54,4 +54,4 @@ def test_the_page_asks_by_the_handlers_own_names():
         "relevancy",
         "ablation",
     ]
-    assert all(each.__wrapped__ is getattr(handlers, name) for each, name in zip(ASKED, names))
+    assert all(each.__wrapped__ == getattr(server, name) for each, name in zip(handlers, names))

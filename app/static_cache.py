@@ -29,7 +29,7 @@ def is_hashed(path: str) -> bool:
     return path == PROGRAM or HASHED.fullmatch(path) is not None
 
 
-class Kept:
+class StaticCache:
     """Stands before the page (ASGI) and keeps the compressed answer to every such path.
 
     There are as many as there are files.
@@ -53,12 +53,12 @@ class Kept:
         ):
             await self.app(scope, receive, send)
             return
-        answer = self.answers.get(scope["path"]) or await self.fetched(scope, receive)
+        answer = self.answers.get(scope["path"]) or await self.fetch(scope, receive)
         if answer.status_code == 200:
             self.answers[scope["path"]] = answer
         await answer(scope, receive, send)
 
-    async def fetched(self, scope: Scope, receive: Receive) -> Response:
+    async def fetch(self, scope: Scope, receive: Receive) -> Response:
         """What the page answers, compressed if it is a file."""
         messages: list[Message] = []
 

@@ -37,7 +37,7 @@ def union(boxes: Sequence[Box]) -> Box:
     return (*edges[:, :2].min(0).tolist(), *edges[:, 2:].max(0).tolist())
 
 
-def seen(patches: vlm.Patches, photo: int) -> Box:
+def covered_part(patches: vlm.Patches, photo: int) -> Box:
     """The part of one photo that patches of any picture cover.
 
     It reaches beyond the photo where a margin was added.
@@ -50,7 +50,7 @@ def seen(patches: vlm.Patches, photo: int) -> Box:
 def at_the_edge(patches: vlm.Patches) -> np.ndarray:
     """Which patches lie at the edge of what was seen of their photo."""
     photos = np.array([picture.photo for picture in patches.pictures])[patches.places[:, 0]]
-    outer = np.array([seen(patches, photo) for photo in range(photos.max() + 1)])[photos]
+    outer = np.array([covered_part(patches, photo) for photo in range(photos.max() + 1)])[photos]
     return np.isclose(
         patches.boxes,
         outer,
@@ -59,20 +59,20 @@ def at_the_edge(patches: vlm.Patches) -> np.ndarray:
     ).any(1)
 
 
-def transform(sight: vlm.Sight, tokens: vlm.VisualTokens) -> str:
+def describe_preprocessing(sight: vlm.Sight, tokens: vlm.VisualTokens) -> str:
     """What happened to the photos before the model saw them, and how patches became tokens."""
     return " ".join(
         [
             *(
-                resizing(image, sight.patches, photo, len(sight.images))
+                describe_resizing(image, sight.patches, photo, len(sight.images))
                 for photo, image in enumerate(sight.images)
             ),
-            merging(sight.patches, tokens),
+            describe_merging(sight.patches, tokens),
         ]
     )
 
 
-def resizing(image: Image.Image, patches: vlm.Patches, photo: int, photos: int) -> str:
+def describe_resizing(image: Image.Image, patches: vlm.Patches, photo: int, photos: int) -> str:
     """How one photo became pictures of patches."""
     pictures = [picture for picture in patches.pictures if picture.photo == photo]
     tiles, wholes = (
@@ -85,9 +85,11 @@ def resizing(image: Image.Image, patches: vlm.Patches, photo: int, photos: int) 
         closest.received.shape[1] / (closest.box[3] - closest.box[1]),
     )
     # of the photo, what is received, and what of that patches see
-    height, width = within((top, left, bottom, right), image)
+    height, width = photo_within((top, left, bottom, right), image)
     added = 1 - height * width / ((bottom - top) * (right - left))
-    lost = 1 - math.prod(within(seen(patches, photo), image)) / (image.height * image.width)
+    lost = 1 - math.prod(photo_within(covered_part(patches, photo), image)) / (
+        image.height * image.width
+    )
     stretch = vertical / horizontal
 
     said = [
@@ -121,17 +123,17 @@ def resizing(image: Image.Image, patches: vlm.Patches, photo: int, photos: int) 
             f"a small copy of the whole stands beside them, {pixels(*whole.received.shape[:2])}"
             for whole in wholes
         ]
-    said += [cutting(pictures, patches.size), leaving_out(pictures, patches.size)]
+    said += [describe_cutting(pictures, patches.size), describe_rest(pictures, patches.size)]
     return "; ".join(filter(None, said)) + "."
 
 
-def within(box: Box, image: Image.Image) -> tuple[float, float]:
+def photo_within(box: Box, image: Image.Image) -> tuple[float, float]:
     """Height and width of what a box holds of a photo."""
     top, left, bottom, right = box
     return min(bottom, image.height) - max(top, 0), min(right, image.width) - max(left, 0)
 
 
-def cutting(pictures: Sequence, size: int) -> str:
+def describe_cutting(pictures: Sequence, size: int) -> str:
     """Pictures into patches."""
     of_pixels, count = (
         f"patches of {size} × {size} pixels",
@@ -147,7 +149,7 @@ def cutting(pictures: Sequence, size: int) -> str:
     )
 
 
-def leaving_out(pictures: Sequence, size: int) -> str | None:
+def describe_rest(pictures: Sequence, size: int) -> str | None:
     """Received pixels that fill no patch; None where every pixel lies in one."""
     rests = {
         (
@@ -175,7 +177,7 @@ def leaving_out(pictures: Sequence, size: int) -> str | None:
     )
 
 
-def merging(patches: vlm.Patches, tokens: vlm.VisualTokens) -> str:
+def describe_merging(patches: vlm.Patches, tokens: vlm.VisualTokens) -> str:
     """How many patches make a token, in words with the numbers."""
     n, v = len(patches.places), len(tokens.sources)
     used = tokens.sources >= 0

@@ -17,7 +17,7 @@ AT_ONCE = {"short": 8, "long": 2}
 limiters: dict[str, RunVar[CapacityLimiter]] = {length: RunVar(length) for length in AT_ONCE}
 
 
-def in_turn(length: str, *handlers: Callable) -> list[Callable]:
+def limit_concurrency(length: str, *handlers: Callable) -> list[Callable]:
     """The same handlers, called as soon as it is their turn among those that take as long.
 
     Args:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import vlm
-from app import handlers, models
-from tests.app.asking import QUESTION, run, sentence
+from app.uploads import EXAMPLES
+from tests.app.asking import QUESTION, run, sentence, server
 from tests.app.conftest import unpacked
 from vlm.inspect import contextual_lens
 
@@ -27,14 +27,14 @@ def asked(uploaded, tiny_model):
 
 def ask_for_findings(**given) -> list[dict]:
     return list(
-        handlers.findings(SimpleNamespace(_data={"tokens": [], "words": "", "absent": ""} | given))
+        server.findings(SimpleNamespace(_data={"tokens": [], "words": "", "absent": ""} | given))
     )
 
 
 def test_three_lenses_read_one_token(asked, tiny_model, tmp_path, monkeypatch):
     key, look = asked
     monkeypatch.setenv("VISUAL_TOKEN_EXPLORER_CACHE", str(tmp_path))
-    told = handlers.lens([key, 5])
+    told = server.lens([key, 5])
     assert told["layers"] == look.logit_lens(5, count=4)
     assert [word for word, _ in told["entering"]] == [
         word for word, _ in look.embedding_lens([5], 4)[0]
@@ -45,7 +45,7 @@ def test_three_lenses_read_one_token(asked, tiny_model, tmp_path, monkeypatch):
         tiny_model, ["a photo of a cat", "a dog on the grass", "what is in this image", "a cat"]
     )
     contextual_lens.save(index, contextual_lens.place(tiny_model))
-    told = handlers.lens([key, 5])
+    told = server.lens([key, 5])
     expected = look.contextual_lens(5, count=3, index=index)
     assert told["without"] == "" and [[phrase for phrase, *_ in row] for row in told["near"]] == [
         [phrase for phrase, *_ in row] for row in expected
@@ -54,7 +54,7 @@ def test_three_lenses_read_one_token(asked, tiny_model, tmp_path, monkeypatch):
 
 def test_the_table_comes_in_blocks_that_say_what_the_lens_says(asked, tiny_model):
     key, look = asked
-    blocks = [handlers.lens_rows([key, token]) for token in (3, 15)]
+    blocks = [server.lens_rows([key, token]) for token in (3, 15)]
     ids, chances = (
         np.concatenate([unpacked(block[part]) for block in blocks]) for part in ("ids", "chances")
     )
@@ -64,7 +64,7 @@ def test_the_table_comes_in_blocks_that_say_what_the_lens_says(asked, tiny_model
         5,
     )
     for token in (0, 7, 15):
-        for layer, words in enumerate(handlers.lens([key, token])["layers"]):
+        for layer, words in enumerate(server.lens([key, token])["layers"]):
             np.testing.assert_allclose(
                 chances[token, layer, :4], [chance for _, chance in words], atol=6e-3
             )
@@ -73,19 +73,19 @@ def test_the_table_comes_in_blocks_that_say_what_the_lens_says(asked, tiny_model
 
 def test_a_word_is_looked_for_at_every_layer_at_once(asked, tiny_model):
     key, look = asked
-    found = handlers.word_maps([key, "dog"])
+    found = server.word_maps([key, "dog"])
     np.testing.assert_allclose(unpacked(found["values"]), look.word_map("dog")[1], atol=1e-6)
     assert found["layers"] == len(look.hidden_states()) - 1
 
 
 @pytest.mark.parametrize("bad", [[""], [7], ["dog " * 100], []])
 def test_a_word_that_is_none_is_refused_in_a_sentence(asked, bad):
-    assert set(handlers.word_maps([asked[0], *bad])) == {"error"}
+    assert set(server.word_maps([asked[0], *bad])) == {"error"}
 
 
 @pytest.mark.parametrize("token", [-1, 16, "0", None, True])
 def test_rows_of_no_token_are_refused_in_a_sentence(asked, token):
-    assert set(handlers.lens_rows([asked[0], token])) == {"error"}
+    assert set(server.lens_rows([asked[0], token])) == {"error"}
 
 
 def test_findings_come_one_by_one_and_are_the_librarys(asked, tiny_model, tiny_contrast):
@@ -129,13 +129,13 @@ def test_findings_about_nothing_are_refused_in_a_sentence(asked, given, reason):
 
 
 def test_every_example_has_a_sentence_for_the_findings():
-    from app.handlers.facts import SENTENCES
+    from app.server.findings import SENTENCES
 
-    assert {path.name for path in handlers.EXAMPLES.glob("*.jpg")} == set(SENTENCES)
+    assert {path.name for path in EXAMPLES.glob("*.jpg")} == set(SENTENCES)
 
 
 def test_the_page_agrees_with_the_model_itself(uploaded, tiny_model):
-    updates = list(handlers.comparisons(uploaded, None, QUESTION, models.START))
+    updates = list(server.comparisons(uploaded, None, QUESTION, server.models.first))
     assert [update["finished"] for update in updates] == [False] * (len(updates) - 1) + [True]
     rows = updates[-1]["rows"]
     assert [

@@ -4,28 +4,32 @@ from collections.abc import Iterator
 
 import vlm
 
-from .. import gpu, models, payloads
-from .answering import decoding, encode
+from .. import payloads
+from ..backend import Backend
+from ..models import Choice
+from ..run_request import RunRequest, decoding
 from .errors import shows_errors
 from .loading import follow
 from .permissions import check_model
 
 
 @shows_errors
-def bring(name: str) -> Iterator[dict]:
+def bring(server: Backend, name: str) -> Iterator[dict]:
     """How far the second model is, until it is there. Nobody's run waits for it.
 
     Raises:
         vlm.VLMError: it cannot be had.
     """
-    job = models.choose(models.Choice(check_model(name)))
+    job = server.models.choose(Choice(check_model(server.settings, name)))
     job.start()
     yield from follow((job,))
     job.get()
 
 
 @shows_errors
-def beside(path: str | None, question: str, name: str, *settings: float) -> Iterator[dict]:
+def beside(
+    server: Backend, path: str | None, question: str, name: str, *settings: float
+) -> Iterator[dict]:
     """What the second model received and answers, as it comes.
 
     Each message tells all of it: a browser that is busy draws the last one alone.
@@ -33,13 +37,15 @@ def beside(path: str | None, question: str, name: str, *settings: float) -> Iter
     Raises:
         vlm.VLMError: photo, question or model cannot be used.
     """
-    operator, choice = decoding(*settings), models.Choice(check_model(name))
-    model = models.language_model(choice)
-    key, trace = encode(path, question, choice)
+    choice = Choice(check_model(server.settings, name))
+    request = RunRequest((path,), question, choice, decoding(*settings))
+    operator, model = request.operator, server.models.language_model(choice)
+    asked = server.runs.encode(request)
+    key, trace = str(asked.key), asked.trace
     seen = payloads.beside(key, model.name, trace)
     yield seen | {"answer": payloads.answer((), False, operator.max_new_tokens)}
     steps: list[vlm.Step] = []
-    for step in gpu.answer(model, choice, trace, operator):
+    for step in server.gpu.answer(model, choice, trace, operator):
         steps.append(step)
         yield seen | {"answer": payloads.answer(steps, False, operator.max_new_tokens)}
     yield seen | {

@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from app import statics
+from app import static_cache
 from app.panels import PLOTLY_JS, bundle
 
 BROTLI = {"accept-encoding": "br"}
@@ -31,7 +31,9 @@ def served():
 
     return (
         TestClient(
-            statics.Kept(Starlette(routes=[Route("/{path:path}", file, methods=["GET", "POST"])]))
+            static_cache.StaticCache(
+                Starlette(routes=[Route("/{path:path}", file, methods=["GET", "POST"])])
+            )
         ),
         asked,
     )
@@ -85,8 +87,8 @@ def test_what_the_page_is_made_of_arrives_as_it_lies_on_the_disk(url):
     name = page.partition('src="./assets/')[2].partition('"')[0]
     for path, file in (
         (f"assets/{name}", f"{ASSETS}/{name}"),
-        (statics.PLOTLY[1:], PLOTLY_JS),
-        (statics.PROGRAM[1:], bundle("page")),
+        (static_cache.PLOTLY[1:], PLOTLY_JS),
+        (static_cache.PROGRAM[1:], bundle("page")),
     ):
         for _ in range(2):
             reply = httpx.get(f"{url}{path}", headers=BROTLI)
@@ -95,5 +97,5 @@ def test_what_the_page_is_made_of_arrives_as_it_lies_on_the_disk(url):
                 and reply.content == Path(file).read_bytes()
             )
     # its name changes with what it holds: a browser keeps it, and it is in no response itself
-    assert "immutable" in reply.headers["cache-control"] and statics.PROGRAM[1:] in page
+    assert "immutable" in reply.headers["cache-control"] and static_cache.PROGRAM[1:] in page
     assert brotli  # httpx reads what is compressed only where this is

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import vlm
 
-from ..recent import Recent
+from ..recent import Budget
 from .permissions import only_this_machine
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def for_visitors(sentence: str) -> str:
 
 
 @contextmanager
-def enough_memory() -> Iterator[None]:
+def enough_memory(budget: Budget) -> Iterator[None]:
     """An allocation that fails in here, Python's, torch's or a GPU's, becomes a sentence, and what
     was kept for later beside the models is let go.
 
@@ -74,6 +74,6 @@ def enough_memory() -> Iterator[None]:
             raise
         log.warning("out of memory: %s", error)
         traceback.clear_frames(error.__traceback__)  # they hold what was computed so far
-    Recent.forget("")
+    budget.forget("")
     vlm.release_memory()
     raise vlm.VLMError(TOO_LITTLE)

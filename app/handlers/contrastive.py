@@ -8,14 +8,15 @@ from PIL import Image
 
 import vlm
 
-from .. import examples, models, payloads
-from .errors import MAX_TEXT, MAX_TEXTS, asked_by_script, shows_errors, text, whole_number
+from .. import examples, payloads
+from ..backend import Backend
+from ..checks import MAX_TEXT, MAX_TEXTS, text, whole_number
+from ..models import Models
+from ..recent import Recent
+from ..uploads import EXAMPLES, photo_digest
+from .errors import asked_by_script, shows_errors
 from .permissions import check_contrastive
-from .photos import EXAMPLES, digest, readable
-
-picture_vectors: models.Recent[vlm.ImageEmbedding] = models.Recent()
-sentence_vectors: models.Recent = models.Recent(2048)
-comparisons: models.Recent = models.Recent()
+from .photos import readable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Comparison:
 
 
 def contrast(
+    models: Models,
+    kept: Recent,
     name: str,
     images: Sequence[Image.Image],
     digests: Sequence[str],
@@ -41,26 +44,27 @@ def contrast(
 ) -> Comparison:
     """Both towers on what they have not seen yet; templates turn the texts into labels."""
     model = models.contrastive_model(name)
-    keys = [(name, digest) for digest in digests]
+    keys = [("photo", name, digest) for digest in digests]
     pictures = dict(zip(keys, images, strict=True))
-    embedded = picture_vectors.many(
+    embedded = kept.many(
         keys,
         lambda missing: model.embed_images([pictures[key] for key in missing]),
     )
-    keys = [(name, text, tuple(templates)) for text in texts]
+    keys = [("text", name, text, tuple(templates)) for text in texts]
     if templates:
-        vectors = sentence_vectors.many(
-            keys, lambda missing: model.embed_labels([text for _, text, _ in missing], templates)
+        vectors = kept.many(
+            keys, lambda missing: model.embed_labels([text for _, _, text, _ in missing], templates)
         )
     else:
-        vectors = sentence_vectors.many(
-            keys, lambda missing: model.embed_texts([text for _, text, _ in missing])
+        vectors = kept.many(
+            keys, lambda missing: model.embed_texts([text for _, _, text, _ in missing])
         )
     return Comparison(name, tuple(embedded), tuple(texts), tuple(templates), tuple(vectors))
 
 
 @shows_errors
 def compare(
+    server: Backend,
     path: str | None,
     more: Sequence[str] | None,
     lines: str,
@@ -70,7 +74,7 @@ def compare(
     beside: str | None,
 ) -> tuple[dict, dict | None]:
     """The photo (and more photos) against the lines of text, by one model or by two."""
-    images, notes = readable(([path] if path else []) + list(more or []))
+    images, notes = readable(server.uploads, ([path] if path else []) + list(more or []))
     texts, templates = (
         check_texts(lines),
         ([template.strip()] if text(template, "The template").strip() else []),
@@ -83,7 +87,7 @@ def compare(
     if templates and ensemble:
         templates = list(dict.fromkeys([*templates, *vlm.TEMPLATES]))
     shown = [
-        lab(check_contrastive(each), images, texts, templates, notes)
+        lab(server, check_contrastive(server.settings, each), images, texts, templates, notes)
         for each in (name, beside)
         if each
     ]
@@ -91,6 +95,7 @@ def compare(
 
 
 def lab(
+    server: Backend,
     name: str,
     images: Sequence[Image.Image],
     texts: Sequence[str],
@@ -98,9 +103,9 @@ def lab(
     notes: Sequence[str],
 ) -> dict:
     """One model's side of the comparison."""
-    digests = [digest(image) for image in images]
-    comparison = contrast(name, images, digests, texts, templates)
-    model = models.contrastive_model(name)
+    digests = [photo_digest(image) for image in images]
+    comparison = contrast(server.models, server.contrasts, name, images, digests, texts, templates)
+    model = server.models.contrastive_model(name)
     sentences = {
         text: [template.replace("{}", text) for template in templates] or [text] for text in texts
     }
@@ -116,7 +121,7 @@ def lab(
     key = hashlib.blake2b(
         repr((name, digests, texts, templates)).encode(), digest_size=16
     ).hexdigest()
-    comparisons.get(key, lambda: comparison)
+    server.contrasts.get(("comparison", key), lambda: comparison)
     record = model.compare(
         stacked([each.vector for each in comparison.images]), stacked(comparison.vectors)
     )
@@ -133,14 +138,14 @@ def stacked(vectors: Sequence):
 
 
 @asked_by_script
-def cell(key: str, photo: int, text: int) -> dict:
+def cell(server: Backend, key: str, photo: int, text: int) -> dict:
     """Which patches of one photo speak for one text, and which words of it."""
-    comparison = comparisons.known(str(key)) or arrived(str(key))
+    comparison = server.contrasts.known(("comparison", str(key))) or compare_again(server, str(key))
     if comparison is None:
         raise vlm.VLMError("This comparison is no longer kept on the server; press Compare again.")
     image = comparison.images[whole_number(photo, "photo", len(comparison.images))]
     text = whole_number(text, "text", len(comparison.texts))
-    model = models.contrastive_model(comparison.model)
+    model = server.models.contrastive_model(comparison.model)
     sentence = (
         comparison.templates[0].replace("{}", comparison.texts[text])
         if comparison.templates
@@ -152,19 +157,20 @@ def cell(key: str, photo: int, text: int) -> dict:
     return payloads.cell(scores, model.leave_one_out(image.vector, sentence))
 
 
-def arrived(key: str) -> Comparison | None:
+def compare_again(server: Backend, key: str) -> Comparison | None:
     """The comparison that the page shows on arrival, computed anew as soon as something is asked
     about it; None for every other key.
     """
-    if key != examples.opening().get("similarity", {}).get("key"):
+    if key != server.precomputed.opening.get("similarity", {}).get("key"):
         return None
-    photos = [str(EXAMPLES / photo) for photo, _ in examples.ASKED]
-    compare(photos[0], photos[1:], examples.LINES, "", False, models.CONTRASTIVE, None)
-    return comparisons.known(key)
+    photos = [str(EXAMPLES / photo) for photo, _ in examples.QUESTIONS]
+    name = server.models.contrastive_name
+    compare(server, photos[0], photos[1:], examples.LINES, "", False, name, None)
+    return server.contrasts.known(("comparison", key))
 
 
 def matched(
-    paths: Sequence[str] | None, lines: str
+    server: Backend, paths: Sequence[str] | None, lines: str
 ) -> tuple[list[Image.Image], list[str], vlm.Similarity]:
     """The photos, the texts, and how well they match.
 
@@ -172,10 +178,10 @@ def matched(
         vlm.VLMError: a photo or a text cannot be used, or there are too many.
     """
     paths, texts = list(paths or []), check_texts(lines)
-    images, notes = readable(paths)
+    images, notes = readable(server.uploads, paths)
     if unreadable := [note for note in notes if "left out" in note]:
         raise vlm.ImageError(unreadable[0])
-    return images, texts, models.contrastive.get().similarity(images, texts)
+    return images, texts, server.models.contrastive.get().similarity(images, texts)
 
 
 def check_texts(lines: str) -> list[str]:

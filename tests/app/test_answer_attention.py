@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import vlm
-from app import handlers
-from tests.app.asking import QUESTION, run
+from tests.app.asking import QUESTION, run, server
 from tests.app.browsing import ask, expect, open_view
 from tests.app.conftest import unpacked
 
@@ -24,7 +23,7 @@ def answered(uploaded, tiny_model):
 @pytest.mark.parametrize("layer", [0, 2])
 def test_the_maps_of_a_word_are_the_librarys(answered, tiny_model, layer):
     key, trace = answered
-    said, visual = handlers.looked([key, 2, layer]), trace.visual_tokens.positions
+    said, visual = server.looked([key, 2, layer]), trace.visual_tokens.positions
     attention = tiny_model.inspect(trace).answer_attention()
     rows = attention.weights(2)
     rows = rows[layer - 1] if layer else rows.mean(0)
@@ -40,7 +39,7 @@ def test_the_maps_of_a_word_are_the_librarys(answered, tiny_model, layer):
         axis=0,
     )
     np.testing.assert_allclose(unpacked(said["relative"]), rows.mean(0)[visual] - every, atol=1e-5)
-    relevant, told = tiny_model.inspect(trace).relevancy(2), handlers.relevancy([key, 2])
+    relevant, told = tiny_model.inspect(trace).relevancy(2), server.relevancy([key, 2])
     np.testing.assert_allclose(unpacked(told["values"]), relevant[visual], atol=1e-6)
     relevant[-1] -= 1  # the identity says nothing of where it came from
     assert told["share"] == pytest.approx(relevant[visual].sum() / relevant.sum(), abs=1e-4)
@@ -77,7 +76,7 @@ def test_no_map_without_sinks_shows_one_of_either_kind(answered, tiny_model):
 def test_the_check_is_the_librarys(answered, tiny_model):
     key, trace = answered
     said, expected = (
-        handlers.ablation([key, 1, [3, 5]]),
+        server.ablation([key, 1, [3, 5]]),
         tiny_model.inspect(trace).ablation(1, [3, 5]),
     )
     assert (
@@ -91,12 +90,12 @@ def test_the_check_is_the_librarys(answered, tiny_model):
 @pytest.mark.parametrize(
     ("handler", "asked", "words"),
     [
-        (handlers.looked, ["nothing", 0, 0], "no longer kept"),
-        (handlers.looked, [None, 99, 0], "no word 99"),
-        (handlers.looked, [None, 0, 99], "no layer 99"),
-        (handlers.ablation, [None, 0, []], "nothing to check"),
-        (handlers.ablation, [None, 0, [999]], "no visual token 999"),
-        (handlers.relevancy, [None, -1], "no word -1"),
+        (server.looked, ["nothing", 0, 0], "no longer kept"),
+        (server.looked, [None, 99, 0], "no word 99"),
+        (server.looked, [None, 0, 99], "no layer 99"),
+        (server.ablation, [None, 0, []], "nothing to check"),
+        (server.ablation, [None, 0, [999]], "no visual token 999"),
+        (server.relevancy, [None, -1], "no word -1"),
     ],
 )
 def test_what_cannot_be_asked_gets_a_sentence(answered, handler, asked, words):

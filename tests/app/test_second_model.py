@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 
 import vlm
-from app import handlers, models
-from app.handlers import permissions
-from tests.app.asking import QUESTION, sentence
+from tests.app.asking import QUESTION, sentence, server
 from tests.app.browsing import ask, expect, press_patch, type_model
 from tests.app.conftest import unpacked
 from tests.families import tiny_family
@@ -19,18 +17,18 @@ SETTINGS = (0.0, 0, 1.0, 1.0, 0, 6)
 
 
 @pytest.fixture
-def second(tmp_path, monkeypatch):
+def second(tmp_path, monkeypatch, configure):
     """A tiny Qwen2.5-VL, open to visitors: fewer tokens, merged from patches of the photo's own
     shape.
     """
-    monkeypatch.setenv(permissions.FOLDER_VARIABLE, str(tmp_path))
-    monkeypatch.setattr(models, "_chosen", {})
-    monkeypatch.setattr(models, "RUNS_END", 0.0)
+    configure(models=str(tmp_path))
+    monkeypatch.setattr(server.models, "_chosen", {})
+    monkeypatch.setattr(server.models, "runs_end", 0.0)
     return tiny_family(tmp_path / "second", "qwen2_5_vl")
 
 
 def test_the_second_model_answers_as_it_does_alone(uploaded, second):
-    first, *_, last = handlers.beside(uploaded, QUESTION, str(second), *SETTINGS)
+    first, *_, last = server.beside(uploaded, QUESTION, str(second), *SETTINGS)
     trace = vlm.load(second).trace(
         vlm.open_image(uploaded), QUESTION, vlm.Decoding(max_new_tokens=6)
     )
@@ -47,19 +45,19 @@ def test_the_second_model_answers_as_it_does_alone(uploaded, second):
 
 
 def test_the_second_model_is_brought_before_it_is_asked(second):
-    *_, last = handlers.bring(str(second))
+    *_, last = server.bring(str(second))
     assert [job["state"] for job in last["jobs"]] == ["ready"]
     (second / "config.json").write_text("{}")
-    models._chosen.clear()
+    server.models._chosen.clear()
     with pytest.raises(gr.Error) as error:
-        list(handlers.bring(str(second)))
+        list(server.bring(str(second)))
     assert "does not read images and text" in sentence(error)
 
 
-def test_a_second_model_that_visitors_may_not_open_is_refused(uploaded, second, monkeypatch):
-    monkeypatch.delenv(permissions.FOLDER_VARIABLE)
+def test_a_second_model_that_visitors_may_not_open_is_refused(uploaded, second, configure):
+    configure(models="")
     with pytest.raises(gr.Error) as error:
-        next(handlers.beside(uploaded, QUESTION, str(second), *SETTINGS))
+        next(server.beside(uploaded, QUESTION, str(second), *SETTINGS))
     assert "not open to visitors" in sentence(error)
 
 

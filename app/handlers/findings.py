@@ -10,11 +10,13 @@ import gradio as gr
 
 import vlm
 
-from .. import models, payloads
-from .answering import encode, remembered
-from .errors import MAX_TEXT, said, shows_errors, whole_number
-from .photos import EXAMPLES
-from .views import Held, inspect
+from .. import payloads
+from ..backend import Backend
+from ..checks import MAX_TEXT, whole_number
+from ..models import Choice
+from ..run_request import RunRequest
+from ..uploads import EXAMPLES
+from .errors import said, shows_errors
 
 # for what is about several photos: the examples, and what they show
 SENTENCES = {
@@ -29,11 +31,12 @@ MOST_WORDS = 10
 
 
 @shows_errors
-def findings(event: gr.EventData) -> Iterator[dict]:
+def findings(server: Backend, event: gr.EventData) -> Iterator[dict]:
     """Test every published finding on a run, one by one."""
     asked = said(event)
     run, tokens = str(asked.get("run")), asked.get("tokens")
-    trace = remembered(run)
+    opened = server.runs.open(run)
+    trace = opened.trace
     if not isinstance(tokens, list):
         raise vlm.VLMError("The selection is not a list of tokens; select some patches again.")
     tokens = [
@@ -47,8 +50,8 @@ def findings(event: gr.EventData) -> Iterator[dict]:
     ]
     found = []
     for finding in vlm.findings.check(
-        inspect(run, trace),
-        models.contrastive.get(),
+        opened.look,
+        server.models.contrastive.get(),
         tokens=tokens,
         words=there,
         absent=absent,
@@ -79,14 +82,18 @@ def named(text) -> list[str]:
 
 @shows_errors
 def comparisons(
-    path: str | None, also: Sequence[str] | None, question: str, choice: models.Choice
+    server: Backend,
+    path: str | None,
+    also: Sequence[str] | None,
+    question: str,
+    choice: Choice,
 ) -> Iterator[dict]:
     """What the page shows against what the model computes by itself, one comparison after the
     other.
     """
-    run, trace = encode(path, question, choice, also)
-    model, found = models.language_model(choice), []
-    for comparison in model.inspect(trace, held=Held(run)).self_check():
+    opened = server.runs.encode(RunRequest.of(path, also, question, choice))
+    look, found = opened.look, []
+    for comparison in look.self_check():
         found.append(comparison)
-        yield payloads.comparisons(found, model.versions(), False)
-    yield payloads.comparisons(found, model.versions(), True)
+        yield payloads.comparisons(found, look.model.versions(), False)
+    yield payloads.comparisons(found, look.model.versions(), True)

@@ -4,9 +4,9 @@ import numpy as np
 
 import vlm
 
+from ..wire import data_url, packed
 from . import board
-from .photo import merging, seen, side_by_side, transform
-from .wire import data_url, packed
+from .preprocessing import covered_part, describe_merging, describe_preprocessing, side_by_side
 
 PHOTO_SIDE = 768  # pixels, for the wire only
 NEUTRAL = (128, 128, 128)  # the colour of what has no place
@@ -45,7 +45,7 @@ def layout(trace: vlm.Trace) -> dict:
             {
                 "left": left,
                 "size": [image.height, image.width],
-                "seen": moved(seen(patches, number), number),
+                "seen": moved(covered_part(patches, number), number),
             }
             for number, (image, left) in enumerate(zip(images, lefts))
         ],
@@ -71,8 +71,8 @@ def layout(trace: vlm.Trace) -> dict:
         "token_kinds": packed(np.array([kinds.index(kind) for kind in tokens.kinds], np.uint8)),
         "token_photos": packed(tokens.photos.astype(np.uint8)),
         "boxes": packed(tokens.boxes + np.array(lefts)[tokens.photos][:, None] * [0, 1, 0, 1]),
-        "transform": transform(trace.sight, tokens),
-        "merge": merging(patches, tokens),
+        "transform": describe_preprocessing(trace.sight, tokens),
+        "merge": describe_merging(patches, tokens),
         "patch_size": patches.size,
         "colours": packed(token_colours(patches, tokens)),
     }
