@@ -13,7 +13,7 @@ from PIL import Image
 import vlm
 from app import payloads
 from tests.app.conftest import unpacked
-from vlm import lens
+from vlm.inspect import lens
 
 
 @pytest.fixture(scope="module")
