@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app import handlers
-from tests.app.asking import answers, compare, run
+from tests.app.asking import answers, compare, run, server
 
 TYPES = (Path(__file__).parents[2] / "app" / "web" / "src" / "core" / "payloads.ts").read_text()
 
@@ -43,18 +42,18 @@ def sent(tiny_page, uploaded):
         "Step": answer["steps"][0],
         "Glances": answer["looked"],
         "Words": words,
-        "LayerColours": handlers.layer([at, 1]),
-        "Rows": handlers.rows([at, 3, 1]),
-        "WordAttention": handlers.word([key, 0]),
-        "Lenses": handlers.lens([at, 3]),
-        "LensRows": handlers.lens_rows([at, 0]),
-        "WordMaps": handlers.word_maps([at, "a"]),
-        "Looked": handlers.looked([key, 0, 1]),
-        "Relevancy": handlers.relevancy([key, 0]),
-        "Ablation": handlers.ablation([key, 0, [1, 2]]),
+        "LayerColours": server.layer([at, 1]),
+        "Rows": server.rows([at, 3, 1]),
+        "WordAttention": server.word([key, 0]),
+        "Lenses": server.lens([at, 3]),
+        "LensRows": server.lens_rows([at, 0]),
+        "WordMaps": server.word_maps([at, "a"]),
+        "Looked": server.looked([key, 0, 1]),
+        "Relevancy": server.relevancy([key, 0]),
+        "Ablation": server.ablation([key, 0, [1, 2]]),
         "Lab": lab,
-        "Cell": handlers.cell([lab["key"], 0, 0]),
-        "Ledger": handlers.ledger(640, 480),
+        "Cell": server.cell([lab["key"], 0, 0]),
+        "Ledger": server.ledger(640, 480),
     }
 
 
