@@ -13,7 +13,6 @@ import vlm
 from .examples import SETTINGS, Precomputed, PrecomputedRun
 from .gpu import Gpu
 from .models import Models
-from .payloads import WORDS
 from .recent import Budget, Recent
 from .run_key import RunKey
 from .run_request import Plane, RunRequest, decoding
@@ -21,7 +20,7 @@ from .uploads import EXAMPLES, Uploads, photo_digest
 
 BLOCK = 12  # visual tokens whose lens is read at a time: half of what a screen shows
 # these lie where a model computes, and are let go with it
-HEAVY = {"prefill", "hidden states", "encoder attention", "attention"}
+HEAVY = {"prefill", "hidden states", "encoder attention", "answer attention"}
 GONE = "This run is no longer kept on the server; press Run again to look further into it."
 ANSWER_GONE = "This answer is no longer kept on the server; press Run again."
 
@@ -136,6 +135,21 @@ class Runs:
 
 
 @dataclass(frozen=True)
+class Held:
+    """Where the inspector of a run holds what it computes: with what is kept of all runs."""
+
+    runs: Runs
+    key: RunKey
+
+    def get(self, key, make):
+        """What the key stands for, whatever answer it was asked about; what depends on the photos
+        alone, whatever the question.
+        """
+        of = self.key.sight if key.of_photos else self.key.run
+        return self.runs.get(key.name, of, make, *key.part)
+
+
+@dataclass(frozen=True)
 class Run:
     """A run under inspection: its records, and what instruments make of it, each once.
 
@@ -158,6 +172,15 @@ class Run:
         """
         return self.runs.made_by(self.key)
 
+    @property
+    def look(self):
+        """The run under inspection: the library's instruments, which share what is kept here.
+
+        Raises:
+            vlm.VLMError: its model is no longer in memory.
+        """
+        return self.model.inspect(self.trace, held=Held(self.runs, self.key))
+
     def prefill(self, model):
         """The sequence once through this run's model, as decoding begins."""
         return self.runs.get(
@@ -179,50 +202,3 @@ class Run:
             )
 
         return self.runs.get("projection", self.key.run, make, plane)
-
-    def encoder_attention(self):
-        """Where the patches look inside the encoder, whatever is asked about the photo.
-
-        Raises:
-            vlm.ModelError: this encoder has no attention.
-        """
-        return self.runs.get(
-            "encoder attention",
-            self.key.sight,
-            lambda: self.model.encoder_attention(self.trace.sight),
-        )
-
-    def hidden_states(self):
-        """The run inside the language model, layer by layer."""
-        run = self.key.run
-        return self.runs.get(
-            "hidden states",
-            run,
-            lambda: self.model.hidden_states(self.trace, self.runs.known("prefill", run)),
-        )
-
-    def lens_table(self, positions: np.ndarray, first: int):
-        """The logit lens of a block of visual tokens, from the `first` on, at every layer."""
-        block = positions[first : first + BLOCK]
-        return self.runs.get(
-            "lens table",
-            self.key.run,
-            lambda: self.model.lens_table(self.hidden_states(), block, WORDS + 1),
-            first,
-        )
-
-    def attention(self):
-        """Where the words of the answer looked, head by head."""
-        return self.runs.get("attention", self.key, lambda: self.model.attention(self.trace))
-
-    def sinks(self):
-        """The sinks of the run: another decoding of the same question changes nothing."""
-        return self.runs.get(
-            "sinks", self.key.run, lambda: self.model.sinks(self.trace, self.hidden_states())
-        )
-
-    def relevancy(self, step: int) -> np.ndarray:
-        """What one word hangs on: gradient times attention, of all that it comes from."""
-        return self.runs.get(
-            "relevancy", self.key, lambda: self.model.relevancy(self.trace, step), step
-        )

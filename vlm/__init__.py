@@ -34,6 +34,7 @@ from vlm.errors import (
 from vlm.hub.catalogue import LISTED, MODELS, TEMPLATES, Listed, ListedModel
 from vlm.hub.store import Progress
 from vlm.inspect import token_changes
+from vlm.inspect.interventions import PATHS, Cut, Drop, Keep, Paste, Remove, Rescale, Shuffle
 from vlm.inspect.projection import Colours, Projection, pca_colours, project
 from vlm.pipeline.image import open_image
 from vlm.records.patches import Patches, patchify, unpatchify
@@ -63,23 +64,31 @@ if TYPE_CHECKING:
 __all__ = [
     "LISTED",
     "MODELS",
+    "PATHS",
     "TEMPLATES",
     "Alternative",
     "Colours",
+    "Cut",
     "Decoding",
     "DecodingError",
+    "Drop",
     "FetchError",
     "ImageEmbedding",
     "ImageError",
+    "Keep",
     "Listed",
     "ListedModel",
     "ModelError",
+    "Paste",
     "PatchScores",
     "Patches",
     "Progress",
     "Projection",
     "QuestionError",
+    "Remove",
+    "Rescale",
     "RunError",
+    "Shuffle",
     "Sight",
     "Similarity",
     "Spending",

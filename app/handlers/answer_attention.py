@@ -25,9 +25,9 @@ def looked(server: Backend, key: str, step: int, layer: int) -> dict:
     the same without sinks, and the rollout.
     """
     run, step = open_word(server, key, step)
-    attention = run.attention()
+    attention = run.look.answer_attention()
     layer = whole_number(layer, "layer", len(attention.layers) + 1)
-    return payloads.looked(run.trace, attention, step, layer, run.sinks())
+    return payloads.looked(run.trace, attention, step, layer, run.look.sinks())
 
 
 @asked_by_script
@@ -36,7 +36,7 @@ def relevancy(server: Backend, key: str, step: int) -> dict:
     picture.
     """
     run, step = open_word(server, key, step)
-    values = run.relevancy(step)
+    values = run.look.relevancy(step)
     visual = payloads.among_sources(run.trace, len(values))
     came = values.sum() - 1  # what R's identity puts at the word's own position came from nowhere
     return {
@@ -54,9 +54,8 @@ def ablation(server: Backend, key: str, step: int, tokens: list) -> dict:
             "No visual token is lit, so there is nothing to check; choose a map first."
         )
     count = len(run.trace.visual_tokens.embeddings)
-    checked = run.model.ablation(
-        run.trace, step, [whole_number(token, "visual token", count) for token in tokens]
-    )
+    tokens = [whole_number(token, "visual token", count) for token in tokens]
+    checked = run.look.ablation(step, tokens)
     return {
         "lit": checked.lit,
         "random": [round(float(value), 4) for value in checked.random],

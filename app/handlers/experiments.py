@@ -82,37 +82,28 @@ def other(runs: Runs, asked: dict) -> vlm.Trace:
 
 
 CHANGES = {
-    "remove": lambda asked, trace, runs: vlm.token_changes.remove(
-        trace, selected(asked, trace), name(asked, "how"), seed(asked)
+    "remove": lambda asked, trace, runs: vlm.Remove(
+        selected(asked, trace), name(asked, "how"), seed(asked)
     ),
-    "keep": lambda asked, trace, runs: vlm.token_changes.keep(
-        trace, selected(asked, trace), name(asked, "how"), seed(asked)
+    "keep": lambda asked, trace, runs: vlm.Keep(
+        selected(asked, trace), name(asked, "how"), seed(asked)
     ),
-    "paste": lambda asked, trace, runs: vlm.token_changes.paste(
-        trace, selected(asked, trace), other(runs, asked)
-    ),
-    "shuffle": lambda asked, trace, runs: vlm.token_changes.shuffle(trace, seed(asked)),
-    "rescale": lambda asked, trace, runs: vlm.token_changes.rescale(
-        trace, number(asked, "factor", 0, 10, whole=False)
-    ),
+    "paste": lambda asked, trace, runs: vlm.Paste(selected(asked, trace), other(runs, asked)),
+    "shuffle": lambda asked, trace, runs: vlm.Shuffle(seed(asked)),
+    "rescale": lambda asked, trace, runs: vlm.Rescale(number(asked, "factor", 0, 10, whole=False)),
 }
 CUTS = {  # "way": Gradio takes anything called a path for a file
-    "knockout": lambda asked, trace, model: model.cut(
-        trace,
+    "knockout": lambda asked, layers: vlm.Cut.along(
         name(asked, "way"),
-        *(number(asked, end, 1, model.language_layers) for end in ("first", "last")),
+        range(number(asked, "first", 1, layers), number(asked, "last", 1, layers) + 1),
     ),
-    "fastv": lambda asked, trace, model: model.drop(
-        trace,
-        number(asked, "layer", 1, model.language_layers),
-        number(asked, "share", 0, 1, whole=False),
+    "fastv": lambda asked, layers: vlm.Drop(
+        number(asked, "layer", 1, layers), number(asked, "share", 0, 1, whole=False)
     ),
 }
 
 
-def chosen_word(
-    asked: dict, model, trace: vlm.Trace, changed: vlm.Trace | None, masking
-) -> dict | None:
+def chosen_word(asked: dict, look, change) -> dict | None:
     """How probable a word is as the first one of the answer, before and after.
 
     None if none was typed.
@@ -124,12 +115,12 @@ def chosen_word(
         )
     if not word.strip():
         return None
-    pieces = [piece for piece in model.beginnings(word) if piece.lower() != word.strip().lower()]
+    pieces = [piece for piece in look.beginnings(word) if piece.lower() != word.strip().lower()]
     return {
         "word": word.strip(),
         "pieces": pieces,
-        "before": model.begins(trace, word),
-        "after": model.begins(changed or trace, word, masking),
+        "before": look.begins(word),
+        "after": look.begins(word, change),
     }
 
 
@@ -143,13 +134,10 @@ def experiment(server: Backend, event: gr.EventData) -> Iterator[dict]:
         asked.get("answer"),
         "There is no answer to compare with; press Run first, and wait for its end.",
     )
-    kind, trace, model = str(asked.get("kind")), answered.trace, answered.model
+    kind, trace, look = str(asked.get("kind")), answered.trace, answered.look
     if kind == "sweep":
         yield from sweep(
-            model,
-            trace,
-            whole_number(asked.get("step"), "word", len(trace.steps)),
-            str(asked["answer"]),
+            look, whole_number(asked.get("step"), "word", len(trace.steps)), str(asked["answer"])
         )
         return
     if kind not in CHANGES and kind not in CUTS:
@@ -157,46 +145,46 @@ def experiment(server: Backend, event: gr.EventData) -> Iterator[dict]:
             f"There is no experiment {kind!r:.40}; choose one of {', '.join([*CHANGES, *CUTS])},"
             " sweep."
         )
-    changed = CHANGES[kind](asked, trace, server.runs) if kind in CHANGES else None
-    masking = CUTS[kind](asked, trace, model) if kind in CUTS else None
-    word = chosen_word(asked, model, trace, changed, masking)
+    change = (
+        CHANGES[kind](asked, trace, server.runs)
+        if kind in CHANGES
+        else CUTS[kind](asked, look.model.language_layers)
+    )
+    word = chosen_word(asked, look, change)
     # the new answer is greedy, whatever the old one was: chance must not look like an effect
     greedy = dataclasses.replace(
         answered.operator, temperature=0.0, max_new_tokens=max(len(trace.steps), 12)
     )
-    before, after, again = model.again(trace, changed, masking, greedy)
+    again = look.run_again(change, decoding=greedy)
     steps: list[vlm.Step] = []
-    for step in again:
+    for step in again.steps:
         steps.append(step)
-        yield payloads.experiment(trace, before, after, steps, False) | {
+        yield payloads.experiment(trace, again.before, again.after, steps, False) | {
             "word": word,
             "of": asked["answer"],
         }
-    yield payloads.experiment(trace, before, after, steps, True) | {
+    yield payloads.experiment(trace, again.before, again.after, steps, True) | {
         "word": word,
         "of": asked["answer"],
     }
 
 
-def sweep(model, trace: vlm.Trace, step: int, answered: str) -> Iterator[dict]:
+def sweep(look, step: int, answered: str) -> Iterator[dict]:
     """What becomes of a word when one way after another is cut, window by window of layers."""
-    uncut = model.sweep(trace, step, paths=())
+    uncut = look.sweep(step, paths=())
     told = {
         "of": answered,
-        "word": trace.steps[step].token_string,
+        "word": look.trace.steps[step].token_string,
         "probability": math.exp(uncut.log_probability),
         "windows": [list(window) for window in uncut.windows],
     }
     rows: list = []
-    for path in model.paths:
+    for path in vlm.PATHS:
         yield {"sweep": told | {"rows": list(rows), "finished": False}}
         rows.append(
             [
                 path,
-                [
-                    round(float(change), 4)
-                    for change in model.sweep(trace, step, paths=(path,)).change[0]
-                ],
+                [round(float(change), 4) for change in look.sweep(step, paths=(path,)).change[0]],
             ]
         )
     yield {"sweep": told | {"rows": rows, "finished": True}}

@@ -35,8 +35,8 @@ def findings(server: Backend, event: gr.EventData) -> Iterator[dict]:
     """Test every published finding on a run, one by one."""
     asked = said(event)
     run, tokens = str(asked.get("run")), asked.get("tokens")
-    looked_into = server.runs.open(run)
-    trace, model = looked_into.trace, looked_into.model
+    opened = server.runs.open(run)
+    trace = opened.trace
     if not isinstance(tokens, list):
         raise vlm.VLMError("The selection is not a list of tokens; select some patches again.")
     tokens = [
@@ -50,8 +50,7 @@ def findings(server: Backend, event: gr.EventData) -> Iterator[dict]:
     ]
     found = []
     for finding in vlm.findings.check(
-        model,
-        trace,
+        opened.look,
         server.models.contrastive.get(),
         tokens=tokens,
         words=there,
@@ -92,9 +91,9 @@ def comparisons(
     """What the page shows against what the model computes by itself, one comparison after the
     other.
     """
-    trace = server.runs.encode(RunRequest.of(path, also, question, choice)).trace
-    model, found = server.models.language_model(choice), []
-    for comparison in model.comparisons(trace):
+    opened = server.runs.encode(RunRequest.of(path, also, question, choice))
+    look, found = opened.look, []
+    for comparison in look.self_check():
         found.append(comparison)
-        yield payloads.comparisons(found, model.versions(), False)
-    yield payloads.comparisons(found, model.versions(), True)
+        yield payloads.comparisons(found, look.model.versions(), False)
+    yield payloads.comparisons(found, look.model.versions(), True)

@@ -1,7 +1,5 @@
 """What the page's script asks about an earlier run: a layer, a patch, a token, a word."""
 
-import numpy as np
-
 import vlm
 
 from .. import payloads
@@ -26,8 +24,8 @@ def layer(server: Backend, run: str, number: int) -> dict:
 @asked_by_script
 def rows(server: Backend, run: str, patch: int, number: int) -> dict:
     """All that the views tell of one patch at one layer of the encoder."""
-    looked_into = server.runs.open(run)
-    trace = looked_into.trace
+    opened = server.runs.open(run)
+    trace = opened.trace
     patch, number = (
         whole_number(patch, "patch", len(trace.patches.boxes)),
         whole_number(number, "layer", len(trace.patch_features)),
@@ -35,7 +33,7 @@ def rows(server: Backend, run: str, patch: int, number: int) -> dict:
     if not number and len(trace.patch_features) > 1:  # what layer 1 reads: nobody has looked yet
         return payloads.rows(trace, patch, number)
     try:
-        return payloads.rows(trace, patch, number, looked_into.encoder_attention())
+        return payloads.rows(trace, patch, number, opened.look.encoder_attention())
     except vlm.ModelError as error:  # an encoder without attention has everything else
         return payloads.rows(trace, patch, number, without=str(error))
 
@@ -56,22 +54,17 @@ def lens(server: Backend, run: str, token: int) -> dict:
     """What one visual token "says": as it goes in (embedding lens), and, where it stands in the
     sequence, at every layer (logit lens, contextual lens).
     """
-    looked_into = server.runs.open(run)
-    trace, model = looked_into.trace, looked_into.model
+    opened = server.runs.open(run)
+    trace, look = opened.trace, opened.look
     token = whole_number(token, "token", len(trace.visual_tokens.embeddings))
-    [entering] = model.embedding_lens(
-        trace.visual_tokens.embeddings[token : token + 1], payloads.WORDS
-    )
+    [entering] = look.embedding_lens([token], payloads.WORDS)
     if trace.visual_tokens.positions is None:
         return payloads.lenses(entering, (), (), BESIDE)
-    position, hidden = int(trace.visual_tokens.positions[token]), looked_into.hidden_states()
     try:
-        near, without = model.contextual_lens(hidden[:-1, position], payloads.PHRASES), ""
+        near, without = look.contextual_lens(token, count=payloads.PHRASES), ""
     except vlm.ModelError as error:  # no index for this model: the two others need none
         near, without = (), str(error)
-    return payloads.lenses(
-        entering, model.logit_lens(hidden, position, payloads.WORDS), near, without
-    )
+    return payloads.lenses(entering, look.logit_lens(token, count=payloads.WORDS), near, without)
 
 
 @asked_by_script
@@ -79,32 +72,22 @@ def lens_rows(server: Backend, run: str, first: int) -> dict:
     """What a block of visual tokens "says" at every layer: the table of the lens view, part by
     part.
     """
-    looked_into = server.runs.open(run)
-    at = positions(looked_into.trace)
-    first = whole_number(first, "token", len(at)) // BLOCK * BLOCK
-    table = looked_into.lens_table(at, first)
-    return payloads.lens_rows(first, table, looked_into.model.token_string)
+    look = server.runs.open(run).look
+    count = len(positions(look.trace))
+    first = whole_number(first, "token", count) // BLOCK * BLOCK
+    table = look.lens_table(range(first, min(first + BLOCK, count)), payloads.WORDS + 1)
+    return payloads.lens_rows(first, table, look.model.token_string)
 
 
 @asked_by_script
 def word_maps(server: Backend, run: str, word: str) -> dict:
     """Where the picture "says" a word, at every layer of the language model."""
-    looked_into = server.runs.open(run)
-    at, hidden = positions(looked_into.trace), looked_into.hidden_states()
+    look = server.runs.open(run).look
+    positions(look.trace)
     if not isinstance(word, str) or len(word) > MAX_TEXT:
         raise vlm.QuestionError(f"A word of at most {MAX_TEXT} characters can be looked for.")
-    starts = range(0, len(at), BLOCK)
-    found = [
-        looked_into.model.word_maps(
-            hidden, at[start : start + BLOCK], looked_into.lens_table(at, start), word
-        )
-        for start in starts
-    ]
-    return {
-        "word": found[0][0],
-        "values": payloads.packed(np.concatenate([values for _, values in found], axis=1)),
-        "layers": len(hidden) - 1,
-    }
+    found, values = look.word_map(word)
+    return {"word": found, "values": payloads.packed(values), "layers": len(values) - 1}
 
 
 @asked_by_script

@@ -24,7 +24,7 @@ def answered(uploaded, tiny_model):
 def test_the_maps_of_a_word_are_the_librarys(answered, tiny_model, layer):
     key, trace = answered
     said, visual = server.looked([key, 2, layer]), trace.visual_tokens.positions
-    attention = tiny_model.attention(trace)
+    attention = tiny_model.inspect(trace).answer_attention()
     rows = attention.weights(2)
     rows = rows[layer - 1] if layer else rows.mean(0)
     np.testing.assert_allclose(unpacked(said["heads"]), rows[:, visual], atol=1e-6)
@@ -39,7 +39,7 @@ def test_the_maps_of_a_word_are_the_librarys(answered, tiny_model, layer):
         axis=0,
     )
     np.testing.assert_allclose(unpacked(said["relative"]), rows.mean(0)[visual] - every, atol=1e-5)
-    relevant, told = tiny_model.relevancy(trace, 2), server.relevancy([key, 2])
+    relevant, told = tiny_model.inspect(trace).relevancy(2), server.relevancy([key, 2])
     np.testing.assert_allclose(unpacked(told["values"]), relevant[visual], atol=1e-6)
     relevant[-1] -= 1  # the identity says nothing of where it came from
     assert told["share"] == pytest.approx(relevant[visual].sum() / relevant.sum(), abs=1e-4)
@@ -47,7 +47,7 @@ def test_the_maps_of_a_word_are_the_librarys(answered, tiny_model, layer):
 
 def test_without_sinks_the_rest_of_a_row_sums_to_one(answered, tiny_model):
     _, trace = answered
-    attention, hidden = tiny_model.attention(trace), (0, 7)
+    attention, hidden = tiny_model.inspect(trace).answer_attention(), (0, 7)
     rows = attention.weights(1, hidden)
     assert not rows[..., list(hidden)].any()
     np.testing.assert_allclose(rows.sum(-1), 1, atol=1e-5)
@@ -57,8 +57,8 @@ def test_no_map_without_sinks_shows_one_of_either_kind(answered, tiny_model):
     from app import payloads
 
     _, trace = answered
-    visual, attention = trace.visual_tokens.positions, tiny_model.attention(trace)
-    found = tiny_model.sinks(trace)
+    visual, attention = trace.visual_tokens.positions, tiny_model.inspect(trace).answer_attention()
+    found = tiny_model.inspect(trace).sinks()
     found = dataclasses.replace(
         found,
         found=np.ones_like(found.found),
@@ -75,7 +75,10 @@ def test_no_map_without_sinks_shows_one_of_either_kind(answered, tiny_model):
 
 def test_the_check_is_the_librarys(answered, tiny_model):
     key, trace = answered
-    said, expected = server.ablation([key, 1, [3, 5]]), tiny_model.ablation(trace, 1, [3, 5])
+    said, expected = (
+        server.ablation([key, 1, [3, 5]]),
+        tiny_model.inspect(trace).ablation(1, [3, 5]),
+    )
     assert (
         said["lit"] == pytest.approx(expected.lit, abs=1e-5)
         and said["mattered"] == expected.mattered
@@ -117,7 +120,9 @@ def test_the_view_shows_the_maps_and_the_check(url, visit, picture, tiny_model):
         trace = tiny_model.trace(vlm.open_image(picture), QUESTION, vlm.Decoding(max_new_tokens=32))
         shown = page.evaluate("Array.from(VTE.store.state.overlay.values)")
         np.testing.assert_allclose(
-            shown, tiny_model.attention(trace).rollout(2)[trace.visual_tokens.positions], atol=1e-5
+            shown,
+            tiny_model.inspect(trace).answer_attention().rollout(2)[trace.visual_tokens.positions],
+            atol=1e-5,
         )
         page.click("#view-looked .check")
         expect(page.locator("#view-looked .verdict")).to_contain_text("drawn by chance")

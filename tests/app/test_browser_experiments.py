@@ -5,6 +5,7 @@ import pytest
 
 import vlm
 from tests.app.browsing import ask, expect, press_patch
+from vlm.inspect.interventions import Cut, Drop, Paste
 
 QUESTION = "What is in this image?"
 
@@ -36,21 +37,17 @@ def test_cut_and_dropped_attention_answer_again(url, visit, picture, tiny_model,
         page.fill("#experiments .chosen", "cat")
         assert (
             finished(page)
-            == tiny_model.intervene(
-                trace, masking=tiny_model.drop(trace, 1, 0.75), decoding=long
-            ).trace.answer
+            == tiny_model.inspect(trace).rerun(Drop(1, 0.75), decoding=long).trace.answer
         )
         expect(page.locator("#experiments .chosen-told")).to_contain_text("begins with “cat”")
         page.click("#experiments [data-kind=knockout]")
-        assert page.locator("#experiments .way option").all_inner_texts() == list(tiny_model.paths)
+        assert page.locator("#experiments .way option").all_inner_texts() == list(vlm.PATHS)
         page.select_option("#experiments .way", "picture → all after it")
         assert (
             finished(page)
-            == tiny_model.intervene(
-                trace,
-                masking=tiny_model.cut(trace, "picture → all after it", 1, layers),
-                decoding=long,
-            ).trace.answer
+            == tiny_model.inspect(trace)
+            .rerun(Cut.along("picture → all after it", range(1, layers + 1)), decoding=long)
+            .trace.answer
         )
         page.fill("#experiments .first-layer", str(layers + 5))
         page.click("#experiments .go")
@@ -63,7 +60,7 @@ def test_the_sweep_is_drawn_for_the_word_in_focus(url, visit, picture, tiny_mode
         page.evaluate("VTE.store.set({ step: 1 })")
         page.click("#experiments .sweep")
         expect(page.locator("#experiments [data-swept=true]")).to_be_attached()
-        expected = tiny_model.sweep(trace, 1)
+        expected = tiny_model.inspect(trace).sweep(1)
         assert page.locator("#experiments .heat tbody th").all_inner_texts() == list(expected.paths)
         shown = page.evaluate(
             "[...document.querySelectorAll('#experiments .heat td')].map(cell =>"
@@ -100,9 +97,7 @@ def test_tokens_of_an_earlier_photo_are_pasted(url, visit, picture, pictures, ti
         theirs = tiny_model.encode(vlm.open_image(pictures[2]), "What is this?")
         assert (
             finished(page)
-            == tiny_model.intervene(
-                trace,
-                vlm.token_changes.paste(trace, [5, 6], theirs),
-                decoding=vlm.Decoding(max_new_tokens=32),
-            ).trace.answer
+            == tiny_model.inspect(trace)
+            .rerun(Paste([5, 6], theirs), decoding=vlm.Decoding(max_new_tokens=32))
+            .trace.answer
         )

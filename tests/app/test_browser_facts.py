@@ -23,21 +23,22 @@ def test_one_token_is_read_through_three_lenses(
         tiny_model, ["a photo of a cat", "a dog on the grass", "<b>bold</b> words"]
     )
     contextual_lens.save(index, contextual_lens.place(tiny_model))
-    hidden, position = tiny_model.hidden_states(trace), int(trace.visual_tokens.positions[5])
+    look = tiny_model.inspect(trace)
+    said = look.logit_lens(5, count=1)
     with visit(url) as page:
         ask(page, picture, QUESTION)
         press_patch(page, 5)
         open_view(page, "lens")
-        expect(page.locator("#view-lens .says tbody tr")).to_have_count(len(hidden))
-        best = tiny_model.logit_lens(hidden, position, 1)[-1][0][0]
+        expect(page.locator("#view-lens .says tbody tr")).to_have_count(len(said))
+        best = said[-1][0][0]
         # the last layer is on top
         assert (
             best.strip()
             in page.locator("#view-lens .says tbody tr").first.locator("td").first.inner_text()
         )
         expect(page.locator("#view-lens .entering li")).to_have_count(4)
-        [((phrase, _, _), *_)] = index.nearest(hidden[1, position][None], 1)
-        row = page.locator("#view-lens .says tbody tr").nth(len(hidden) - 2)
+        [((phrase, _, _), *_)] = look.contextual_lens(5, count=1, index=index)[1:2]
+        row = page.locator("#view-lens .says tbody tr").nth(len(said) - 2)
         assert phrase in row.locator(".phrase").first.inner_text()  # text, never markup
         assert page.locator("#view-lens .says b").count() == 2  # the heads' own
 
@@ -52,8 +53,7 @@ def test_without_an_index_the_lens_says_how_to_make_one(url, visit, picture, tmp
 
 
 def test_the_table_shows_every_token_and_is_linked(url, visit, picture, trace, tiny_model):
-    hidden, positions = tiny_model.hidden_states(trace), trace.visual_tokens.positions
-    table = tiny_model.lens_table(hidden, positions)
+    table = tiny_model.inspect(trace).lens_table()
     with visit(url) as page:
         ask(page, picture, QUESTION)
         open_view(page, "lens")
@@ -81,10 +81,7 @@ def test_the_table_shows_every_token_and_is_linked(url, visit, picture, trace, t
 
 
 def test_a_word_is_shown_at_every_layer_with_one_request(url, visit, picture, trace, tiny_model):
-    hidden, positions = tiny_model.hidden_states(trace), trace.visual_tokens.positions
-    values = tiny_model.word_maps(
-        hidden, positions, tiny_model.lens_table(hidden, positions), "dog"
-    )[1]
+    values = tiny_model.inspect(trace).word_map("dog")[1]
     with visit(url) as page:
         ask(page, picture, QUESTION)
         open_view(page, "lens")
@@ -102,7 +99,7 @@ def test_a_word_is_shown_at_every_layer_with_one_request(url, visit, picture, tr
         np.testing.assert_allclose(
             page.evaluate("Array.from(VTE.store.state.found.values)"), values.ravel(), atol=1e-6
         )
-        expect(page.locator("#view-lens .every .map:not([hidden])")).to_have_count(len(hidden))
+        expect(page.locator("#view-lens .every .map:not([hidden])")).to_have_count(len(values))
         for layer in (2, 1, 0):
             page.locator("#view-lens .of").evaluate(
                 "(slider, layer) => { slider.value = layer; slider.dispatchEvent(new"

@@ -16,6 +16,7 @@ from tests.app.browsing import ask, expect, expect_selected, open_view, press_pa
 from tests.app.conftest import unpacked
 from tests.families import tiny_family, with_rest
 from tests.tiny import photo
+from vlm import lens
 
 QUESTION = "What is in this image?"
 # each its own photo: nothing is known of it yet
@@ -262,10 +263,10 @@ def test_queries_stand_on_a_shelf_and_say_that_they_have_no_place(shown):
             server.lens([page.evaluate("VTE.store.state.record.run"), 0])["entering"],
         )
         [[*near]], [[*later]] = (
-            model.embedding_lens(rows, 4)
+            lens.embedding_lens(model.network, model.processor.tokenizer, rows, 4)
             for rows in (
                 trace.visual_tokens.embeddings[:1],
-                model.hidden_states(trace)[0, trace.visual_tokens.positions[:1]],
+                model.inspect(trace).hidden_states()[0, trace.visual_tokens.positions[:1]],
             )
         )
         assert (
@@ -328,7 +329,10 @@ def test_tokens_beside_the_sequence_are_shown_beside_it(shown):
         open_view(page, "lens")
         expect(page.locator("#view-lens .hint")).to_contain_text("cross-attention")
         entering = trace.visual_tokens.embeddings[cls : cls + 1]
-        [[(_, cosine), *_]] = server.models.language.get().embedding_lens(entering)
+        model = server.models.language.get()
+        [[(_, cosine), *_]] = lens.embedding_lens(
+            model.network, model.processor.tokenizer, entering, 5
+        )
         expect(page.locator("#view-lens .entering li").first).to_contain_text(f"{cosine:.2f}")
         expect(page.locator("#view-lens .says")).to_be_hidden()
         page.locator("#view-lens [data-part=table]").click()
@@ -351,7 +355,7 @@ def test_tokens_beside_the_sequence_are_shown_beside_it(shown):
         expect(page.locator("#view-looked .hint")).to_contain_text(
             "by cross-attention, beside the sequence"
         )
-        looked = server.models.language.get().attention(trace.with_steps(steps))
+        looked = server.models.language.get().inspect(trace.with_steps(steps)).answer_attention()
         expect(page.locator("#view-looked .heads .small:visible")).to_have_count(
             looked.layers[0].query.shape[1]
         )
@@ -364,7 +368,7 @@ def test_tokens_beside_the_sequence_are_shown_beside_it(shown):
         for shown_values, expected in (
             (
                 server.relevancy([*about])["values"],
-                server.models.language.get().relevancy(answered, 0),
+                server.models.language.get().inspect(answered).relevancy(0),
             ),
             (server.looked([*about, 0])["rollout"], looked.rollout(0)),
         ):
@@ -376,9 +380,7 @@ def test_tokens_beside_the_sequence_are_shown_beside_it(shown):
         )
         page.click("#experiments .sweep")
         expect(page.locator("#experiments [data-swept=true]")).to_be_attached()
-        expect(page.locator("#experiments .heat tbody tr")).to_have_count(
-            len(server.models.language.get().paths)
-        )
+        expect(page.locator("#experiments .heat tbody tr")).to_have_count(len(vlm.PATHS))
 
 
 def test_the_lens_table_shows_what_is_in_sight_whatever_is_on_its_way(shown):

@@ -11,7 +11,7 @@ from tests.app.browsing import ask, expect, open_view, press_patch
 @pytest.mark.always
 def test_the_numbers_on_the_page_are_those_of_the_record(url, visit, picture, tiny_model):
     trace = tiny_model.encode(vlm.open_image(picture), "What is in this image?")
-    attention = tiny_model.encoder_attention(trace.sight)
+    attention = tiny_model.inspect(trace).encoder_attention()
     with visit(url) as page:
         ask(page, picture, "What is in this image?")
         open_view(page, "encoder")

@@ -95,9 +95,7 @@ def test_the_views_of_a_run_ask_the_model_that_made_it(uploaded, folders):
     key = run(uploaded, choice=choice)[0][0]["run"]
     model = server.models.language_model(choice)
     trace = model.encode(vlm.open_image(uploaded), QUESTION)
-    expected = model.logit_lens(
-        model.hidden_states(trace), int(trace.visual_tokens.positions[3]), 4
-    )
+    expected = model.inspect(trace).logit_lens(3, count=4)
     assert server.lens([key, 3])["layers"] == expected
     assert "rgb" in server.layer([key, 1]) and "cosine" in server.rows([key, 3, 1])
 

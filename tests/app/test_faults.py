@@ -158,6 +158,7 @@ def test_an_exception_in_a_handler_leaves_the_page_and_the_next_run_whole(
     ).steps
 
 
+@pytest.mark.long
 def test_two_models_asked_for_at_once_are_never_in_memory_at_once(
     tiny_page, only_the_start, tmp_path, monkeypatch, uploaded, configure
 ):

@@ -129,8 +129,8 @@ def test_a_projection_that_is_not_to_be_had_is_refused(uploaded, layout):
 
 def test_a_patch_tells_its_rows_at_every_layer(uploaded, tiny_model):
     key = run(uploaded)[0][0]["run"]
-    sight = tiny_model.see(vlm.open_image(uploaded))
-    attention = tiny_model.encoder_attention(sight)
+    trace = tiny_model.encode(vlm.open_image(uploaded), QUESTION)
+    sight, attention = trace.sight, tiny_model.inspect(trace).encoder_attention()
     rows = server.rows([key, 5, 2])
     np.testing.assert_allclose(unpacked(rows["attention"]), attention.row(2, 5), atol=1e-6)
     np.testing.assert_allclose(unpacked(rows["rollout"]), attention.rollout(2, 5), atol=1e-6)

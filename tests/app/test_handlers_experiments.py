@@ -11,6 +11,7 @@ import pytest
 import vlm
 from tests.app.asking import QUESTION, run, sentence, server
 from tests.tiny import photo
+from vlm.inspect.interventions import Cut, Drop, Paste
 
 pytestmark = pytest.mark.usefixtures("tiny_page")
 ASKED = {
@@ -62,7 +63,7 @@ def test_a_change_of_nothing_gives_the_answer_again_whatever_the_penalty(
     assert len(answers) == 2
 
 
-def expect_same(said: dict, expected: vlm.token_changes.Intervention) -> None:
+def expect_same(said: dict, expected: vlm.token_changes.Rerun) -> None:
     """The last of what the page was told is the library's intervention."""
     assert said["finished"] and said["again"] == expected.trace.answer
     np.testing.assert_allclose(
@@ -82,7 +83,7 @@ def test_the_least_looked_at_are_dropped_as_the_library_drops_them(answered, tin
     assert len(said) == len(said[-1]["steps"]) + 1 and not said[0]["finished"]  # word by word
     expect_same(
         said[-1],
-        tiny_model.intervene(trace, masking=tiny_model.drop(trace, 1, 0.75), decoding=TWELVE),
+        tiny_model.inspect(trace).rerun(Drop(1, 0.75), decoding=TWELVE),
     )
     assert said[-1]["change"] != 0
     assert tried(key, "fastv", share=0)[-1]["change"] == pytest.approx(0, abs=1e-4)
@@ -96,7 +97,7 @@ def test_attention_is_cut_as_the_library_cuts_it(answered, tiny_model, path):
     said = tried(key, "knockout", way=path, first=1, last=2)[-1]
     expect_same(
         said,
-        tiny_model.intervene(trace, masking=tiny_model.cut(trace, path, 1, 2), decoding=TWELVE),
+        tiny_model.inspect(trace).rerun(Cut.along(path, range(1, 3)), decoding=TWELVE),
     )
 
 
@@ -104,7 +105,7 @@ def test_the_sweep_comes_way_by_way_and_is_the_librarys(answered, tiny_model):
     key, trace = answered
     said, expected = (
         [each["sweep"] for each in tried(key, "sweep", step=2)],
-        tiny_model.sweep(trace, 2),
+        tiny_model.inspect(trace).sweep(2),
     )
     assert [len(each["rows"]) for each in said] == list(range(len(expected.paths) + 1))
     assert [path for path, _ in said[-1]["rows"]] == list(expected.paths) and said[-1]["finished"]
@@ -120,17 +121,19 @@ def test_tokens_of_another_run_are_pasted(answered, other, tiny_model):
     run_of_other = run(other)[0][0]["run"]
     theirs = tiny_model.encode(vlm.open_image(other), QUESTION)
     said = tried(key, "paste", tokens=[4, 5], other=run_of_other)[-1]
-    pasted = vlm.token_changes.paste(trace, [4, 5], theirs)
-    expect_same(said, tiny_model.intervene(trace, pasted, decoding=TWELVE))
+    expect_same(
+        said,
+        tiny_model.inspect(trace).rerun(Paste([4, 5], theirs), decoding=TWELVE),
+    )
 
 
 def test_a_chosen_word_is_told_before_and_after(answered, tiny_model):
     key, trace = answered
     told = tried(key, "remove", tokens=[1, 2, 3], word=" cat ")[-1]["word"]
     assert told["word"] == "cat"
-    assert told["before"] == pytest.approx(tiny_model.begins(trace, "cat"), abs=1e-6)
+    assert told["before"] == pytest.approx(tiny_model.inspect(trace).begins("cat"), abs=1e-6)
     assert told["after"] == pytest.approx(
-        tiny_model.begins(vlm.token_changes.remove(trace, [1, 2, 3]), "cat"), abs=1e-6
+        tiny_model.inspect(vlm.token_changes.remove(trace, [1, 2, 3])).begins("cat"), abs=1e-6
     )
     assert tried(key, "shuffle")[-1]["word"] is None
 

@@ -19,10 +19,10 @@ pytestmark = pytest.mark.usefixtures("tiny_page")
 
 @pytest.fixture
 def asked(uploaded, tiny_model):
-    """A run's key, its trace and what is inside."""
+    """A run's key, and the run under inspection."""
     key = run(uploaded)[0][0]["run"]
     trace = tiny_model.encode(vlm.open_image(uploaded), QUESTION)
-    return key, trace, tiny_model.hidden_states(trace)
+    return key, tiny_model.inspect(trace)
 
 
 def ask_for_findings(**given) -> list[dict]:
@@ -32,13 +32,12 @@ def ask_for_findings(**given) -> list[dict]:
 
 
 def test_three_lenses_read_one_token(asked, tiny_model, tmp_path, monkeypatch):
-    key, trace, hidden = asked
-    position = int(trace.visual_tokens.positions[5])
+    key, look = asked
     monkeypatch.setenv("VISUAL_TOKEN_EXPLORER_CACHE", str(tmp_path))
     told = server.lens([key, 5])
-    assert told["layers"] == tiny_model.logit_lens(hidden, position, 4)
+    assert told["layers"] == look.logit_lens(5, count=4)
     assert [word for word, _ in told["entering"]] == [
-        word for word, _ in tiny_model.embedding_lens(trace.visual_tokens.embeddings[5:6], 4)[0]
+        word for word, _ in look.embedding_lens([5], 4)[0]
     ]
     assert told["near"] == [] and "python -m vlm index" in told["without"]
 
@@ -47,21 +46,21 @@ def test_three_lenses_read_one_token(asked, tiny_model, tmp_path, monkeypatch):
     )
     contextual_lens.save(index, contextual_lens.place(tiny_model))
     told = server.lens([key, 5])
-    expected = index.nearest(hidden[:-1, position], 3)
+    expected = look.contextual_lens(5, count=3, index=index)
     assert told["without"] == "" and [[phrase for phrase, *_ in row] for row in told["near"]] == [
         [phrase for phrase, *_ in row] for row in expected
     ]
 
 
 def test_the_table_comes_in_blocks_that_say_what_the_lens_says(asked, tiny_model):
-    key, _, hidden = asked
+    key, look = asked
     blocks = [server.lens_rows([key, token]) for token in (3, 15)]
     ids, chances = (
         np.concatenate([unpacked(block[part]) for block in blocks]) for part in ("ids", "chances")
     )
     assert [block["first"] for block in blocks] == [0, 12] and ids.shape == chances.shape == (
         16,
-        len(hidden),
+        len(look.hidden_states()),
         5,
     )
     for token in (0, 7, 15):
@@ -73,15 +72,10 @@ def test_the_table_comes_in_blocks_that_say_what_the_lens_says(asked, tiny_model
 
 
 def test_a_word_is_looked_for_at_every_layer_at_once(asked, tiny_model):
-    key, trace, hidden = asked
+    key, look = asked
     found = server.word_maps([key, "dog"])
-    table = tiny_model.lens_table(hidden, trace.visual_tokens.positions)
-    np.testing.assert_allclose(
-        unpacked(found["values"]),
-        tiny_model.word_maps(hidden, trace.visual_tokens.positions, table, "dog")[1],
-        atol=1e-6,
-    )
-    assert found["layers"] == len(hidden) - 1
+    np.testing.assert_allclose(unpacked(found["values"]), look.word_map("dog")[1], atol=1e-6)
+    assert found["layers"] == len(look.hidden_states()) - 1
 
 
 @pytest.mark.parametrize("bad", [[""], [7], ["dog " * 100], []])
@@ -95,16 +89,14 @@ def test_rows_of_no_token_are_refused_in_a_sentence(asked, token):
 
 
 def test_findings_come_one_by_one_and_are_the_librarys(asked, tiny_model, tiny_contrast):
-    key, trace, _ = asked
+    key, look = asked
     updates = ask_for_findings(run=key, tokens=[5, 6], words="cat, dog")
     assert [len(update["rows"]) for update in updates] == list(range(len(vlm.findings.FACTS) + 1))
     told = updates[-1]
     assert told["run"] == key and told["total"] == len(told["rows"])
     expected = {
         each.fact.id: each
-        for each in vlm.findings.check(
-            tiny_model, trace, tiny_contrast, tokens=[5, 6], words=["cat", "dog"]
-        )
+        for each in vlm.findings.check(look, tiny_contrast, tokens=[5, 6], words=["cat", "dog"])
     }
     for row in told["rows"]:
         if row["id"] not in (18, 19):  # these read the example photos

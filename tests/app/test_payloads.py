@@ -13,6 +13,7 @@ from PIL import Image
 import vlm
 from app import payloads
 from tests.app.conftest import unpacked
+from vlm import lens
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def plain(value) -> bool:
 
 
 def test_every_payload_is_plain_json(trace, record, tiny_model, tiny_contrast, wide_photo):
-    nearest = tiny_model.embedding_lens(trace.visual_tokens.embeddings, 3)
+    nearest = tiny_model.inspect(trace).embedding_lens(count=3)
     assert (
         plain(record)
         and plain(payloads.layer(trace, 1))
@@ -47,7 +48,7 @@ def test_every_payload_is_plain_json(trace, record, tiny_model, tiny_contrast, w
     assert plain(payloads.plane("key", vlm.project(trace.inputs_embeds), "")) and plain(
         payloads.words("key", trace, nearest)
     )
-    assert plain(payloads.rows(trace, 3, 2, tiny_model.encoder_attention(trace.sight)))
+    assert plain(payloads.rows(trace, 3, 2, tiny_model.inspect(trace).encoder_attention()))
     assert plain(
         payloads.matrices(
             tiny_contrast.similarity([wide_photo], ["a cat", "a dog"]), ["a cat", "a dog"]
@@ -190,7 +191,11 @@ def test_the_colour_of_a_point_is_the_mean_of_its_patch(trace, record):
 
 def test_neighbours_are_the_tokens_that_point_most_nearly_the_same_way(trace, tiny_model):
     rows = trace.visual_tokens.embeddings
-    words = payloads.words("key", trace, tiny_model.embedding_lens(rows, 3))
+    words = payloads.words(
+        "key",
+        trace,
+        lens.embedding_lens(tiny_model.network, tiny_model.processor.tokenizer, rows, 3),
+    )
     cosine = rows @ rows.T / np.linalg.norm(rows, axis=1)[:, None] / np.linalg.norm(rows, axis=1)
     np.fill_diagonal(cosine, -2)
     assert unpacked(words["neighbours"])[:, 0].tolist() == cosine.argmax(1).tolist()

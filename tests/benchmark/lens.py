@@ -12,8 +12,9 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 import vlm
-from app.runs import BLOCK
 from tests.benchmark.page import asked, served
+from vlm import lens
+from vlm.inspect.inspector import BLOCK, WORDS
 
 # not the one that the page opens with, of which all is there
 PHOTOS = ("astronaut", "coffee", "flower", "rocket", "china")
@@ -50,18 +51,21 @@ def cost(rounds: int) -> None:
     """
     model = vlm.load("embedded")
     trace = model.encode(vlm.open_image("assets/examples/chelsea.jpg"), "What is in this image?")
-    hidden, positions = model.hidden_states(trace), trace.visual_tokens.positions
-    table = model.lens_table(hidden, positions)
+    look = model.inspect(trace)
+    hidden, positions = look.hidden_states(), trace.visual_tokens.positions
+    look.lens_table()
+
+    def table(tokens: int) -> object:
+        return lens.table(model.network, hidden[:, positions[:tokens]], WORDS)
+
     ways = {
-        f"lens table of {BLOCK} tokens": lambda: model.lens_table(hidden, positions[:BLOCK]),
-        f"lens table of all {len(positions)}": lambda: model.lens_table(hidden, positions),
-        "a word at every token and layer, after that": lambda: model.word_maps(
-            hidden, positions, table, "cat"
-        ),
+        f"lens table of {BLOCK} tokens": lambda: table(BLOCK),
+        f"lens table of all {len(positions)}": lambda: table(len(positions)),
+        "a word at every token and layer, after that": lambda: look.word_map("cat"),
         "one token in three lenses": lambda: (
-            model.embedding_lens(hidden[0, positions[:1]]),
-            model.logit_lens(hidden, int(positions[0])),
-            model.contextual_lens(hidden[:-1, positions[0]]),
+            look.embedding_lens([0]),
+            look.logit_lens(0),
+            look.contextual_lens(0),
         ),
     }
     print(f"{len(hidden)} layers\n")

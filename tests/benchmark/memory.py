@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import vlm
+from vlm import lens
+from vlm.inspect.interventions import Remove
 
 MB = 1e6
 
@@ -37,38 +39,38 @@ def taken(call: Callable[[], object]) -> tuple[float, float]:
 
 
 def instruments(model, trace: vlm.Trace) -> Iterator[tuple[str, Callable[[], object]]]:
-    hidden, positions = model.hidden_states(trace), trace.visual_tokens.positions
-    table, last = model.lens_table(hidden, positions), len(trace.steps) - 1
-    windows, few = ((1, model.language_layers),), range(len(positions) // 10)
+    look, last = model.inspect(trace), len(trace.steps) - 1
+    tokens = len(trace.visual_tokens.embeddings)
+    windows, few = ((1, model.language_layers),), range(tokens // 10)
+    look.prefill(), look.lens_table()  # what a run has when it is looked into; not counted below
+    hidden, positions = look.hidden_states(), trace.visual_tokens.positions
     yield (
         "an answer of as many words",
         lambda: list(model.decode(trace, vlm.Decoding(max_new_tokens=len(trace.steps)))),
     )
-    yield "hidden states", lambda: model.hidden_states(trace)
-    yield "embedding lens", lambda: model.embedding_lens(trace.visual_tokens.embeddings)
-    yield "logit lens of one token", lambda: model.logit_lens(hidden, int(positions[0]))
-    yield "lens table", lambda: model.lens_table(hidden, positions)
-    yield "a word everywhere", lambda: model.word_maps(hidden, positions, table, "cat")
-    yield "contextual lens of one token", lambda: model.contextual_lens(hidden[:-1, positions[0]])
-    yield "encoder attention", lambda: model.encoder_attention(trace.sight)
-    yield "attention of all words", lambda: model.attention(trace)
-    yield "rollout of one word", lambda: model.attention(trace).rollout(last)
-    yield "relevancy", lambda: model.relevancy(trace, last)
-    yield "sinks", lambda: model.sinks(trace, hidden)
-    yield "ablation check", lambda: model.ablation(trace, last, few)
-    yield "sweep, one window", lambda: model.sweep(trace, last, windows)
+    yield "hidden states", model.inspect(trace).hidden_states
+    yield "embedding lens", look.embedding_lens
+    yield "logit lens of one token", lambda: look.logit_lens(0)
+    yield "lens table", lambda: lens.table(model.network, hidden[:, positions], 5)
+    yield "a word everywhere", lambda: look.word_map("cat")
+    yield "contextual lens of one token", lambda: look.contextual_lens(0)
+    yield "encoder attention", lambda: model.inspect(trace).encoder_attention()
+    yield "attention of all words", lambda: model.inspect(trace).answer_attention()
+    yield "rollout of one word", lambda: model.inspect(trace).answer_attention().rollout(last)
+    yield "relevancy", lambda: model.inspect(trace).relevancy(last)
+    yield "sinks", look.sinks
+    yield "ablation check", lambda: model.inspect(trace).ablation(last, few)
+    yield "sweep, one window", lambda: model.inspect(trace).sweep(last, windows)
     yield (
         "intervention",
-        lambda: model.intervene(
-            trace,
-            vlm.token_changes.remove(trace, few),
-            decoding=vlm.Decoding(max_new_tokens=len(trace.steps)),
+        lambda: model.inspect(trace).rerun(
+            Remove(few), decoding=vlm.Decoding(max_new_tokens=len(trace.steps))
         ),
     )
-    yield "self-check", lambda: list(model.comparisons(trace))
+    yield "self-check", lambda: list(model.inspect(trace).self_check())
     yield (
         "published findings",
-        lambda: list(vlm.findings.check(model, trace, tokens=few, words=["cat"])),
+        lambda: list(vlm.findings.check(model.inspect(trace), tokens=few, words=["cat"])),
     )
 
 

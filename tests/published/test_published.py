@@ -76,7 +76,7 @@ def test_the_model_is_given_what_transformers_own_call_gives(model, image, input
 
 def test_the_self_check_holds(model, trace, monkeypatch):
     monkeypatch.setattr(self_check, "TOKENS", 4)
-    compared = list(self_check.compare(model, trace))
+    compared = list(model.inspect(trace).self_check())
     wrong = {each.name: each.difference for each in compared if each.holds is False}
     if not architecture.encoder_layers(model.network):
         # convolutions with random weights look far: the next test but two is about them
@@ -120,7 +120,7 @@ def test_a_greedy_answer_is_that_of_generate_with_the_checkpoints_settings(model
 def test_the_last_row_of_the_lens_is_the_models_own_distribution(model, trace, inputs):
     with torch.inference_mode():
         whole = model.network(**model.on_device(inputs)).logits[0, -1].float().softmax(-1)
-    [*_, last] = model.logit_lens(model.hidden_states(trace), position=len(trace.input_ids) - 1)
+    [*_, last] = model.inspect(trace).logit_lens(position=len(trace.input_ids) - 1)
     _, shares = zip(*last)
     np.testing.assert_allclose(shares, to_numpy(whole.topk(len(shares)).values), atol=1e-5)
 

@@ -18,7 +18,7 @@ def trace(tiny_model, wide_photo):
 
 def test_the_change_is_that_of_the_score(tiny_model, trace):
     ids = [step.token_id for step in trace.steps[:3]]
-    result = tiny_model.ablation(trace, 2, [7, 3, 7])
+    result = tiny_model.inspect(trace).ablation(2, [7, 3, 7])
     assert result.tokens == (3, 7) and result.random.shape == (5,)
     expected = (
         tiny_model.score(token_changes.remove(trace, [3, 7]), ids)[-1]
@@ -46,7 +46,7 @@ def test_chance_takes_as_many_others(trace):
 
 def test_the_same_seed_draws_the_same(tiny_model, trace):
     first, second, other = (
-        tiny_model.ablation(trace, 0, [4], draws=3, seed=seed).random for seed in (1, 1, 2)
+        tiny_model.inspect(trace).ablation(0, [4], draws=3, seed=seed).random for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(first, second)
     assert (first != other).any()

@@ -28,12 +28,17 @@ def sight(model, wide_photo):
     return model.see(wide_photo)
 
 
+def inside(model, sight):
+    """Who looks at whom in the encoder; what is asked about the photo does not matter."""
+    return model.inspect(model.ask(sight, "What is in this image?")).encoder_attention()
+
+
 def test_the_encoders_weights_are_those_of_eager_attention(model, sight):
     with attending(model), torch.inference_mode():
         explicit = model.network.model.vision_tower(
             model.on_device(sight.inputs)["pixel_values"], output_attentions=True
         ).attentions
-    recorded = model.encoder_attention(sight)
+    recorded = inside(model, sight)
     assert len(recorded.layers) == len(explicit)
     for layer, weights in enumerate(explicit, start=1):
         np.testing.assert_allclose(recorded.weights(layer), to_numpy(weights[0]), atol=1e-5)
@@ -54,7 +59,7 @@ def test_the_language_models_weights_are_those_of_eager_attention(model, wide_ph
 
 
 def test_rollout_is_the_product_of_the_layers(model, sight):
-    recorded = model.encoder_attention(sight)
+    recorded = inside(model, sight)
     prefix = sight.prefix_features.shape[1]
     assert recorded.positions.tolist() == list(range(prefix, prefix + len(sight.projections)))
     product = np.eye(prefix + len(sight.projections))
@@ -67,7 +72,7 @@ def test_rollout_is_the_product_of_the_layers(model, sight):
 
 
 def test_a_patchs_row_is_its_row_of_the_weights(model, sight):
-    recorded, prefix = model.encoder_attention(sight), sight.prefix_features.shape[1]
+    recorded, prefix = inside(model, sight), sight.prefix_features.shape[1]
     for layer in (1, 3):
         whole = recorded.weights(layer)[:, prefix + 5]
         np.testing.assert_allclose(recorded.row(layer, 5), whole[:, prefix:], atol=1e-6)
@@ -87,7 +92,7 @@ def test_nobody_else_is_recorded(model):
 @pytest.mark.parametrize("layer", [0, 4, -1])
 def test_a_layer_that_is_not_there_is_named(model, sight, layer):
     with pytest.raises(vlm.ModelError, match=f"layers 1 to 3; {layer} is"):
-        model.encoder_attention(sight).weights(layer)
+        inside(model, sight).weights(layer)
 
 
 @pytest.fixture
@@ -132,7 +137,7 @@ def test_capped_scores_and_sinks_are_in_every_weight_that_is_shown(name, tmp_pat
             return_dict_in_generate=True,
         )
     assert [step.token_id for step in trace.steps] == said.sequences[0, length:].tolist()
-    looked, product = model.attention(trace), np.eye(length)
+    looked, product = model.inspect(trace).answer_attention(), np.eye(length)
     for layer, weights in enumerate(explicit):
         heads = to_numpy(weights[0])
         np.testing.assert_allclose(looked.weights(0)[layer], heads[:, -1], atol=1e-6)
@@ -157,7 +162,7 @@ def test_hidden_positions_leave_a_row_what_its_softmax_would_be_without_them(tmp
     """A sink, too, takes its part of what is left."""
     model = vlm.load(tiny_family(tmp_path, "internvl_gpt_oss"))
     trace = model.trace(wide_photo, "What is in this image?", vlm.Decoding(max_new_tokens=1))
-    looked, gone = model.attention(trace), [0, 3, 20]
+    looked, gone = model.inspect(trace).answer_attention(), [0, 3, 20]
     for layer, rows in zip(looked.layers, looked.weights(0, tuple(gone))):
         group = layer.query.shape[1] // layer.key.shape[1]
         keys = layer.key[0].repeat_interleave(group, 0)

@@ -45,9 +45,7 @@ def test_nearest_to_the_state_of_a_phrase_is_that_phrase(tiny_model, index):
     for text in TEXTS:
         own = states(tiny_model, text)
         for layer in index.layers:
-            [((phrase, cosine, at), *_)] = tiny_model.contextual_lens(
-                own[layer : layer + 1], 3, index
-            )
+            [((phrase, cosine, at), *_)] = index.nearest(own[layer : layer + 1], 3)
             assert (phrase, at) == (text, layer) and cosine == pytest.approx(1, abs=1e-3)
 
 
@@ -67,10 +65,12 @@ def test_the_last_word_is_a_word_where_the_tokenizer_writes_an_end_after_it(tiny
 
 def test_the_nearest_come_in_order_and_none_twice(tiny_model, index, wide_photo):
     trace = tiny_model.encode(wide_photo, "What is in this image?")
-    near = tiny_model.contextual_lens(
-        tiny_model.hidden_states(trace)[1][trace.visual_tokens.positions], 4, index
-    )
+    look = tiny_model.inspect(trace)
+    near = index.nearest(look.hidden_states()[1][trace.visual_tokens.positions], 4)
     assert len(near) == 16
+    assert look.contextual_lens(3, count=4, index=index)[1] == near[3]
+    position = int(trace.visual_tokens.positions[3])
+    assert look.contextual_lens(position=position, count=4, index=index)[1] == near[3]
     for row in near:
         cosines = [cosine for _, cosine, _ in row]
         assert (
@@ -123,10 +123,11 @@ def test_the_number_format_makes_no_other_weights(tiny_model):
     )
 
 
-def test_without_an_index_the_command_is_named(tiny_model, tmp_path, monkeypatch):
+def test_without_an_index_the_command_is_named(tiny_model, wide_photo, tmp_path, monkeypatch):
     monkeypatch.setenv("VISUAL_TOKEN_EXPLORER_CACHE", str(tmp_path))
+    look = tiny_model.inspect(tiny_model.encode(wide_photo, "What is in this image?"))
     with pytest.raises(vlm.ModelError, match="python -m vlm index --model"):
-        tiny_model.contextual_lens(np.zeros((1, 48), np.float32))
+        look.contextual_lens(0)
 
 
 @pytest.mark.parametrize("content", [b"", b"no index at all, but long enough"])
@@ -183,7 +184,5 @@ def test_the_shipped_index_belongs_to_the_shipped_parts(embedded_model):
     with safe_open(contextual_lens.SHIPPED, "np") as file:
         assert file.metadata()["parts"] == sha256(PARTS / "vlm.safetensors")
     own = states(embedded_model, "a photo of a dog")
-    [((phrase, _, _), *_)] = embedded_model.contextual_lens(
-        own[index.layers[1] : index.layers[1] + 1]
-    )
+    [((phrase, _, _), *_)] = index.nearest(own[index.layers[1] : index.layers[1] + 1])
     assert phrase == "a photo of a dog"

@@ -11,7 +11,7 @@ import pytest
 import vlm
 from tests.tiny import photo
 from vlm.inspect import token_changes
-from vlm.inspect.knockout import Cut, Knockout
+from vlm.inspect.interventions import Cut, Remove, Rescale, Shuffle
 
 QUESTION = "What is in this image?"
 SHORT = vlm.Decoding(max_new_tokens=6)
@@ -152,13 +152,13 @@ def test_a_token_without_a_place_has_its_neighbour_in_the_sequence(trace):
 
 
 def test_an_intervention_tells_what_became_of_every_word(tiny_model, trace):
-    same = tiny_model.intervene(trace, decoding=SHORT)
+    same = tiny_model.inspect(trace).rerun(decoding=SHORT)
     assert said(same.trace.steps) == said(trace.steps)
     np.testing.assert_array_equal(same.after, same.before)
-    nothing = tiny_model.intervene(trace, token_changes.rescale(trace, 1.0), decoding=SHORT)
+    nothing = tiny_model.inspect(trace).rerun(Rescale(1.0), decoding=SHORT)
     np.testing.assert_array_equal(nothing.after, nothing.before)
     removed = token_changes.remove(trace, range(16))
-    result = tiny_model.intervene(trace, removed, decoding=SHORT)
+    result = tiny_model.inspect(trace).rerun(Remove(range(16)), decoding=SHORT)
     np.testing.assert_array_equal(
         result.after, tiny_model.score(removed, [step.token_id for step in trace.steps])
     )
@@ -168,12 +168,9 @@ def test_an_intervention_tells_what_became_of_every_word(tiny_model, trace):
 
 
 def test_an_intervention_can_cut_attention(tiny_model, trace):
-    def cut() -> Knockout:
-        return Knockout([Cut.path(trace, "picture → all after it", 1, 3)], ())
-
-    result = tiny_model.intervene(trace, masking=cut, decoding=SHORT)
-    other = token_changes.shuffle(trace, seed=1)
-    blind = tiny_model.intervene(trace, other, cut, SHORT)
+    cut = Cut("picture", "after", range(1, 4))
+    result = tiny_model.inspect(trace).rerun(cut, decoding=SHORT)
+    blind = tiny_model.inspect(trace).rerun(Shuffle(1), cut, decoding=SHORT)
     assert said(result.trace.steps) == said(blind.trace.steps)  # what is never read may be anything
     np.testing.assert_array_equal(result.after, blind.after)
 

@@ -15,6 +15,7 @@ from tests.tiny import photo
 from vlm import findings
 from vlm.findings import CANNOT, NOT_SEEN, SEEN, Case, folder
 from vlm.inspect import knockout
+from vlm.inspect.inspector import Inspector
 from vlm.inspect.lens import LensTable
 
 QUESTION = "What is in this image?"
@@ -78,13 +79,26 @@ def stub(**parts) -> SimpleNamespace:
     defaults = {
         "processor": SimpleNamespace(tokenizer=Tokenizer()),
         "language_layers": 8,
-        "hidden_states": lambda trace: np.zeros((9, len(trace.input_ids), 4), np.float32),
-        "prefill": lambda trace: SimpleNamespace(logits=torch.zeros(len(WORDS))),
+        "prefill": lambda trace, hidden=False: SimpleNamespace(logits=torch.zeros(len(WORDS))),
         "decode": lambda trace, decoding=None, prefill=None: iter(steps("cat", "and", "sofa")),
         "ask": lambda sight, question: None,
-        "drop": lambda trace, layer, share: lambda: SimpleNamespace(dropped=None),
+        "network": None,
     }
     return SimpleNamespace(**defaults | parts)
+
+
+def case_of(model, trace, *given, says=None, **named) -> Case:
+    """A case of such a model; `says` are instruments of its inspector that say what they are told
+    to.
+    """
+    look = Inspector(model, trace)
+    vars(look).update(says or {})
+    return Case(look, *given, **named)
+
+
+def unmasked(*interventions):
+    """A masking of a model that hands out no attention."""
+    return (lambda: SimpleNamespace(dropped=None)) if interventions else None
 
 
 def seen_with(trace: vlm.Trace, **parts) -> vlm.Trace:
@@ -112,7 +126,7 @@ def case_1(trace, holds):
             [trace.visual_tokens.sources, np.roll(trace.visual_tokens.sources, 1, axis=0)], axis=1
         )
     )
-    return Case(
+    return case_of(
         stub(),
         dataclasses.replace(
             trace, visual_tokens=dataclasses.replace(trace.visual_tokens, sources=sources)
@@ -133,13 +147,13 @@ def case_2(trace, holds):
         visual.photos[:4],
         visual.positions[:4],
     )
-    return Case(stub(), dataclasses.replace(trace, visual_tokens=merged))
+    return case_of(stub(), dataclasses.replace(trace, visual_tokens=merged))
 
 
 def case_3(trace, holds):
     features = np.random.default_rng(0).normal(size=(4, 16, 32)).astype(np.float32)
     features[2, 3] *= 10 if holds else 1
-    return Case(stub(), seen_with(trace, patch_features=features))
+    return case_of(stub(), seen_with(trace, patch_features=features))
 
 
 def case_4(models, holds):
@@ -169,7 +183,7 @@ def case_4(models, holds):
         writer.weight.data[:, 0] = torch.linspace(-1, 1, len(writer.weight)) * 50
     else:
         tower.embeddings.position_embeddings.data[0, 1 + 6] = 40
-    return Case(model, model.encode(photo(90, 90), QUESTION))
+    return case_of(model, model.encode(photo(90, 90), QUESTION))
 
 
 def table_of(named) -> LensTable:
@@ -183,21 +197,20 @@ def table_of(named) -> LensTable:
 
 def case_5(trace, holds):
     table = table_of(lambda layer, token: token in THING and (layer > 5 if holds else layer < 2))
-    return Case(
-        stub(lens_table=lambda hidden, positions: table), trace, tokens=THING, words=("cat",)
-    )
+    says = {"lens_table": lambda: table}
+    return case_of(stub(), trace, says=says, tokens=THING, words=("cat",))
 
 
 def case_7(trace, holds):
     """A model that needs the tokens of the thing, or any."""
     before = trace.visual_tokens.embeddings
 
-    def prefill(changed):
+    def prefill(changed, hidden=False):
         gone = np.flatnonzero((changed.visual_tokens.embeddings != before).any(1))
         needed = [token for token in gone if token in THING] if holds else gone
         return favouring("yes", 5 - len(needed))
 
-    return Case(
+    return case_of(
         stub(ask=lambda sight, question: trace, prefill=prefill),
         trace,
         tokens=THING,
@@ -214,9 +227,9 @@ def case_8(trace, holds):
         np.float32
     ) + (9 if holds else 0)
     trace = vlm.token_changes.with_tokens(trace, rows)
-    return Case(
+    return case_of(
         stub(
-            score=lambda changed, ids: np.full(
+            score=lambda changed, ids, prefill: np.full(
                 len(ids), -float(np.abs(changed.visual_tokens.embeddings - rows).sum()), np.float32
             )
         ),
@@ -235,13 +248,13 @@ def case_9(trace, holds):
         same = (changed.visual_tokens.embeddings == before).all()
         return iter(steps("cat" if holds or same else "horse"))
 
-    return Case(stub(sinks=lambda trace, hidden: found, decode=decode), trace)
+    return case_of(stub(decode=decode), trace, says={"sinks": lambda: found})
 
 
 def case_11(trace, holds):
     length = np.median(np.linalg.norm(trace.text_tokens.embeddings, axis=1)) * (5 if holds else 1.5)
     rows = trace.visual_tokens.embeddings
-    return Case(
+    return case_of(
         stub(),
         vlm.token_changes.with_tokens(
             trace, rows / np.linalg.norm(rows, axis=1, keepdims=True) * length
@@ -253,11 +266,11 @@ def case_12(trace, holds):
     """Any order gives the same words; only a model that reads places turns left into right."""
     first = trace.visual_tokens.embeddings[0]
 
-    def prefill(changed):
+    def prefill(changed, hidden=False):
         same = (changed.visual_tokens.embeddings[0] == first).all()
         return favouring("left", 2 if not holds or same else -2)
 
-    return Case(stub(ask=lambda sight, question: trace, prefill=prefill), trace, words=("cat",))
+    return case_of(stub(ask=lambda sight, question: trace, prefill=prefill), trace, words=("cat",))
 
 
 def case_13(trace, holds, monkeypatch):
@@ -266,7 +279,7 @@ def case_13(trace, holds, monkeypatch):
         return answer if holds else iter(steps("horse"))
 
     monkeypatch.setattr(knockout, "under", under)
-    return Case(looking(trace, 0.2), trace)
+    return case_of(looking(trace, 0.2), trace, says={"masking": unmasked})
 
 
 def looking(trace, later: float):
@@ -279,7 +292,7 @@ def looking(trace, later: float):
 
 
 def case_17(trace, holds):
-    def word_probabilities(hidden, positions, table, ids):
+    def word_probabilities(ids):
         chances = np.full((9, 16, len(ids)), 0.1)
         chances[5, 6, [WORDS[number] == "cat" for number in ids]] = 0.9 if holds else 0.01
         return (
@@ -289,11 +302,8 @@ def case_17(trace, holds):
             * np.ones((9, 16, 1))
         )
 
-    return Case(
-        stub(lens_table=lambda hidden, positions: None, word_probabilities=word_probabilities),
-        trace,
-        words=("cat",),
-    )
+    says = {"word_probabilities": word_probabilities}
+    return case_of(stub(), trace, says=says, words=("cat",))
 
 
 def cones(apart: float, scale: float = 100.0):
@@ -334,11 +344,11 @@ def cones(apart: float, scale: float = 100.0):
 
 def case_18(trace, holds):
     pairs = tuple((photo(20, 20, seed), f"text {seed}") for seed in range(6))
-    return Case(stub(), trace, cones(1.0 if holds else 0.01), pairs=pairs)
+    return case_of(stub(), trace, cones(1.0 if holds else 0.01), pairs=pairs)
 
 
 def case_19(trace, holds):
-    return Case(stub(), trace, cones(1, 100.0 if holds else 10.0), words=("cat",))
+    return case_of(stub(), trace, cones(1, 100.0 if holds else 10.0), words=("cat",))
 
 
 def case_20(trace, holds):
@@ -348,7 +358,7 @@ def case_20(trace, holds):
     scores = vlm.PatchScores(
         0.2, 0.0, raw.astype(np.float32), -raw.astype(np.float32), False, boxes, 4, 4
     )
-    return Case(
+    return case_of(
         stub(),
         trace,
         SimpleNamespace(patch_scores=lambda image, text: scores),
@@ -363,13 +373,13 @@ def case_23(trace, holds):
     attention = np.zeros((2, len(trace.input_ids)), np.float32)
     attention[:, positions] = np.arange(1, 17) / 136
 
-    def score(changed, ids):
+    def score(changed, ids, prefill):
         gone = np.flatnonzero((changed.visual_tokens.embeddings != before).any(1))
         return np.full(
             len(ids), -float(sum((16 - token if holds else token) for token in gone)), np.float32
         )
 
-    return Case(
+    return case_of(
         stub(decode=lambda *arguments: iter(steps("cat", attention=attention)), score=score), trace
     )
 
@@ -386,7 +396,7 @@ def case_25(trace, holds):
     ).astype(np.float32)
     # neighbours are opposites
     turned = waves * np.where(places.sum(1) % 2, -1, 1)[:, None].astype(np.float32)
-    return Case(stub(), seen_with(trace, position_embeddings=waves if holds else turned))
+    return case_of(stub(), seen_with(trace, position_embeddings=waves if holds else turned))
 
 
 def case_26(trace, holds):
@@ -404,7 +414,7 @@ def case_26(trace, holds):
         (places.sum(1) % 2)[:, None] * np.array([9, 5, 3, 1])
         + np.random.default_rng(0).normal(size=(16, 4)) * 0.1
     ).astype(np.float32)
-    return Case(stub(), seen_with(trace, encoder_output=halves if holds else chequered))
+    return case_of(stub(), seen_with(trace, encoder_output=halves if holds else chequered))
 
 
 @pytest.mark.parametrize("holds", [True, False], ids=["seen", "not seen"])
@@ -433,24 +443,27 @@ def test_what_shows_nothing_either_way_is_no_evidence(trace, monkeypatch):
     layers that look as the first ones do.
     """
     by_id = {fact.id: fact for fact in findings.FACTS}
-    numb = dataclasses.replace(
-        case_23(trace, True),
-        model=stub(
+    numb = case_of(
+        stub(
             decode=case_23(trace, True).model.decode,
-            score=lambda changed, ids: np.zeros(len(ids), np.float32),
+            score=lambda changed, ids, prefill: np.zeros(len(ids), np.float32),
         ),
+        trace,
     )
     assert (
         by_id[23].check(numb).verdict == CANNOT and "does without" in by_id[23].check(numb).sentence
     )
-    unsure = Case(stub(ask=lambda sight, question: trace), trace, words=("cat",))
+    unsure = case_of(stub(ask=lambda sight, question: trace), trace, words=("cat",))
     assert (
         by_id[12].check(unsure).verdict == CANNOT
         and "to begin with" in by_id[12].check(unsure).sentence
     )
     case_13(trace, True, monkeypatch)
-    assert by_id[13].check(Case(looking(trace, 0.45), trace)).verdict == NOT_SEEN
-    assert by_id[13].check(Case(stub(), trace)).verdict == CANNOT
+    assert (
+        by_id[13].check(case_of(looking(trace, 0.45), trace, says={"masking": unmasked})).verdict
+        == NOT_SEEN
+    )
+    assert by_id[13].check(case_of(stub(), trace, says={"masking": unmasked})).verdict == CANNOT
 
 
 def test_a_capital_letter_makes_a_thing_no_other(trace):
@@ -505,7 +518,9 @@ def test_every_row_says_what_who_and_how_far():
 def test_every_finding_gets_a_verdict_on_a_real_model(tiny_model, tiny_contrast, trace):
     pairs = [(photo(60, 60, seed), f"a photo of {seed}") for seed in range(5)]
     found = list(
-        findings.check(tiny_model, trace, tiny_contrast, tokens=THING, words=["cat"], pairs=pairs)
+        findings.check(
+            tiny_model.inspect(trace), tiny_contrast, tokens=THING, words=["cat"], pairs=pairs
+        )
     )
     assert [each.fact.id for each in found] == list(IDS)
     assert {each.verdict for each in found} <= {SEEN, NOT_SEEN, CANNOT}
@@ -513,17 +528,17 @@ def test_every_finding_gets_a_verdict_on_a_real_model(tiny_model, tiny_contrast,
 
 
 def test_findings_come_one_at_a_time(tiny_model, trace):
-    found = findings.check(tiny_model, trace)
+    found = findings.check(tiny_model.inspect(trace))
     assert next(found).fact.id == 1
 
 
 def test_what_needs_the_thing_asks_for_it(tiny_model, trace):
-    found = {each.fact.id: each for each in findings.check(tiny_model, trace)}
+    found = {each.fact.id: each for each in findings.check(tiny_model.inspect(trace))}
     for number in (5, 7, 20):
         assert found[number].verdict == CANNOT
     assert (
         "select"
-        in findings.FACTS[IDS.index(7)].check(Case(tiny_model, trace, words=("cat",))).sentence
+        in findings.FACTS[IDS.index(7)].check(case_of(tiny_model, trace, words=("cat",))).sentence
     )
     assert "name the thing" in found[17].sentence and "contrastive model" in found[18].sentence
 
@@ -533,7 +548,7 @@ def test_positions_that_are_not_there_are_a_verdict(trace):
         trace, visual_tokens=dataclasses.replace(trace.visual_tokens, positions=None)
     )
     for number in (1, 9, 12, 23):
-        finding = findings.FACTS[IDS.index(number)].check(Case(stub(), beside))
+        finding = findings.FACTS[IDS.index(number)].check(case_of(stub(), beside))
         assert finding.verdict == CANNOT and "cross-attention" in finding.sentence
 
 

@@ -18,7 +18,7 @@ import vlm
 from tests.attending import attending
 from tests.families import CROSSED, FAMILIES, tiny_family, with_rest
 from tests.tiny import photo
-from vlm.backends import architecture, attention, generation
+from vlm.backends import architecture, attention, generation, text_model
 from vlm.backends.device import to_numpy
 from vlm.backends.families import FAMILIES as ROWS
 from vlm.backends.hooks import entering
@@ -161,15 +161,16 @@ def test_every_word_is_as_probable_as_the_whole_forward_says(model, trace, input
 
 def test_what_a_prefill_keeps_is_what_a_pass_of_its_own_gives(model, trace):
     read = model.prefill(trace, hidden=True)
-    np.testing.assert_array_equal(read.hidden, model.hidden_states(trace))
+    alone = text_model.hidden_states(model.network, model.language_inputs(trace))
+    np.testing.assert_array_equal(read.hidden, alone)
     np.testing.assert_array_equal(to_numpy(read.logits), to_numpy(model.prefill(trace).logits))
-    assert model.prefill(trace).hidden is None and model.hidden_states(trace, read) is read.hidden
+    assert model.prefill(trace).hidden is None
 
 
 def test_the_last_row_of_the_lens_is_the_models_own_distribution(model, trace):
-    hidden = model.hidden_states(trace)
-    assert len(hidden) == model.language_layers + 1
-    [*_, (best, *_)] = model.logit_lens(hidden, position=len(trace.input_ids) - 1)
+    said = model.inspect(trace).logit_lens(position=len(trace.input_ids) - 1)
+    assert len(said) == model.language_layers + 1
+    [*_, (best, *_)] = said
     assert best[1] == pytest.approx(trace.steps[0].alternatives[0].probability, abs=1e-5)
 
 
@@ -420,9 +421,9 @@ def test_the_encoders_attention_is_that_of_its_own_queries_and_keys(model, trace
     layers = architecture.encoder_layers(model.network)
     if not layers:
         with pytest.raises(vlm.ModelError, match="convolutions"):
-            model.encoder_attention(trace.sight)
+            model.inspect(trace).encoder_attention()
         return
-    recorded = model.encoder_attention(trace.sight)
+    recorded = model.inspect(trace).encoder_attention()
     assert len(recorded.layers) == len(layers)
     explicit = explicit_attention(model, trace.sight)
     for layer in (1, len(layers)):

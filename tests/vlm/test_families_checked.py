@@ -8,7 +8,7 @@ import vlm
 from tests.families import CROSSED, FAMILIES, tiny_family
 from tests.tiny import photo
 from vlm import findings
-from vlm.inspect import contextual_lens, self_check
+from vlm.inspect import contextual_lens
 
 
 @pytest.fixture(params=[*FAMILIES, *CROSSED])
@@ -18,10 +18,11 @@ def model(request, tmp_path):
 
 def test_findings_comparisons_and_lenses(model):
     trace = model.encode(photo(90, 150), "What is in this image?")
-    found = list(findings.check(model, trace, tokens=[0, 1], words=["cat"]))
+    look = model.inspect(trace)
+    found = list(findings.check(look, tokens=[0, 1], words=["cat"]))
     assert [each.fact.id for each in found] == [fact.id for fact in findings.FACTS]
     assert all(each.sentence for each in found)
-    compared = list(self_check.compare(model, trace))
+    compared = list(look.self_check())
     # what an untrained encoder makes of a change may reach any token: that the right ones answer is
     # proven on real weights
     assert [
@@ -34,11 +35,9 @@ def test_findings_comparisons_and_lenses(model):
             contextual_lens.build(model, ["a photo of a cat"])
         return
     index = contextual_lens.build(model, ["a photo of a cat", "a dog on the grass"])
-    hidden = model.hidden_states(trace)
-    assert len(model.contextual_lens(hidden[1][:3], 2, index)) == 3
-    positions = trace.visual_tokens.positions
-    table = model.lens_table(hidden, positions)
-    _, maps = model.word_maps(hidden, positions, table, "cat")
+    hidden, positions = look.hidden_states(), trace.visual_tokens.positions
+    assert len(look.contextual_lens(0, count=2, index=index)) == len(hidden) - 1
+    _, maps = look.word_map("cat")
     assert (
         maps.shape == (len(hidden), len(positions)) and (maps >= 0).all() and (maps <= 1.001).all()
     )

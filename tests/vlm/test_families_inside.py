@@ -3,7 +3,6 @@ and a cut of nothing changes nothing.
 """
 
 from contextlib import contextmanager
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +14,8 @@ from tests.families import FAMILIES, ON_OTHERS, tiny_family
 from tests.tiny import photo
 from vlm.backends import architecture
 from vlm.backends.attention import replacing
-from vlm.inspect.knockout import Cut, FastV, Knockout, under
+from vlm.inspect.interventions import PATHS, Cut, Drop
+from vlm.inspect.knockout import FastV, HiddenKeys, Knockout, under
 
 SHORT = vlm.Decoding(max_new_tokens=3)
 
@@ -35,25 +35,25 @@ def test_what_looks_inside_the_language_model_holds(answered):
     last, positions = len(trace.steps) - 1, trace.visual_tokens.positions.tolist()
 
     assert all(step.beside is None for step in trace.steps)  # nothing is read beside the sequence
-    looked = model.attention(trace)
+    looked = model.inspect(trace).answer_attention()
     for step in trace.steps:
         np.testing.assert_allclose(looked.weights(step.index).mean(1), step.attention, atol=1e-5)
     sinks = any(layer.scoring.sinks is not None for layer in looked.layers)  # which take a part
     rolled = looked.rollout(last).sum()
     assert 0 < rolled < 0.999 if sinks else rolled == pytest.approx(1, abs=1e-5)
 
-    relevant = model.relevancy(trace, last)
+    relevant = model.inspect(trace).relevancy(last)
     assert (
         relevant.shape == (len(trace.input_ids) + last,)
         and (relevant >= 0).all()
         and relevant[:-1].any()
     )
 
-    swept = model.sweep(trace, last, windows=((1, 3), (2, 2)))
+    swept = model.inspect(trace).sweep(last, windows=((1, 3), (2, 2)))
     np.testing.assert_allclose(swept.log_probability, trace.steps[last].log_probability, atol=1e-4)
     for row, path in enumerate(swept.paths):
         for column, window in enumerate(swept.windows):
-            with replacing(Knockout([Cut.path(trace, path, *window)], ())):
+            with replacing(Knockout([HiddenKeys.between(trace, *PATHS[path], *window)], ())):
                 np.testing.assert_allclose(
                     swept.change[row, column],
                     model.score(trace, ids)[-1] - swept.log_probability,
@@ -61,7 +61,7 @@ def test_what_looks_inside_the_language_model_holds(answered):
                 )
 
     for nothing in (
-        Knockout([Cut.path(trace, "picture → all after it", 2, 1)], ()),
+        Knockout([HiddenKeys.between(trace, *PATHS["picture → all after it"], 2, 1)], ()),
         FastV(positions, 1, 0.0, ()),
     ):
         assert [
@@ -93,10 +93,8 @@ def test_what_a_word_looked_at_beside_the_sequence_is_what_eager_cross_attention
     used = inputs["aspect_ratio_mask"].flatten().bool()
     # places without a tile are left out
     assert not used.all() and len(given) == len(layers) * len(trace.steps)
-    looked = model.attention(trace)
-    assert [layer.module for layer in looked.layers] == layers and looked.numbers == tuple(
-        layer.layer_idx + 1 for layer in layers
-    )
+    looked = model.inspect(trace).answer_attention()
+    assert looked.numbers == tuple(layer.layer_idx + 1 for layer in layers)
     for step in trace.steps:
         # layers x heads x places
         mine = torch.stack(given[step.index * len(layers) : (step.index + 1) * len(layers)])[
@@ -199,12 +197,14 @@ def test_relevancy_and_rollout_go_into_a_picture_beside_the_sequence(beside, ste
         (each * gradient).clamp(min=0)[0].mean(0).detach().cpu().numpy()
         for each, gradient in zip(weights, gradients)
     ]
-    values = model.relevancy(trace, step)
+    values = model.inspect(trace).relevancy(step)
     np.testing.assert_allclose(values, through(relevant, crossed, 1, used), rtol=1e-3, atol=1e-6)
     assert values[-len(trace.visual_tokens.embeddings) :].any()
     means = [each[0].mean(0).detach().cpu().numpy() for each in weights]
     np.testing.assert_allclose(
-        model.attention(trace).rollout(step), through(means, crossed, 0.5, used), atol=1e-5
+        model.inspect(trace).answer_attention().rollout(step),
+        through(means, crossed, 0.5, used),
+        atol=1e-5,
     )
 
 
@@ -235,7 +235,9 @@ def test_a_cut_from_a_picture_beside_the_sequence_is_the_model_whose_cross_atten
             expected = whole_pass(model, trace, 0)[2].log_softmax(-1).detach().cpu().numpy()
         steps = list(
             under(
-                model.cut(trace, "picture → all after it", first, last)(),
+                model.inspect(trace).masking(
+                    Cut.along("picture → all after it", range(first, last + 1))
+                )(),
                 model.decode(trace, SHORT),
             )
         )
@@ -256,28 +258,27 @@ def test_what_never_sees_a_picture_beside_the_sequence_does_not_change_with_it(t
     trace = model.trace([photo(50, 100), photo(120, 80)][:photos], "What is in this image?", SHORT)
     ids, other = [step.token_id for step in trace.steps], vlm.token_changes.rescale(trace, 3)
     scores = [
-        model.again(
-            replace(each, steps=trace.steps),
-            masking=model.cut(trace, "picture → all after it", 1, 4),
-        )[1]
+        model.inspect(each).score(ids, Cut("picture", "after", range(1, 5)))
         for each in (trace, other)
     ]
     np.testing.assert_array_equal(*scores)
     assert (model.score(trace, ids) != model.score(other, ids)).all()
     tokens = len(trace.visual_tokens.embeddings)
     assert (
-        len(model.relevancy(trace, 1)) == len(trace.input_ids) + 1 + tokens
-        and model.attention(trace).weights(1).shape[2] == tokens
+        len(model.inspect(trace).relevancy(1)) == len(trace.input_ids) + 1 + tokens
+        and model.inspect(trace).answer_attention().weights(1).shape[2] == tokens
     )
 
 
 def test_the_sweep_of_a_picture_beside_the_sequence_is_the_score_under_each_cut(beside):
     model, trace = beside
     ids, windows = [step.token_id for step in trace.steps], ((1, 4), (2, 2), (3, 3))
-    swept = model.sweep(trace, len(ids) - 1, windows)
+    swept = model.inspect(trace).sweep(len(ids) - 1, windows)
     for row, path in enumerate(swept.paths):
         for column, window in enumerate(windows):
-            with replacing(model.cut(trace, path, *window)()):
+            with replacing(
+                model.inspect(trace).masking(Cut.along(path, range(window[0], window[1] + 1)))()
+            ):
                 np.testing.assert_allclose(
                     swept.change[row, column],
                     model.score(trace, ids)[-1] - swept.log_probability,
@@ -296,7 +297,7 @@ def test_half_of_a_picture_beside_the_sequence_is_dropped(beside):
     looked = trace.steps[0].beside[0]
     least = set(looked.argsort()[: tokens // 2].tolist())
     for layer in (1, 2):  # layer 2 is the first that reads the picture
-        half = model.drop(trace, layer)()
+        half = model.inspect(trace).masking(Drop(layer))()
         steps = list(under(half, model.decode(trace, SHORT)))
         for step in steps:
             assert (step.beside[0] > 0).all() and set(
@@ -317,13 +318,13 @@ def test_half_of_a_picture_beside_the_sequence_is_dropped(beside):
     np.testing.assert_allclose(steps[0].log_probability, expected.max(), atol=1e-5)
     with silenced(model, 4, 4):
         expected = whole_pass(model, trace, 0)[2].log_softmax(-1).detach().cpu().numpy()
-    step = next(under(model.drop(trace, 2, 1.0)(), model.decode(trace, SHORT)))
+    step = next(under(model.inspect(trace).masking(Drop(2, 1.0))(), model.decode(trace, SHORT)))
     assert not step.beside[1].any()  # positions before the mark read on where no tile is
     assert step.token_id == expected.argmax()
     for nothing in (
-        model.drop(trace, 1, 0.0),
-        model.drop(trace, 4, 1.0),
-        model.cut(trace, "picture → answer", 3, 3),
+        model.inspect(trace).masking(Drop(1, 0.0)),
+        model.inspect(trace).masking(Drop(4, 1.0)),
+        model.inspect(trace).masking(Cut.along("picture → answer", range(3, 4))),
     ):
         assert [
             (step.token_id, step.log_probability)
@@ -341,7 +342,7 @@ def test_a_window_that_slides_past_the_picture_leaves_its_tokens_at_their_places
 
     model = vlm.load(tiny_family(tmp_path, name))
     trace = model.trace(photo(90, 150), "What is in this image? " + "Say it again. " * 12, SHORT)
-    visual, looked = trace.visual_tokens.positions, model.attention(trace)
+    visual, looked = trace.visual_tokens.positions, model.inspect(trace).answer_attention()
     assert visual.min() + 64 < len(trace.input_ids)  # the window is 64
     for step in trace.steps:
         np.testing.assert_allclose(looked.weights(step.index).mean(1), step.attention, atol=1e-5)

@@ -259,14 +259,10 @@ def test_texts_to_compare_are_text_or_refused(request, model):
 
 def test_a_word_to_look_for_is_a_word_or_refused(tiny_model):
     trace = tiny_model.encode(photo(30, 40), "hi")
-    hidden, positions = tiny_model.hidden_states(trace), trace.visual_tokens.positions
-    table = tiny_model.lens_table(hidden, positions)
+    look = tiny_model.inspect(trace)
     for typed in (*TYPED, *HALVES):
-        for look in (
-            lambda word: tiny_model.word_maps(hidden, positions, table, word)[1],
-            lambda word: tiny_model.begins(trace, word),
-        ):
+        for ask in (lambda word: look.word_map(word)[1], look.begins):
             try:
-                assert np.isfinite(look(typed)).all()
+                assert np.isfinite(ask(typed)).all()
             except vlm.QuestionError as error:
                 assert "\n" not in str(error)

@@ -446,6 +446,7 @@ def test_what_is_no_file_is_refused(tmp_path):
         sentence(path)
 
 
+@pytest.mark.long
 def test_damaged_bytes_give_an_image_or_a_sentence_and_nothing_else(tmp_path):
     generator = random.Random(0)
     exif = Image.Exif()

@@ -14,7 +14,8 @@ from vlm.backends import attention, text_model
 from vlm.backends.attention import replacing
 from vlm.backends.device import to_numpy
 from vlm.inspect import knockout
-from vlm.inspect.knockout import Cut, FastV, Knockout, under
+from vlm.inspect.interventions import PATHS, Cut
+from vlm.inspect.knockout import FastV, HiddenKeys, Knockout, under
 from vlm.records.text_tokens import word_ids
 
 QUESTION = "What is in this image?"
@@ -34,9 +35,11 @@ def nothing(trace):
     picture = tuple(trace.visual_tokens.positions.tolist())
     return {
         "no cut": Knockout([], ()),
-        "no layer": Knockout([Cut.path(trace, "picture → all after it", 2, 1)], ()),
-        "no key": Knockout([Cut((), (20, 21), 1, 3, 25)], ()),
-        "no query": Knockout([Cut(picture, (), 1, 3)], ()),
+        "no layer": Knockout(
+            [HiddenKeys.between(trace, *PATHS["picture → all after it"], 2, 1)], ()
+        ),
+        "no key": Knockout([HiddenKeys((), (20, 21), 1, 3, 25)], ()),
+        "no query": Knockout([HiddenKeys(picture, (), 1, 3)], ()),
         "nothing dropped": FastV(picture, 1, 0.0, ()),
         "dropped after the last layer": FastV(picture, 3, 1.0, ()),
     }
@@ -86,16 +89,16 @@ def masked_logits(model, trace, hidden):
     return to_numpy(logits.log_softmax(-1))
 
 
-@pytest.mark.parametrize("path", list(knockout.PATHS))
+@pytest.mark.parametrize("path", list(PATHS))
 def test_a_cut_through_all_layers_is_the_model_whose_mask_hides_those_keys(tiny_model, trace, path):
     parts = knockout.places(trace)
-    source, target = knockout.PATHS[path]
+    source, target = PATHS[path]
     hidden = np.zeros((len(trace.input_ids),) * 2, bool)
     hidden[np.ix_(parts[target], parts[source])] = True
     np.fill_diagonal(hidden, False)
     expected = masked_logits(tiny_model, trace, hidden)
     [step] = under(
-        Knockout([Cut.path(trace, path, 1, 3)], ()),
+        Knockout([HiddenKeys.between(trace, *PATHS[path], 1, 3)], ()),
         tiny_model.decode(trace, vlm.Decoding(max_new_tokens=1)),
     )
     assert step.token_id == expected.argmax()
@@ -109,13 +112,13 @@ def test_cuts_and_drops_are_those_of_capped_scores_and_sinks(name, tmp_path, wid
     trace = model.trace(wide_photo, QUESTION, SHORT)
     parts, positions = knockout.places(trace), trace.visual_tokens.positions
     for path in ("picture → answer", "picture → all after it"):
-        source, target = knockout.PATHS[path]
+        source, target = PATHS[path]
         hidden = np.zeros((len(trace.input_ids),) * 2, bool)
         hidden[np.ix_(parts[target], parts[source])] = True
         np.fill_diagonal(hidden, False)
         expected = masked_logits(model, trace, hidden)
         [step] = under(
-            Knockout([Cut.path(trace, path, 1, 3)], ()),
+            Knockout([HiddenKeys.between(trace, *PATHS[path], 1, 3)], ()),
             model.decode(trace, vlm.Decoding(max_new_tokens=1)),
         )
         np.testing.assert_allclose(step.log_probability, expected.max(), atol=1e-5)
@@ -133,7 +136,7 @@ def test_what_never_sees_the_picture_does_not_change_with_it(tiny_model, trace):
     other = vlm.token_changes.with_tokens(trace, trace.visual_tokens.embeddings[::-1].copy())
 
     def blind() -> Knockout:
-        return Knockout([Cut.path(trace, "picture → all after it", 1, 3)], ())
+        return Knockout([HiddenKeys.between(trace, *PATHS["picture → all after it"], 1, 3)], ())
 
     assert said(under(blind(), tiny_model.decode(trace, SHORT))) == said(
         under(blind(), tiny_model.decode(other, SHORT))
@@ -142,7 +145,7 @@ def test_what_never_sees_the_picture_does_not_change_with_it(tiny_model, trace):
 
 
 def test_the_stream_and_the_score_are_cut_alike_and_what_is_recorded_shows_it(tiny_model, trace):
-    cut = Cut.path(trace, "picture → answer", 2, 3)
+    cut = HiddenKeys.between(trace, *PATHS["picture → answer"], 2, 3)
     steps = list(under(Knockout([cut], ()), tiny_model.decode(trace, SHORT)))
     with replacing(Knockout([cut], ())):
         scores = tiny_model.score(trace, [step.token_id for step in steps])
@@ -154,7 +157,7 @@ def test_the_stream_and_the_score_are_cut_alike_and_what_is_recorded_shows_it(ti
 
 def test_between_its_words_nothing_is_cut_and_afterwards_nothing_is_left(tiny_model, trace):
     stream = under(
-        Knockout([Cut.path(trace, "picture → all after it", 1, 3)], ()),
+        Knockout([HiddenKeys.between(trace, *PATHS["picture → all after it"], 1, 3)], ()),
         tiny_model.decode(trace, SHORT),
     )
     next(stream)
@@ -167,18 +170,16 @@ def test_the_sweep_is_the_score_under_each_cut(tiny_model, trace):
     fractions = []
     for step in (0, 3):
         ids = [each.token_id for each in trace.steps[: step + 1]]
-        swept = tiny_model.sweep(trace, step, windows, progress=fractions.append)
+        swept = tiny_model.inspect(trace).sweep(step, windows, progress=fractions.append)
         assert (
-            swept.paths == tuple(knockout.PATHS)
-            and swept.windows == windows
-            and swept.token_id == ids[-1]
+            swept.paths == tuple(PATHS) and swept.windows == windows and swept.token_id == ids[-1]
         )
         np.testing.assert_allclose(
             swept.log_probability, trace.steps[step].log_probability, atol=1e-5
         )
         for row, path in enumerate(swept.paths):
             for column, window in enumerate(windows):
-                with replacing(Knockout([Cut.path(trace, path, *window)], ())):
+                with replacing(Knockout([HiddenKeys.between(trace, *PATHS[path], *window)], ())):
                     expected = tiny_model.score(trace, ids)[-1] - swept.log_probability
                 np.testing.assert_allclose(swept.change[row, column], expected, atol=1e-5)
     assert fractions[-1] == 1 and fractions[: len(fractions) // 2] == sorted(
@@ -187,9 +188,9 @@ def test_the_sweep_is_the_score_under_each_cut(tiny_model, trace):
 
 
 def test_the_sweep_without_a_shared_prefix_says_the_same(tiny_model, trace, monkeypatch):
-    shared = tiny_model.sweep(trace, 2)
+    shared = tiny_model.inspect(trace).sweep(2)
     monkeypatch.setattr(knockout, "_prefix_cache", lambda *arguments: None)
-    np.testing.assert_allclose(tiny_model.sweep(trace, 2).change, shared.change, atol=1e-5)
+    np.testing.assert_allclose(tiny_model.inspect(trace).sweep(2).change, shared.change, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -212,50 +213,28 @@ def test_a_window_that_does_not_fit_is_named(width, stride):
 
 def test_a_path_that_is_not_there_is_named(trace):
     with pytest.raises(vlm.ModelError, match="choose one of picture → question"):
-        Cut.path(trace, "answer → picture", 1, 3)
+        Cut.along("answer → picture")
 
 
 def test_fastv_drops_the_least_looked_at_and_is_the_cut_of_those(tiny_model, trace):
     positions = trace.visual_tokens.positions
     fast = FastV(positions.tolist(), 1, 0.5, ())
     steps = list(under(fast, tiny_model.decode(trace, SHORT)))
-    looked = tiny_model.attention(trace).weights(0)[0].mean(0)[positions]
+    looked = tiny_model.inspect(trace).answer_attention().weights(0)[0].mean(0)[positions]
     assert sorted(fast.dropped.tolist()) == sorted(positions[looked.argsort()[:8]].tolist())
     everyone = tuple(range(len(trace.input_ids)))
-    same = Knockout([Cut(tuple(fast.dropped.tolist()), everyone, 2, 3, len(trace.input_ids))], ())
+    same = Knockout(
+        [HiddenKeys(tuple(fast.dropped.tolist()), everyone, 2, 3, len(trace.input_ids))], ()
+    )
     assert said(steps) == said(under(same, tiny_model.decode(trace, SHORT)))
-
-
-def test_the_models_own_cuts_are_these(tiny_model, trace):
-    picture, long = trace.visual_tokens.positions.tolist(), vlm.Decoding(max_new_tokens=5)
-    for made, expected in (
-        (
-            tiny_model.cut(trace, "picture → answer", 1, 2),
-            lambda: Knockout([Cut.path(trace, "picture → answer", 1, 2)], ()),
-        ),
-        (tiny_model.drop(trace, 1, 0.75), lambda: FastV(picture, 1, 0.75, ())),
-    ):
-        mine, theirs = (
-            tiny_model.intervene(trace, masking=masking, decoding=long)
-            for masking in (made, expected)
-        )
-        assert said(mine.trace.steps) == said(theirs.trace.steps)
-        np.testing.assert_array_equal(mine.after, theirs.after)
-    for ask in (
-        lambda: tiny_model.cut(trace, "picture → answer", 2, 1),
-        lambda: tiny_model.drop(trace, 99),
-        lambda: tiny_model.drop(trace, 1, 1.5),
-    ):
-        with pytest.raises(vlm.ModelError, match="counted from 1"):
-            ask()
 
 
 def test_how_probable_a_word_is_as_the_first(tiny_model, trace):
     ids = word_ids(tiny_model.processor.tokenizer, "cat")
-    assert tiny_model.begins(trace, "cat") == pytest.approx(
+    assert tiny_model.inspect(trace).begins("cat") == pytest.approx(
         sum(np.exp(tiny_model.score(trace, [each])[0]) for each in ids), abs=1e-6
     )
-    cut = tiny_model.cut(trace, "picture → all after it", 1, 3)
-    assert tiny_model.begins(trace, "cat", cut) != tiny_model.begins(trace, "cat")
+    cut = Cut("picture", "after", range(1, 4))
+    assert tiny_model.inspect(trace).begins("cat", cut) != tiny_model.inspect(trace).begins("cat")
     with pytest.raises(vlm.QuestionError):
-        tiny_model.begins(trace, " ")
+        tiny_model.inspect(trace).begins(" ")

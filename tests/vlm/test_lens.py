@@ -14,6 +14,7 @@ from tests.tiny import photo
 from vlm.backends import text_model
 from vlm.backends.hooks import passing
 from vlm.backends.text_model import trunk_layers
+from vlm.inspect import lens
 
 ROOT = Path(__file__).parents[2]
 QUESTION = "What is in this image?"
@@ -35,7 +36,9 @@ def trace(model, wide_photo):
 
 def test_the_nearest_word_of_a_words_embedding_is_that_word(model, wide_photo):
     trace = model.encode(wide_photo, QUESTION)
-    words = model.embedding_lens(trace.text_tokens.embeddings, 2)
+    words = lens.embedding_lens(
+        model.network, model.processor.tokenizer, trace.text_tokens.embeddings, 2
+    )
     assert [near[0][0] for near in words] == list(trace.text_tokens.token_strings)
     assert all(
         first == pytest.approx(1, abs=1e-4) and second <= first for (_, first), (_, second) in words
@@ -43,8 +46,7 @@ def test_the_nearest_word_of_a_words_embedding_is_that_word(model, wide_photo):
 
 
 def test_the_last_row_of_the_logit_lens_is_the_models_own_next_token(model, trace):
-    hidden = model.hidden_states(trace)
-    last = model.logit_lens(hidden, len(trace.input_ids) - 1, 4)[-1]
+    last = model.inspect(trace).logit_lens(position=len(trace.input_ids) - 1, count=4)[-1]
     [step, *_] = model.decode(trace, vlm.Decoding(max_new_tokens=1, alternatives=4))
     assert [word for word, _ in last] == [each.token_string for each in step.alternatives]
     assert [probability for _, probability in last] == pytest.approx(
@@ -53,9 +55,7 @@ def test_the_last_row_of_the_logit_lens_is_the_models_own_next_token(model, trac
 
 
 def test_the_final_norm_is_applied_once(model, trace):
-    from vlm.inspect import lens
-
-    hidden = model.hidden_states(trace)
+    hidden = model.inspect(trace).hidden_states()
     embeds = torch.from_numpy(trace.inputs_embeds)[None].to(model.network.device)
     with torch.inference_mode():
         own = model.network(inputs_embeds=embeds).logits[0].softmax(-1)
@@ -67,30 +67,29 @@ def test_the_final_norm_is_applied_once(model, trace):
 
 
 def test_the_first_row_is_what_goes_in(model, trace):
-    np.testing.assert_array_equal(model.hidden_states(trace)[0], trace.inputs_embeds)
+    np.testing.assert_array_equal(model.inspect(trace).hidden_states()[0], trace.inputs_embeds)
 
 
 def test_a_words_maps_are_its_probability_at_every_visual_token_and_layer(model, trace):
-    hidden, positions = model.hidden_states(trace), trace.visual_tokens.positions
-    first = model.logit_lens(hidden, int(positions[3]), 1)[2][0]
-    table = model.lens_table(hidden, positions)
-    word, values = model.word_maps(hidden, positions, table, first[0].strip() or "a")
+    look = model.inspect(trace)
+    first = look.logit_lens(3, count=1)[2][0]
+    word, values = look.word_map(first[0].strip() or "a")
     assert (
-        values.shape == (len(hidden), len(positions))
+        values.shape == (len(look.hidden_states()), len(trace.visual_tokens.positions))
         and ((values >= 0) & (values <= 1 + 1e-3)).all()
     )
     if word == first[0]:
         assert values[2, 3] == pytest.approx(first[1], rel=1e-2)
     with pytest.raises(vlm.QuestionError, match="no word"):
-        model.word_maps(hidden, positions, table, "  ")
+        look.word_map("  ")
 
 
 def test_the_table_says_at_every_layer_what_the_lens_of_one_token_says(model, trace):
-    hidden, positions = model.hidden_states(trace), trace.visual_tokens.positions[:7]
-    table = model.lens_table(hidden, positions, 3)
-    assert table.token_ids.shape == table.probabilities.shape == (len(hidden), 7, 3)
-    for row, position in enumerate(positions[:3]):
-        words = model.logit_lens(hidden, int(position), 3)
+    look = model.inspect(trace)
+    table, layers = look.lens_table(range(7), 3), len(look.hidden_states())
+    assert table.token_ids.shape == table.probabilities.shape == (layers, 7, 3)
+    for row in range(3):
+        words = look.logit_lens(row, count=3)
         for layer, said in enumerate(words):
             np.testing.assert_allclose(
                 table.probabilities[layer, row], [probability for _, probability in said], atol=1e-5
@@ -114,8 +113,6 @@ def chances(model, states) -> np.ndarray:
     """The lens by its formula, in float64: the softmax of what the head's weights make of normed
     states.
     """
-    from vlm.inspect import lens
-
     weight = model.network.get_output_embeddings().weight.double()
     with torch.inference_mode():
         return (lens.normed(model.network, states).double() @ weight.T).softmax(-1).cpu().numpy()
@@ -125,23 +122,25 @@ def test_every_view_shows_the_same_exact_probability_of_a_cell(read):
     model, trace, hidden = read
     positions, last = trace.visual_tokens.positions, len(trace.input_ids) - 1
     exact = chances(model, hidden)
-    table = model.lens_table(hidden, positions, 4)
+    look = model.inspect(trace)
+    np.testing.assert_array_equal(look.hidden_states(), hidden)
+    table = look.lens_table(count=4)
     told = np.take_along_axis(exact[:, positions], table.token_ids.astype(int), 2)
     np.testing.assert_allclose(table.probabilities, told, rtol=1e-4)
     wanted = table.token_ids[1, 5].tolist()
     np.testing.assert_allclose(
-        model.word_probabilities(hidden, positions, table, wanted),
+        look.word_probabilities(wanted),
         exact[:, positions][..., wanted],
         rtol=1e-4,
     )
     for position in (*positions[:3], last):
-        for layer, words in enumerate(model.logit_lens(hidden, int(position), 4)):
+        for layer, words in enumerate(look.logit_lens(position=int(position), count=4)):
             np.testing.assert_allclose(
                 [chance for _, chance in words], np.sort(exact[layer, position])[:-5:-1], rtol=1e-4
             )
     first = [int(np.flatnonzero(positions == place)[0]) for place in positions[:3]]
     for layer in (0, 2, len(hidden) - 1):
-        words = trace.logit_lens(layer, 4)
+        words = look.logit_lens_at(layer, 4)
         np.testing.assert_allclose(
             [[chance for _, chance in words[token]] for token in first],
             table.probabilities[layer, first],
@@ -162,7 +161,10 @@ def test_every_cosine_of_the_embedding_lens_is_exact(read):
     lengths = np.linalg.norm(table, axis=1, keepdims=True).clip(1e-6)
     cosines = np.sort(rows @ (table / lengths).T)
     given = trace.visual_tokens.embeddings[:9]
-    told = [[cosine for _, cosine in near] for near in model.embedding_lens(given, 3)]
+    told = [
+        [cosine for _, cosine in near]
+        for near in lens.embedding_lens(model.network, model.processor.tokenizer, given, 3)
+    ]
     np.testing.assert_allclose(told, cosines[:, :-4:-1], atol=1e-6)
 
 
@@ -188,8 +190,9 @@ def test_what_the_cpu_can_multiply_decides_the_number_format_and_nothing_else():
 def test_a_table_holds_no_more_logits_than_it_says(tiny_model, wide_photo, monkeypatch):
 
     trace = tiny_model.encode(wide_photo, QUESTION)
-    hidden, positions = tiny_model.hidden_states(trace), trace.visual_tokens.positions
-    whole = tiny_model.lens_table(hidden, positions)
+    hidden, positions = tiny_model.inspect(trace).hidden_states(), trace.visual_tokens.positions
+    states = hidden[:, positions]
+    whole = lens.table(tiny_model.network, states, 5)
     sizes, head, vocabulary = (
         [],
         text_model.head,
@@ -202,7 +205,7 @@ def test_a_table_holds_no_more_logits_than_it_says(tiny_model, wide_photo, monke
         "head",
         lambda model, rows, words: sizes.append(head(model, rows, words)) or sizes[-1],
     )
-    parts = tiny_model.lens_table(hidden, positions)
+    parts = lens.table(tiny_model.network, states, 5)
     most = 7 * 7 if tiny_model.network.device.type == "cpu" else 5 * vocabulary
     assert vocabulary % 7 and max(each.numel() for each in sizes) == most
     # two words may be as probable to the last digit
@@ -228,47 +231,27 @@ def test_a_word_that_says_too_little_alone_is_refused(embedded_model):
             word_ids(tokenizer, word)
 
 
-def test_a_trace_reads_its_own_tokens(tiny_model, wide_photo):
+def test_every_token_after_a_layer_says_what_one_token_says_there(tiny_model, wide_photo):
     trace = tiny_model.trace(wide_photo, QUESTION, vlm.Decoding(max_new_tokens=3))
-    hidden, positions = tiny_model.hidden_states(trace), trace.visual_tokens.positions
-    assert trace.embedding_lens(3) == tiny_model.embedding_lens(trace.visual_tokens.embeddings, 3)
-    for layer in range(len(hidden)):
-        said = trace.logit_lens(layer, 4)
-        assert len(said) == len(positions)
+    look = tiny_model.inspect(trace)
+    for layer in range(len(look.hidden_states())):
+        said = look.logit_lens_at(layer, 4)
+        assert len(said) == len(trace.visual_tokens.positions)
         for token in (0, 5):
-            expected = tiny_model.logit_lens(hidden, int(positions[token]), 4)[layer]
+            expected = look.logit_lens(token, count=4)[layer]
             assert [word for word, _ in said[token]] == [word for word, _ in expected]
             np.testing.assert_allclose(
                 [chance for _, chance in said[token]], [chance for _, chance in expected], atol=1e-4
             )
-    np.testing.assert_array_equal(trace.attention(1), tiny_model.attention(trace).weights(1))
-    np.testing.assert_array_equal(trace.relevancy(2), tiny_model.relevancy(trace, 2))
-    for layer in (-1, len(hidden)):
-        with pytest.raises(vlm.ModelError, match="no layer"):
-            trace.logit_lens(layer)
-
-
-def test_a_trace_keeps_no_model_in_memory(tiny_model, wide_photo):
-    import copy
-    import gc
-    import pickle
-
-    model = copy.copy(tiny_model)
-    trace = model.encode(wide_photo, QUESTION)
-    assert trace.maker() is model
-    alone = pickle.loads(pickle.dumps(trace.maker))
-    del model
-    gc.collect()
-    for maker in (trace.maker, alone):
-        with pytest.raises(vlm.ModelError, match="no longer loaded"):
-            maker()
 
 
 def test_the_embedding_lens_holds_no_more_cosines_than_it_says(tiny_model, wide_photo, monkeypatch):
-    from vlm.inspect import lens
-
     rows = tiny_model.encode(wide_photo, QUESTION).visual_tokens.embeddings
-    whole, sizes, read = tiny_model.embedding_lens(rows, 3), [], lens._readings
+    whole, sizes, read = (
+        lens.embedding_lens(tiny_model.network, tiny_model.processor.tokenizer, rows, 3),
+        [],
+        lens._readings,
+    )
     monkeypatch.setattr(
         text_model, "AT_ONCE", 4 * len(tiny_model.network.get_input_embeddings().weight) * 5
     )
@@ -279,7 +262,7 @@ def test_the_embedding_lens_holds_no_more_cosines_than_it_says(tiny_model, wide_
             sizes.append(len(scores)) or read(tokenizer, scores, count)
         ),
     )
-    parts = tiny_model.embedding_lens(rows, 3)
+    parts = lens.embedding_lens(tiny_model.network, tiny_model.processor.tokenizer, rows, 3)
     assert max(sizes) == 5 and [[word for word, _ in near] for near in parts] == [
         [word for word, _ in near] for near in whole
     ]

@@ -48,7 +48,7 @@ def published(model, trace, step):
 @pytest.mark.parametrize("step", [0, 2])
 def test_relevancy_is_the_published_formula(tiny_model, trace, step):
     expected, _ = published(tiny_model, trace, step)
-    values = tiny_model.relevancy(trace, step)
+    values = tiny_model.inspect(trace).relevancy(step)
     assert values.shape == (len(trace.input_ids) + step,)
     np.testing.assert_allclose(values, expected, rtol=1e-4, atol=1e-7)
     assert (values >= 0).all() and values[:-1].any()
@@ -60,7 +60,7 @@ def test_the_backward_pass_is_autograds(tiny_model, trace, monkeypatch):
     monkeypatch.setattr(
         torch.autograd, "grad", lambda *arguments: kept.append(grad(*arguments)) or kept[-1]
     )
-    tiny_model.relevancy(trace, 2)
+    tiny_model.inspect(trace).relevancy(2)
     torch.testing.assert_close(kept[-1][0], expected, rtol=1e-4, atol=1e-6)
 
 
@@ -86,7 +86,7 @@ def test_capped_scores_and_sinks_are_in_relevancy(name, tmp_path, wide_photo, mo
     monkeypatch.setattr(
         torch.autograd, "grad", lambda *arguments: kept.append(grad(*arguments)) or kept[-1]
     )
-    values = model.relevancy(trace, 0)
+    values = model.inspect(trace).relevancy(0)
     np.testing.assert_allclose(values, product[-1].detach().cpu(), rtol=1e-3, atol=1e-7)
     torch.testing.assert_close(kept[-1][0], by_input, rtol=1e-3, atol=1e-6)
     assert values[trace.visual_tokens.positions].any()
@@ -94,13 +94,13 @@ def test_capped_scores_and_sinks_are_in_relevancy(name, tmp_path, wide_photo, mo
 
 def test_nothing_is_left_behind_and_no_weight_has_a_gradient(tiny_model, trace):
     with torch.inference_mode():  # as a caller may be
-        first = tiny_model.relevancy(trace, 0)
+        first = tiny_model.inspect(trace).relevancy(0)
     assert attention._replacement.get() is None
     assert all(
         parameter.grad is None and not parameter.requires_grad
         for parameter in tiny_model.network.parameters()
     )
-    np.testing.assert_array_equal(first, tiny_model.relevancy(trace, 0))
+    np.testing.assert_array_equal(first, tiny_model.inspect(trace).relevancy(0))
     again = tiny_model.trace(trace.image, QUESTION, vlm.Decoding(max_new_tokens=3))
     assert [step.log_probability for step in again.steps] == [
         step.log_probability for step in trace.steps
@@ -122,9 +122,9 @@ def test_another_thread_runs_as_always_meanwhile(tiny_model, trace, monkeypatch)
         return usual(*arguments, **named)
 
     monkeypatch.setattr(relevancy, "as_always", while_another_answers)
-    values = tiny_model.relevancy(trace, 0)
+    values = tiny_model.inspect(trace).relevancy(0)
     monkeypatch.undo()
-    np.testing.assert_array_equal(values, tiny_model.relevancy(trace, 0))
+    np.testing.assert_array_equal(values, tiny_model.inspect(trace).relevancy(0))
     alone = tiny_model.trace(photo(50, 60), QUESTION, vlm.Decoding(max_new_tokens=2)).steps
     # two threads share the cores otherwise than one does, which rounds otherwise
     assert [step.token_id for step in answers[0]] == [step.token_id for step in alone]
@@ -137,4 +137,4 @@ def test_another_thread_runs_as_always_meanwhile(tiny_model, trace, monkeypatch)
 
 def test_a_word_that_is_not_there_is_named(tiny_model, trace):
     with pytest.raises(vlm.ModelError, match="no word 3; it has 3"):
-        tiny_model.relevancy(trace, 3)
+        tiny_model.inspect(trace).relevancy(3)

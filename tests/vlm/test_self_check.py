@@ -15,6 +15,7 @@ from vlm.backends import text_model
 from vlm.backends.compat import ensure_torchvision
 from vlm.backends.device import to_numpy
 from vlm.inspect import self_check
+from vlm.inspect.inspector import Inspector
 
 ensure_torchvision()
 
@@ -39,7 +40,7 @@ def trace(tiny_model):
 @pytest.mark.parametrize("vision", ["clip", "siglip", "dinov2"])
 def test_everything_holds(tiny_models, vision):
     model = tiny_models(vision)
-    found = list(self_check.compare(model, model.encode(photo(120, 120), QUESTION)))
+    found = list(model.inspect(model.encode(photo(120, 120), QUESTION)).self_check())
     assert [each.name for each in found] == NAMES
     assert [each.name for each in found[:5] if not each.holds] == []
 
@@ -49,7 +50,7 @@ def test_everything_holds_for_the_embedded_model(embedded_model):
     for name in ("astronaut", "flower"):
         trace = embedded_model.encode(vlm.open_image(f"assets/examples/{name}.jpg"), QUESTION)
         assert [
-            each.name for each in self_check.compare(embedded_model, trace) if not each.holds
+            each.name for each in embedded_model.inspect(trace).self_check() if not each.holds
         ] == []
 
 
@@ -60,7 +61,7 @@ def test_other_visual_tokens_are_noticed(tiny_model, trace):
             trace.visual_tokens, embeddings=trace.visual_tokens.embeddings * 1.1
         ),
     )
-    assert not next(self_check.compare(tiny_model, other)).holds
+    assert not next(tiny_model.inspect(other).self_check()).holds
 
 
 def test_a_norm_that_is_applied_twice_is_noticed(tiny_model, trace):
@@ -72,22 +73,18 @@ def test_a_norm_that_is_applied_twice_is_noticed(tiny_model, trace):
     )
     twice = dataclasses.replace(tiny_model, network=network)
     logits = to_numpy(twice.prefill(trace).logits)
-    hidden = twice.hidden_states
 
-    class Wrong:
-        def __getattr__(self, name):
-            return getattr(twice, name)
-
-        def hidden_states(self, trace):
+    class Wrong(Inspector):
+        def hidden_states(self):
             with torch.inference_mode():
                 return to_numpy(
                     text_model.final_norm(network)(
-                        torch.from_numpy(hidden(trace)).to(network.device)
+                        torch.from_numpy(super().hidden_states()).to(network.device)
                     )
                 )
 
-    assert self_check.last_row(twice, trace, logits, 1e-4).holds
-    assert not self_check.last_row(Wrong(), trace, logits, 1e-4).holds
+    assert self_check.last_row(twice.inspect(trace), logits, 1e-4).holds
+    assert not self_check.last_row(Wrong(twice, trace), logits, 1e-4).holds
 
 
 def test_a_lens_that_norms_its_last_row_once_more_is_noticed(tiny_model, trace, monkeypatch):
@@ -99,7 +96,7 @@ def test_a_lens_that_norms_its_last_row_once_more_is_noticed(tiny_model, trace, 
     )
     model = dataclasses.replace(tiny_model, network=network)
     logits = to_numpy(model.prefill(trace).logits)
-    assert self_check.last_row(model, trace, logits, 1e-4).holds
+    assert self_check.last_row(model.inspect(trace), logits, 1e-4).holds
     monkeypatch.setattr(
         lens,
         "normed",
@@ -107,7 +104,7 @@ def test_a_lens_that_norms_its_last_row_once_more_is_noticed(tiny_model, trace, 
             torch.from_numpy(hidden).to(model.device)
         ),
     )
-    assert not self_check.last_row(model, trace, logits, 1e-4).holds
+    assert not self_check.last_row(model.inspect(trace), logits, 1e-4).holds
 
 
 @pytest.mark.parametrize("share", self_check.TOLERANCE.values(), ids=map(str, self_check.TOLERANCE))
@@ -151,7 +148,7 @@ def test_what_the_text_model_alone_would_do_to_the_logits_is_said(name, words, c
     """And is what transformers' class of the text model does with the same weights."""
     model = vlm.load(tiny_family(tmp_path, name))
     trace = model.encode(photo(90, 150), QUESTION)
-    said = next(each for each in self_check.compare(model, trace) if each.name == NAMES[1])
+    said = next(each for each in model.inspect(trace).self_check() if each.name == NAMES[1])
     assert said.holds
     if name == "paligemma_2":
         with torch.inference_mode():
@@ -198,7 +195,7 @@ def test_tokens_without_a_place_prove_nothing(tiny_model, trace):
 
 
 def test_the_versions_name_what_is_at_work(tiny_model):
-    found = self_check.versions(tiny_model)
+    found = tiny_model.versions()
     assert found["torch"] == torch.__version__ and found["transformers"] == transformers.__version__
     assert (
         found["model"] == tiny_model.name

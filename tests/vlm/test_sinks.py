@@ -99,14 +99,17 @@ def test_patches_of_no_token_flag_nobody(visual):
 
 def test_the_tiny_models_states_go_in(tiny_model, wide_photo):
     trace = tiny_model.trace(wide_photo, "What is in this image?", vlm.Decoding(max_new_tokens=2))
-    hidden = tiny_model.hidden_states(trace)
-    assert tiny_model.sinks(trace).positions == tiny_model.sinks(trace, hidden).positions
+    look = tiny_model.inspect(trace)
+    read = trace.patch_features[list(trace.sight.output_layers)]
+    found = sinks.find(look.hidden_states(), trace.visual_tokens, read)
+    assert look.sinks().positions == found.positions
+    assert look.sinks().encoder_tokens == found.encoder_tokens
 
 
 def test_the_embedded_model_parks_its_attention_at_the_first_position(embedded_model):
     trace = embedded_model.encode(
         vlm.open_image("assets/examples/chelsea.jpg"), "What is in this image?"
     )
-    found = embedded_model.sinks(trace)
+    found = embedded_model.inspect(trace).sinks()
     assert 0 in found.positions and found.dimensions == (507,)
     assert found.tokens == ()  # seen in this model: no visual token is a sink

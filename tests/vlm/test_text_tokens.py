@@ -249,16 +249,14 @@ def test_the_map_of_a_word_is_its_own_with_a_tokenizer_of_llama_2(tiny_model):
     tokenizer = KINDS["Llama 2, a mark before every text"]()
     processor = copy.copy(tiny_model.processor)
     trace = tiny_model.encode(photo(90, 150), "a cat")
-    hidden, positions = tiny_model.hidden_states(trace), trace.visual_tokens.positions
-    table = tiny_model.lens_table(hidden, positions)
     processor.tokenizer = tokenizer
     model = vlm.model.VisionLanguageModel(tiny_model.name, tiny_model.network, processor)
-    maps = {}
+    look, maps = model.inspect(trace), {}
     for word in ("cat", "dog", "giraffe"):
         [number] = cut_out(tokenizer, word, f"a {word} here")
-        said, maps[word] = model.word_maps(hidden, positions, table, word)
+        said, maps[word] = look.word_map(word)
         assert said == f" {word}"
-        expected = model.word_probabilities(hidden, positions, table, [number])[..., 0]
+        expected = look.word_probabilities([number])[..., 0]
         np.testing.assert_array_equal(maps[word], expected)
-        assert {piece.lower() for piece in model.beginnings(word)} == {word}
+        assert {piece.lower() for piece in look.beginnings(word)} == {word}
     assert not np.array_equal(maps["cat"], maps["dog"])

@@ -41,7 +41,7 @@ def explicit(tiny_model, trace):
 
 
 def test_every_head_of_every_layer_is_that_of_explicit_attention(tiny_model, trace, explicit):
-    looked = tiny_model.attention(trace)
+    looked = tiny_model.inspect(trace).answer_attention()
     assert looked.numbers == (1, 2, 3)
     for step in trace.steps:
         position = len(trace.input_ids) - 1 + step.index
@@ -51,7 +51,7 @@ def test_every_head_of_every_layer_is_that_of_explicit_attention(tiny_model, tra
 
 
 def test_the_mean_of_the_heads_is_what_the_answer_recorded(tiny_model, trace):
-    looked = tiny_model.attention(trace)
+    looked = tiny_model.inspect(trace).answer_attention()
     for step in trace.steps:
         np.testing.assert_allclose(looked.weights(step.index).mean(1), step.attention, atol=1e-5)
 
@@ -60,7 +60,7 @@ def test_rollout_is_the_product_of_the_layers(tiny_model, trace, explicit):
     product = np.eye(explicit.shape[-1])
     for layer in explicit.mean(1):
         product = (layer + np.eye(len(layer))) / 2 @ product
-    looked = tiny_model.attention(trace)
+    looked = tiny_model.inspect(trace).answer_attention()
     for step in range(len(trace.steps)):
         position = looked.position(step)
         np.testing.assert_allclose(
@@ -80,7 +80,7 @@ def test_without_sinks_is_the_softmax_without_their_keys():
 
 @pytest.mark.parametrize("step", [-1, 4])
 def test_a_word_that_is_not_there_is_named(tiny_model, trace, step):
-    looked = tiny_model.attention(trace)
+    looked = tiny_model.inspect(trace).answer_attention()
     for ask in (looked.weights, looked.rollout):
         with pytest.raises(vlm.ModelError, match=f"no word {step}; it has 4"):
             ask(step)

@@ -34,7 +34,7 @@ def test_a_family_in_no_table_is_worked_out_and_proven(tmp_path, name):
         0, inputs["input_ids"].shape[1] :
     ].tolist()
     assert [step.token_id for step in trace.steps] == generated
-    assert model.encoder_attention(trace.sight).row(1, 0).sum() > 0
+    assert model.inspect(trace).encoder_attention().row(1, 0).sum() > 0
 
 
 @pytest.mark.parametrize("name", ["gemma3", "internvl", "qwen2_5_vl", "qwen3_vl"])

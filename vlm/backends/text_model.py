@@ -9,14 +9,18 @@ that answers makes of the head's, by its own code.
 import copy
 import inspect
 import re
+from collections.abc import Mapping
 from contextlib import ExitStack
+from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vlm.backends.compat import ensure_torchvision
+from vlm.backends.device import to_numpy
 from vlm.backends.hooks import passing, passing_in_order
 from vlm.errors import ModelError
 
@@ -78,6 +82,20 @@ def trunk_layers(model: PreTrainedModel) -> nn.ModuleList:
 def language_layers(model: PreTrainedModel) -> int:
     """How many layers g_phi has."""
     return len(trunk_layers(model))
+
+
+@torch.inference_mode()
+def hidden_states(
+    model: PreTrainedModel, inputs: Mapping[str, Any]
+) -> Float[np.ndarray, "layers S D"]:
+    """VT + TT inside g_phi, in one pass: row 0 is what goes in, row k the output of layer k; the
+    last one is after the final norm.
+
+    Args:
+        inputs: what g_phi is called with, see `VisionLanguageModel.language_inputs`.
+    """
+    output = language_trunk(model)(**inputs, use_cache=False, output_hidden_states=True)
+    return to_numpy(torch.cat(output.hidden_states))
 
 
 def reading_on(model: PreTrainedModel, cache: Cache) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -11,6 +11,10 @@ from PIL import Image
 
 from vlm.errors import VLMError
 from vlm.records.trace import Decoding, Step, Trace
+
+if TYPE_CHECKING:
+    from vlm.inspect.inspector import Inspector
+    from vlm.pipeline.model import VisionLanguageModel
 
 SEEN, NOT_SEEN, CANNOT = "seen here", "not seen here", "can't be tested with this model"
 ANSWER = 16  # tokens of the answer that is compared
@@ -25,8 +29,8 @@ class Case:
     """One photo and question through one model, and what is known about the photo.
 
     Attributes:
-        model: as `vlm.load` gives it.
-        trace: with or without its answer; the answer that is compared is a greedy one of its own.
+        look: the run under inspection, with or without its answer; the answer that is compared is a
+            greedy one of its own.
         contrast: as `vlm.load_contrastive` gives it; without it what is about contrastive models
             cannot be tested.
         tokens: the visual tokens that show the thing named first in `words`.
@@ -35,55 +39,35 @@ class Case:
         pairs: photos, each with a sentence about it, for what takes several.
     """
 
-    model: Any
-    trace: Trace
+    look: "Inspector"
     contrast: Any = None
     tokens: tuple[int, ...] = ()
     words: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     pairs: tuple[tuple[Image.Image, str], ...] = ()
 
-    @cached_property
-    def hidden(self) -> Float[np.ndarray, "layers S D"]:
-        """VT + TT inside the language model."""
-        return self.model.hidden_states(self.trace)
+    @property
+    def model(self) -> "VisionLanguageModel":
+        """The model that made the run."""
+        return self.look.model
 
-    @cached_property
-    def table(self) -> Any:
-        """The logit lens of every visual token at every layer."""
-        return self.model.lens_table(self.hidden, self.positions)
-
-    @cached_property
-    def prefill(self) -> Any:
-        """What the language model keeps of VT + TT."""
-        return self.model.prefill(self.trace)
+    @property
+    def trace(self) -> Trace:
+        """The run."""
+        return self.look.trace
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
         """The greedy answer."""
-        return tuple(self.model.decode(self.trace, Decoding(max_new_tokens=ANSWER), self.prefill))
-
-    @property
-    def positions(self) -> np.ndarray:
-        """Where the visual tokens stand in the sequence.
-
-        Raises:
-            Untestable: they stand in none.
-        """
-        if self.trace.visual_tokens.positions is None:
-            raise Untestable(
-                "This model reads its visual tokens by cross-attention; they have no positions in"
-                " the sequence that could be looked at."
-            )
-        return self.trace.visual_tokens.positions
+        return tuple(self.look.decode(decoding=Decoding(max_new_tokens=ANSWER)))
 
     def require_positions(self) -> None:
         """Refuse a model whose visual tokens have no positions in the sequence.
 
         Raises:
-            Untestable: they stand in none.
+            ModelError: they stand in none.
         """
-        _ = self.positions
+        _ = self.look.positions
 
     def chosen(self) -> tuple[int, ...]:
         """The tokens of the thing.

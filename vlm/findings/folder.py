@@ -192,8 +192,7 @@ def cases(model: Any, photos: Sequence[Photo], contrast: Any, seed: int = 0) -> 
         trace = model.encode(image, QUESTION)
         others = [label for label in labels if label != photo.label]
         yield Case(
-            model,
-            trace,
+            model.inspect(trace),
             contrast,
             tokens=tuple(foreground(trace.sight).tolist()) if photo.label else (),
             words=(photo.label,) if photo.label else (),

@@ -14,8 +14,6 @@ def register_neurons(case: Case) -> Outcome:
     """Fact 4: with an extra token that takes over a few neurons the outliers are gone, and CLS is
     the same.
     """
-    from vlm.inspect import registers
-
     if not few_outliers(case)[0]:
         raise Untestable(
             "There are no outlier patches in this photo (finding 3), so there is nothing to move."
@@ -24,7 +22,7 @@ def register_neurons(case: Case) -> Outcome:
     norms = np.linalg.norm(sight.patch_features, axis=2)
     layer, _, _ = outlying(norms)
     outliers = norms[layer] > OUTLIER * np.median(norms[layer])
-    moved = registers.move(case.model, sight, outliers, layer)
+    moved = case.look.registers(outliers, layer)
     left = int((moved.after[layer - 1] > OUTLIER * np.median(moved.before[layer - 1])).sum())
     numbers = {
         "outliers before": int(outliers.sum()),

@@ -10,6 +10,7 @@ import numpy as np
 
 from vlm.findings.finding import ANSWER, Case, Outcome, Untestable, on_picture
 from vlm.inspect import token_changes
+from vlm.inspect.interventions import Drop, Remove
 from vlm.records.text_tokens import word_ids
 from vlm.records.trace import Decoding, Trace
 
@@ -51,7 +52,7 @@ def readable_with_depth(case: Case) -> Outcome:
         list(case.chosen()),
     )
     # a share for each layer
-    named = np.isin(case.table.token_ids[:, chosen], list(ids)).any(2).mean(1)
+    named = np.isin(case.look.lens_table().token_ids[:, chosen], list(ids)).any(2).mean(1)
     layers = len(named) - 1
     deep, early = named[layers // 2 + 1 :], named[: layers // 4 + 1]
     best = layers // 2 + 1 + int(deep.argmax())
@@ -79,7 +80,7 @@ def removable_sinks(case: Case) -> Outcome:
     need them.
     """
     case.require_positions()
-    found = case.model.sinks(case.trace, case.hidden)
+    found = case.look.sinks()
     count = len(case.trace.visual_tokens.embeddings)
     numbers = {
         "huge dimensions of the first token": len(found.dimensions),
@@ -93,11 +94,9 @@ def removable_sinks(case: Case) -> Outcome:
             else "no visual token has them"
         )
         return False, numbers, f"There is no visual sink here: {why}."
-    layers = np.flatnonzero(found.found[:, case.positions[list(found.tokens)]].any(1))
+    layers = np.flatnonzero(found.found[:, case.look.positions[list(found.tokens)]].any(1))
     without = tuple(
-        case.model.decode(
-            token_changes.remove(case.trace, found.tokens), Decoding(max_new_tokens=ANSWER)
-        )
+        case.look.decode(Remove(found.tokens), decoding=Decoding(max_new_tokens=ANSWER))
     )
     same = agreement([step.token_id for step in case.steps], [step.token_id for step in without])
     numbers |= {"from layer": int(layers[0]), "share of the answer that stays": same}
@@ -207,7 +206,7 @@ def half_is_enough(case: Case) -> Outcome:
     for layer, share in ((2, 0.5), (2, 0.75), (5, 0.75)):
         if layer >= layers:
             continue
-        masking = case.model.drop(case.trace, layer, share)()
+        masking = case.look.masking(Drop(layer, share))()
         steps = tuple(
             under(masking, case.model.decode(case.trace, Decoding(max_new_tokens=ANSWER)))
         )
@@ -219,7 +218,7 @@ def half_is_enough(case: Case) -> Outcome:
         kept[f"answer kept, {share:.0%} dropped after layer {layer}"] = agreement(
             whole, [step.token_id for step in steps]
         )
-    looked = on_picture(case.steps[0], case.positions) if case.steps else None
+    looked = on_picture(case.steps[0], case.look.positions) if case.steps else None
     if looked is None or len(looked) != layers:
         raise Untestable("How much each layer of this model looks at the picture is not recorded.")
     early, later = float(looked[:2].sum(1).mean()), float(looked[2:].sum(1).mean())
@@ -260,7 +259,7 @@ def sure_of_what_is_there(case: Case) -> Outcome:
             " thing with a common word."
         )
     wanted = [number for word in (*there, *away) for number in ids[word]]
-    chances = case.model.word_probabilities(case.hidden, case.positions, case.table, wanted)
+    chances = case.look.word_probabilities(wanted)
     most, surest = chances.reshape(-1, chances.shape[2]).max(0), {}
     for word in (*there, *away):
         surest[word], most = float(most[: len(ids[word])].max()), most[len(ids[word]) :]

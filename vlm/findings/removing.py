@@ -8,6 +8,7 @@ import numpy as np
 
 from vlm.findings.finding import Case, Outcome, Untestable, on_picture, rank_correlation
 from vlm.inspect import token_changes
+from vlm.inspect.interventions import Remove
 from vlm.records.text_tokens import word_ids
 from vlm.records.trace import Step, Trace
 
@@ -105,13 +106,9 @@ def zero_exaggerates(case: Case) -> Outcome:
     ids = [step.token_id for step in case.steps]
     if not ids:
         raise Untestable("The answer has no word whose probability could change.")
-    before = case.model.score(case.trace, ids)
+    before = case.look.score(ids)
     effect = {
-        how: float(
-            np.abs(
-                case.model.score(token_changes.remove(case.trace, tokens, how), ids) - before
-            ).mean()
-        )
+        how: float(np.abs(case.look.score(ids, Remove(tokens, how)) - before).mean())
         for how in ("zero", "mean", "noise")
     }
     largest = max(effect["mean"], effect["noise"])
@@ -133,7 +130,7 @@ def attention_is_weak(case: Case) -> Outcome:
     """Fact 23: where a word looked says little about which part of the picture it needed."""
     case.require_positions()
     step = telling(case.steps, case.words)
-    looked = None if step is None else on_picture(step, case.positions)
+    looked = None if step is None else on_picture(step, case.look.positions)
     if step is None or looked is None:
         raise Untestable(
             "The answer has no word to ask about."
@@ -142,14 +139,9 @@ def attention_is_weak(case: Case) -> Outcome:
         )
     groups, looked = blocks(case.trace), looked.mean(0)
     ids = [each.token_id for each in case.steps[: step.index + 1]]
-    before = case.model.score(case.trace, ids)[-1]
+    before = case.look.score(ids)[-1]
     shares = np.array([looked[group].sum() for group in groups])
-    lost = np.array(
-        [
-            before - case.model.score(token_changes.remove(case.trace, group.tolist()), ids)[-1]
-            for group in groups
-        ]
-    )
+    lost = np.array([before - case.look.score(ids, Remove(group.tolist()))[-1] for group in groups])
     if lost.max() < CLEARLY:
         raise Untestable(
             f"{step.token_string.strip()!r} does without any part of the picture (at most"

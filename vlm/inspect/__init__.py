@@ -1,1 +1,1 @@
-"""What looks inside a run: lenses, attention, relevancy, interventions, projections."""
+"""What looks inside a run of a loaded model: the Inspector and its instruments."""

@@ -34,11 +34,13 @@ from transformers import PreTrainedModel
 
 @dataclass(frozen=True)
 class Layer:
-    """One attention of the language model as it was called: its module, queries, keys (of the same
-    positions, or of a picture beside them), mask and how weights are made of them.
+    """One attention of the language model as it was called: the number of its layer (1 is the
+    first), whether it reads a picture beside the sequence, queries, keys (of the same positions, or
+    of that picture), mask and how weights are made of them.
     """
 
-    module: torch.nn.Module
+    number: int
+    crosses: bool
     query: Float[Tensor, "1 heads positions size"]
     key: Float[Tensor, "1 groups keys size"]
     mask: Tensor | None
@@ -139,7 +141,6 @@ class WordAttention:
             ModelError: there is no such word.
         """
         position, device = self.position(step), self.through[-1].query.device
-        crossing = set() if self.beside is None else {layer.module for layer in self.layers}
         row, picture = (
             torch.zeros(self.through[-1].query.shape[2], device=device),
             torch.zeros((), device=device),
@@ -147,7 +148,7 @@ class WordAttention:
         row[position] = 1
         for layer in reversed(self.through):
             read = row @ layer.mean()
-            if layer.module in crossing:
+            if layer.crosses and self.beside is not None:
                 row, picture = row / 2, picture + read / 2
             else:
                 row = (row + read) / 2
@@ -177,17 +178,18 @@ def word_attention(
 
     def keep(module, query, key, value, attention_mask, **named):
         scoring = Scoring.of(module, named)
-        if module in crossing:  # a picture beside the sequence is there from the first position on
+        crosses = module in crossing
+        if crosses:  # a picture beside the sequence is there from the first position on
             scoring = replace(scoring, is_causal=False)
-        kept.append(Layer(module, query, key, attention_mask, scoring))
+        kept.append(Layer(module.layer_idx + 1, crosses, query, key, attention_mask, scoring))
         return as_always(module, query, key, value, attention_mask, **named)
 
     with replacing(keep):
         text_model.language_trunk(network)(**inputs, use_cache=False)
-    layers = tuple(layer for layer in kept if (layer.module in crossing) == (beside is not None))
+    layers = tuple(layer for layer in kept if layer.crosses == (beside is not None))
     return WordAttention(
         layers,
-        tuple(layer.module.layer_idx + 1 for layer in layers),
+        tuple(layer.number for layer in layers),
         prompt,
         words,
         tuple(kept),

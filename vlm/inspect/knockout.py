@@ -38,20 +38,13 @@ from vlm.backends.attention import (
 )
 from vlm.backends.compat import ensure_torchvision
 from vlm.errors import ModelError
+from vlm.inspect.interventions import PATHS, Cut, Drop
 from vlm.records.trace import Step, Trace
 
 ensure_torchvision()
 
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
-
-PATHS = {  # from whom to whom
-    "picture → question": ("picture", "question"),
-    "picture → template": ("picture", "template"),
-    "picture → answer": ("picture", "answer"),
-    "question → answer": ("question", "answer"),
-    "picture → all after it": ("picture", "after"),
-}
 
 
 def places(trace: Trace) -> dict[str, tuple[int, ...]]:
@@ -83,9 +76,9 @@ def places(trace: Trace) -> dict[str, tuple[int, ...]]:
 
 
 @dataclass(frozen=True)
-class Cut:
-    """These `queries` may not read these `keys` (positions of the sequence) in layers `first` to
-    `last`; 1 is the first layer.
+class HiddenKeys:
+    """A cut by positions: these `queries` may not read these `keys` (positions of the sequence) in
+    layers `first` to `last`; 1 is the first layer.
 
     Attributes:
         keys: positions; None for the whole picture that stands beside the sequence, in the layers
@@ -101,20 +94,13 @@ class Cut:
     beyond: int | None = None
 
     @staticmethod
-    def path(trace: Trace, path: str, first: int, last: int) -> "Cut":
-        """A cut between two parts of the sequence.
-
-        Raises:
-            ModelError: there is no such path.
-        """
-        if path not in PATHS:
-            raise ModelError(f"There is no path {path!r}; choose one of {', '.join(PATHS)}.")
-        source, target = PATHS[path]
+    def between(trace: Trace, source: str, target: str, first: int, last: int) -> "HiddenKeys":
+        """Hide one part of the sequence from another, see `places`."""
         parts = places(trace)
         keys = (
             None if source == "picture" and trace.visual_tokens.positions is None else parts[source]
         )
-        return Cut(
+        return HiddenKeys(
             keys,
             parts[target],
             first,
@@ -186,7 +172,7 @@ class Masking:
 class Knockout(Masking):
     """Some cuts at once."""
 
-    def __init__(self, cuts: Iterable[Cut], crossing: Collection[nn.Module]) -> None:
+    def __init__(self, cuts: Iterable[HiddenKeys], crossing: Collection[nn.Module]) -> None:
         super().__init__(crossing)
         self._cuts = [
             (
@@ -275,6 +261,65 @@ class FastV(Masking):
             if beside
             else dropped & (queries[:, None] != keys[None])
         )
+
+
+class Together(Masking):
+    """Several maskings at once: a key is hidden where any of them hides it."""
+
+    def __init__(self, parts: Sequence[Masking], crossing: Collection[nn.Module]) -> None:
+        super().__init__(crossing)
+        self.parts = tuple(parts)
+
+    def look(
+        self,
+        layer: int,
+        beside: bool,
+        module,
+        query: Tensor,
+        key: Tensor,
+        mask: Tensor | None,
+        named: dict,
+    ) -> None:
+        """Let every part learn what it needs."""
+        for part in self.parts:
+            part.look(layer, beside, module, query, key, mask, named)
+
+    def hidden(
+        self, layer: int, beside: bool, queries: Tensor, keys: Tensor
+    ) -> Bool[Tensor, "queries keys"] | None:
+        """Hide what any part hides."""
+        found = [part.hidden(layer, beside, queries, keys) for part in self.parts]
+        found = [each for each in found if each is not None]
+        return torch.stack(found).any(0) if found else None
+
+
+def mask_attention(
+    network: PreTrainedModel, trace: Trace, interventions: Sequence[Cut | Drop]
+) -> Callable[[], Masking]:
+    """Make of some cuts and drops, at least one, what makes a masking for one answer.
+
+    Raises:
+        ModelError: this language model has no such layer, or there is no such share.
+    """
+    count, crossing = text_model.language_layers(network), architecture.crossing(network)
+    cuts, drops = [], []
+    for each in interventions:
+        if isinstance(each, Drop):
+            each.check(count)
+            drops.append(each)
+        else:
+            window = each.window(count)
+            cuts.append(HiddenKeys.between(trace, each.source, each.target, *window))
+    positions = trace.visual_tokens.positions
+    if drops and positions is None:
+        positions = architecture.places_beside(trace.language_inputs, trace.sight.inputs)
+
+    def make() -> Masking:
+        parts: list[Masking] = [Knockout(cuts, crossing)] if cuts else []
+        parts += [FastV(positions.tolist(), each.layer, each.share, crossing) for each in drops]
+        return parts[0] if len(parts) == 1 else Together(parts, crossing)
+
+    return make
 
 
 def _hide(
@@ -390,6 +435,8 @@ def sweep(
         hidden = text_model.language_trunk(network)(**arguments).last_hidden_state[:, -1:]
         return float(text_model.head(network, hidden)[0, -1].log_softmax(-1)[token_id])
 
+    for path in paths:
+        Cut.along(path)  # names a path that is not there
     cache, change, crossing = (
         _prefix_cache(network, inputs),
         np.zeros((len(paths), len(over)), np.float32),
@@ -401,7 +448,7 @@ def sweep(
     )
     for row, path in enumerate(paths):
         for column, (first, final) in enumerate(over):
-            cut = Cut.path(trace, path, first, final)
+            cut = HiddenKeys.between(trace, *PATHS[path], first, final)
             rest = (
                 _rest(
                     network,

@@ -43,10 +43,12 @@ class LensTable:
     normaliser: Float[np.ndarray, "layers rows"]
 
 
+@torch.inference_mode()
 def embedding_lens(
     model: PreTrainedModel, tokenizer, rows: Float[np.ndarray, "rows D"], count: int
 ) -> tuple[tuple[Reading, ...], ...]:
-    """See `VisionLanguageModel.embedding_lens`.
+    """For each row the `count` vocabulary entries whose input embedding points most nearly the same
+    way, each with its cosine.
 
     Goes through so many rows at a time that their cosines take 64 MiB.
     """
@@ -81,13 +83,16 @@ def normed(
     return torch.cat([text_model.final_norm(model)(states[:-1]), states[-1:]])
 
 
+@torch.inference_mode()
 def table(
     model: PreTrainedModel, hidden: Float[np.ndarray, "layers rows D"], count: int
 ) -> LensTable:
-    """See `VisionLanguageModel.lens_table`.
+    """The logit lens of many positions at every layer: the most probable words, and what turns any
+    word's logit into its probability.
 
-    Goes through states, and where `language_model.word_parts` says so through the vocabulary, in
-    parts: at most 64 MiB of logits at a time, on a CPU what its cache holds.
+    What it gives takes layers x rows x (2 count + 1) numbers. Goes through states, and where
+    `text_model.word_parts` says so through the vocabulary, in parts: at most 64 MiB of logits
+    at a time, on a CPU what its cache holds.
     """
     weight = model.get_output_embeddings().weight
     words = text_model.word_parts(weight)
@@ -140,6 +145,7 @@ def _best(
     return ids, values, totals.logsumexp(0)
 
 
+@torch.inference_mode()
 def word_probabilities(
     model: PreTrainedModel,
     hidden: Float[np.ndarray, "layers rows D"],
@@ -156,10 +162,13 @@ def word_probabilities(
     )
 
 
+@torch.inference_mode()
 def logit_lens(
     model: PreTrainedModel, tokenizer, hidden: Float[np.ndarray, "layers D"], count: int
 ) -> tuple[tuple[Reading, ...], ...]:
-    """See `VisionLanguageModel.logit_lens`."""
+    """What one position "says" at every layer: the most probable next tokens if the language model
+    stopped there.
+    """
     rows = normed(model, hidden[:, None])[:, 0]
     return _readings(tokenizer, text_model.head(model, rows).softmax(-1), count)
 

@@ -6,11 +6,9 @@ What is compared, and how far it may differ, is said in words. The tolerance is 
 largest number compared, by number format: the same sums in another order differ in the last digits.
 """
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,12 +24,14 @@ from vlm.inspect import lens
 from vlm.records.patches import Patches
 from vlm.records.trace import Trace
 
+if TYPE_CHECKING:
+    from vlm.inspect.inspector import Inspector
+
 # of the largest number compared
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 5e-3, torch.bfloat16: 4e-2}
 TOKENS = 5  # whose boxes are proven
 OVERLAP = 0.9  # of the pixels that changed and those that should have: all but some at the edges
 LEAST = 6  # pixels, of the photo and of what is received, on a side of a box that can be proven so
-PACKAGES = ("torch", "transformers", "open_clip_torch", "gradio")
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,14 @@ class Comparison:
         return None if self.difference is None else bool(self.difference <= self.allowed)
 
 
-def compare(model: Any, trace: Trace) -> Iterator[Comparison]:
-    """Every comparison, one by one.
+def compare(look: "Inspector") -> Iterator[Comparison]:
+    """Every comparison of a run under inspection, one by one.
 
     About fifteen passes of the model in all, and no more memory than an answer takes.
     """
+    model, trace = look.model, look.trace
     share = TOLERANCE.get(model.network.dtype, TOLERANCE[torch.bfloat16])
-    read = model.prefill(trace)
+    read = look.prefill()
     logits = to_numpy(read.logits)
     scales = {
         "logits": np.abs(logits).max(),
@@ -78,21 +79,19 @@ def compare(model: Any, trace: Trace) -> Iterator[Comparison]:
             float(share * scale),
             f"{words}; {left_out}" if left_out and "logits" in each.name else words,
         )
-    yield last_row(model, trace, logits, share)
+    yield last_row(look, logits, share)
     yield eager(model, trace, read.attention, share)
     yield from boxes(model, trace)
 
 
 @torch.inference_mode()
-def last_row(
-    model: Any, trace: Trace, logits: Float[np.ndarray, " vocab"], share: float
-) -> Comparison:
+def last_row(look: "Inspector", logits: Float[np.ndarray, " vocab"], share: float) -> Comparison:
     """The last row of the logit lens at the last position against the logits that the answer begins
     with.
     """
     name = "last row of the logit lens"
-    hidden = model.hidden_states(trace)[:, -1:]
-    [said] = to_numpy(text_model.head(model.network, lens.normed(model.network, hidden)[-1]))
+    network, hidden = look.model.network, look.hidden_states()[:, -1:]
+    [said] = to_numpy(text_model.head(network, lens.normed(network, hidden)[-1]))
     return Comparison(
         name,
         float(np.abs(said - logits).max()),
@@ -131,7 +130,7 @@ def eager(
         return as_always(module, query, key, value, mask, **named)
 
     with replacing(attend):
-        model.hidden_states(trace)
+        text_model.language_trunk(model.network)(**model.language_inputs(trace), use_cache=False)
     if not found:
         return Comparison(
             name, None, 0.0, "transformers has no eager attention for this model to compare with"
@@ -292,36 +291,3 @@ def shows_the_same(one: Float[np.ndarray, " 4"], other: Float[np.ndarray, " 4"])
     )
     smaller = min((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
     return bool(height * width >= smaller / 2)
-
-
-def versions(model: Any) -> dict[str, str]:
-    """What is at work: the model, its revision and family, where and in which number format it
-    runs, and the packages.
-    """
-    found = {
-        "model": str(model.name),
-        "revision": revision(model),
-        "family": architecture.family(model.network).name,
-        "device": str(model.network.device),
-        "number format": str(model.network.dtype).removeprefix("torch."),
-    }
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    # torch itself says for which device it was built
-    return found | {"torch": torch.__version__, "Python": sys.version.split()[0]}
-
-
-def revision(model: Any) -> str:
-    """The commit of a model of the hub, the hash of the embedded model's parts.
-
-    "unknown" for a folder.
-    """
-    if model.name == "embedded":
-        from vlm.embedded.assembly import RECIPE
-        from vlm.embedded.parts import parts_version
-
-        return f"recipe {RECIPE}, parts {parts_version('vlm')[:12]}"
-    return str(getattr(model.network.config, "_commit_hash", None) or "unknown")

@@ -18,8 +18,8 @@ from vlm.records.visual_tokens import BREAK
 
 
 @dataclass(frozen=True)
-class Intervention:
-    """What a change did.
+class Rerun:
+    """What became of a run when something was changed.
 
     Attributes:
         trace: as changed, with its new answer.

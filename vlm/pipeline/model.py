@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -28,21 +28,26 @@ from vlm.backends.compat import ensure_torchvision
 from vlm.backends.device import to_numpy
 from vlm.backends.generation import OwnSettings
 from vlm.errors import ImageError, ModelError, QuestionError, VLMError
-from vlm.inspect.instruments import Instruments
+from vlm.inspect.held import HELD, Holder
+from vlm.inspect.versions import versions
 from vlm.pipeline.connector import lay_tokens
 from vlm.pipeline.decoding import NextLogits, decode
 from vlm.pipeline.image import GivenPhotos, check_photos, to_rgb
+from vlm.pipeline.language_model import continued
 from vlm.pipeline.patches import lay_out
 from vlm.pipeline.photo_shapes import explain_refusal
 from vlm.pipeline.prompt import explain_marks, find_template, render_prompt
 from vlm.pipeline.vision_encoder import encode_image
 from vlm.records.text_tokens import TextTokens, check_question, token_string
-from vlm.records.trace import Decoding, Maker, Sight, Stage, Step, Trace
+from vlm.records.trace import Decoding, Sight, Stage, Step, Trace
 from vlm.records.visual_tokens import VisualTokens, boxes_around
 
 ensure_torchvision()
 
 from transformers import DynamicCache, PreTrainedModel, ProcessorMixin
+
+if TYPE_CHECKING:
+    from vlm.inspect.inspector import Inspector
 
 # For a question; the first that begins and ends with other bytes than the question does.
 STAND_INS = ("\N{OBJECT REPLACEMENT CHARACTER}", "\N{SNOWMAN}", "\N{SECTION SIGN}")
@@ -77,10 +82,10 @@ class Prefill:
 
 
 @dataclass(frozen=True)
-class VisionLanguageModel(Instruments):
+class VisionLanguageModel:
     """A loaded vision-language model and its processor.
 
-    What looks inside a trace is in `Instruments`.
+    What looks inside a trace is `inspect`.
 
     The forward that is shown is the forward that answers: `decode` reads the very `inputs_embeds`
     that `encode` recorded.
@@ -106,6 +111,14 @@ class VisionLanguageModel(Instruments):
     def own_settings(self) -> OwnSettings:
         """What came with the checkpoint in its generation_config.json."""
         return generation.own_settings(self.network)
+
+    def token_string(self, token_id: int) -> str:
+        """What one row of the vocabulary reads as."""
+        return token_string(self.processor.tokenizer, token_id)
+
+    def versions(self) -> dict[str, str]:
+        """What is at work: model and revision, device, number format, packages."""
+        return versions(self)
 
     def check_question(self, question: str | object) -> str:
         """The question without surrounding space.
@@ -326,8 +339,18 @@ class VisionLanguageModel(Instruments):
             steps=(),
             stages=(*sight.stages, stage),
             language_inputs=language_inputs,
-            maker=Maker(self),
         )
+
+    def inspect(self, trace: Trace, limit: int = HELD, held: Holder | None = None) -> "Inspector":
+        """Look inside a run of this model: lenses, attention, relevancy, sinks, interventions.
+
+        Args:
+            limit: bytes that the inspector holds at most of what its instruments share.
+            held: another place to hold it in, which bounds itself; see `vlm.inspect.held`.
+        """
+        from vlm.inspect.inspector import Inspector
+
+        return Inspector(self, trace, limit, held)
 
     def encode(self, image: GivenPhotos, question: str | object) -> Trace:
         """Every stage before the answer: `see`, then `ask`.
@@ -339,9 +362,13 @@ class VisionLanguageModel(Instruments):
         sight = self.see(image, question) if self.reads_question else self.see(image)
         return self.ask(sight, question)
 
-    def language_inputs(self, trace: Trace) -> dict[str, Any]:
+    @torch.inference_mode()
+    def language_inputs(self, trace: Trace, said: Sequence[int] = ()) -> dict[str, Any]:
         """What g_phi is called with: VT + TT as they are in the trace, and positions and masks as
         the model's own forward made them.
+
+        Args:
+            said: tokens of an answer that follow them, in the same pass.
         """
 
         def there(rows: np.ndarray) -> Tensor:
@@ -354,11 +381,15 @@ class VisionLanguageModel(Instruments):
         beside = architecture.tokens_beside(
             trace.language_inputs, trace.sight.inputs, tokens, deeper
         )
-        return {
+        inputs = {
             **trace.language_inputs,
             **beside,
             "inputs_embeds": there(trace.inputs_embeds)[None],
         }
+        if not said:
+            return inputs
+        ids = torch.tensor([list(said)], dtype=torch.long, device=self.network.device)
+        return continued(inputs, self.network.get_input_embeddings()(ids))
 
     def logits(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... vocab"]:
         """What g_phi's head makes of its last hidden states, in float32 whatever its format."""
@@ -372,10 +403,12 @@ class VisionLanguageModel(Instruments):
             hidden: keep `hidden_states` too, where they take at most 64 MiB.
         """
         cache = DynamicCache(config=self.network.config.get_text_config())
-        small = (self.language_layers + 1) * trace.inputs_embeds.nbytes <= KEPT
-        return Prefill(
-            cache, *self._forward(trace, self.language_inputs(trace), cache, hidden and small)
-        )
+        keep = hidden and self.keeps_hidden(trace)
+        return Prefill(cache, *self._forward(trace, self.language_inputs(trace), cache, keep))
+
+    def keeps_hidden(self, trace: Trace) -> bool:
+        """Whether the states of this trace are small enough for a prefill to keep them."""
+        return (self.language_layers + 1) * trace.inputs_embeds.nbytes <= KEPT
 
     def decode(
         self, trace: Trace, decoding: Decoding = Decoding(), prefill: Prefill | None = None

@@ -157,6 +157,17 @@ def word_ids(tokenizer, word: str) -> tuple[int, ...]:
     return telling
 
 
+def word_beginnings(tokenizer, word: str) -> tuple[str, ...]:
+    """What `word_ids` counts for a word: it, and where the tokenizer cuts it, its first piece,
+    which other words may begin with too.
+
+    Raises:
+        QuestionError: as `word_ids`.
+    """
+    pieces = (token_string(tokenizer, number).strip() for number in word_ids(tokenizer, word))
+    return tuple(dict.fromkeys(pieces))
+
+
 def tokens_after(tokenizer, context: str, word: str) -> tuple[int, ...]:
     """The tokens of a word as it stands after some text, without lone spaces before it; none where
     the tokenizer joins the two.

@@ -3,7 +3,6 @@ whole run (`Trace`).
 """
 
 import math
-import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from PIL import Image
 
-from vlm.errors import DecodingError, ModelError
+from vlm.errors import DecodingError
 from vlm.records.patches import Patches
 from vlm.records.text_tokens import TextTokens
 from vlm.records.visual_tokens import VisualTokens
@@ -215,40 +214,11 @@ class Sight:
         return self.images[0]
 
 
-class Maker:
-    """The model that made a trace, while it is loaded: a trace neither keeps it in memory nor takes
-    it along when it is pickled.
-    """
-
-    def __init__(self, model: Any = None) -> None:
-        self._model = (lambda: None) if model is None else weakref.ref(model)
-
-    def __call__(self) -> Any:
-        """The `VisionLanguageModel`.
-
-        Raises:
-            ModelError: it is gone.
-        """
-        model = self._model()
-        if model is None:
-            raise ModelError(
-                "The model that made this trace is no longer loaded; load it again and ask it, for"
-                " example: model.embedding_lens(trace.visual_tokens.embeddings)"
-            )
-        return model
-
-    def __reduce__(self):
-        return Maker, ()
-
-
-# for each visual token vocabulary entries, each with how strongly it is said
-Words = tuple[tuple[tuple[str, float], ...], ...]
-
-
 @dataclass(frozen=True)
 class Trace:
     """One run of the pipeline: what was seen (`sight`, whose fields can be read here too), the
-    prompt, and the answer.
+    prompt, and the answer. Data alone, which pickles: what looks inside it is
+    `model.inspect(trace)`.
 
     Attributes:
         sight: X to VT.
@@ -266,7 +236,6 @@ class Trace:
         stages: symbol, shape and time of every stage so far.
         language_inputs: what the model's own forward gives its language model beside
             `inputs_embeds`: positions, masks, further features.
-        maker: () -> the model that made it.
     """
 
     sight: Sight
@@ -280,7 +249,6 @@ class Trace:
     steps: tuple[Step, ...]
     stages: tuple[Stage, ...]
     language_inputs: Mapping[str, Any] = field(compare=False, repr=False)
-    maker: Maker = field(default_factory=Maker, compare=False, repr=False)
 
     @property
     def image(self) -> Image.Image:
@@ -317,58 +285,6 @@ class Trace:
         from vlm.records.notebook import html
 
         return html(self)
-
-    def embedding_lens(self, k: int = 5) -> Words:
-        """For each of the V visual tokens the k vocabulary entries whose input embeddings point
-        most nearly the same way, with their cosines (see `vlm.inspect.lens`).
-        """
-        return self.maker().embedding_lens(self.visual_tokens.embeddings, k)
-
-    def logit_lens(self, layer: int, k: int = 5) -> Words:
-        """What each of the V visual tokens "says" after a layer (0: as it goes in): the k most
-        probable next tokens, with their probabilities (see `vlm.inspect.lens`).
-
-        Raises:
-            ModelError: there is no such layer, or the visual tokens stand beside the sequence.
-        """
-        model, positions = self.maker(), self.visual_tokens.positions
-        if positions is None:
-            raise ModelError(
-                "This model reads its visual tokens by cross-attention; they have no states in the"
-                " language model that a lens could read."
-            )
-        hidden = model.hidden_states(self)
-        if not 0 <= layer < len(hidden):
-            raise ModelError(
-                f"There is no layer {layer}; there are {len(hidden) - 1}, counted from 1, and 0 is"
-                " what goes in."
-            )
-        # the last row of a table is the last layer's
-        table = model.lens_table(hidden[sorted({layer, len(hidden) - 1})], positions, k)
-        return tuple(
-            tuple((model.token_string(int(number)), float(chance)) for number, chance in zip(*row))
-            for row in zip(table.token_ids[0], table.probabilities[0])
-        )
-
-    def attention(self, step: int) -> Float[np.ndarray, "layers heads positions"]:
-        """What one word of the answer was read from: one row a head, which sums to 1 (see
-        `vlm.inspect.answer_attention`).
-
-        Raises:
-            ModelError: there is no such word.
-        """
-        return self.maker().attention(self).weights(step)
-
-    def relevancy(self, step: int) -> Float[np.ndarray, " positions"]:
-        """What one word of the answer hangs on: gradient x attention relevancy of every position
-        before it, never negative (see `vlm.inspect.relevancy`).
-
-        After the positions come the visual tokens that stand beside the sequence, if they do.
-
-        Raises:
-            ModelError: as `attention`.
-        """
-        return self.maker().relevancy(self, step)
 
     def with_steps(self, steps: Iterable[Step]) -> "Trace":
         """This trace with its answer, and the answer's stage."""
