@@ -62,6 +62,6 @@ class RunKey:
         return dataclasses.replace(self, decoding="")
 
     @property
-    def sight(self) -> "RunKey":
+    def encoded_image(self) -> "RunKey":
         """The key of what the encoder saw: another question changes nothing."""
         return dataclasses.replace(self, question="", decoding="")

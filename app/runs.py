@@ -69,12 +69,14 @@ class Runs:
         model.check_question(request.question)
         key = RunKey.of(map(photo_digest, images), request.choice.tag, request.question)
 
-        def see() -> vlm.Sight:
+        def encode_image() -> vlm.EncodedImage:
             if model.reads_question:  # a connector may
-                return self.get("sight", key, lambda: model.see(images, request.question))
-            return self.get("sight", key.sight, lambda: model.see(images))
+                return self.get("sight", key, lambda: model.encode_image(images, request.question))
+            return self.get("sight", key.encoded_image, lambda: model.encode_image(images))
 
-        return Run(self, key, self.get("trace", key, lambda: model.ask(see(), request.question)))
+        return Run(
+            self, key, self.get("trace", key, lambda: model.ask(encode_image(), request.question))
+        )
 
     def open(self, run: object) -> "Run":
         """An earlier run, whose key a browser gave back.
@@ -145,7 +147,7 @@ class Held:
         """What the key stands for, whatever answer it was asked about; what depends on the photos
         alone, whatever the question.
         """
-        of = self.key.sight if key.of_photos else self.key.run
+        of = self.key.encoded_image if key.of_photos else self.key.run
         return self.runs.get(key.name, of, make, *key.part)
 
 

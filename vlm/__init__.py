@@ -42,9 +42,9 @@ from vlm.records.text_tokens import TextTokens
 from vlm.records.trace import (
     Alternative,
     Decoding,
+    EncodedImage,
     ImageEmbedding,
     PatchScores,
-    Sight,
     Similarity,
     Stage,
     Step,
@@ -52,7 +52,7 @@ from vlm.records.trace import (
     ZeroShot,
 )
 from vlm.records.visual_tokens import VisualTokens
-from vlm.token_budget.ledger import Spending, ledger, ledgers
+from vlm.token_budget.ledger import TokenBudget, count_visual_tokens, count_visual_tokens_at
 
 __version__ = "0.1.0"
 
@@ -72,6 +72,7 @@ __all__ = [
     "Decoding",
     "DecodingError",
     "Drop",
+    "EncodedImage",
     "FetchError",
     "ImageEmbedding",
     "ImageError",
@@ -89,22 +90,21 @@ __all__ = [
     "Rescale",
     "RunError",
     "Shuffle",
-    "Sight",
     "Similarity",
-    "Spending",
     "Stage",
     "Step",
     "TextTokens",
+    "TokenBudget",
     "Trace",
     "VLMError",
     "VisualTokens",
     "ZeroShot",
     "assets",
+    "count_visual_tokens",
+    "count_visual_tokens_at",
     "decode_on",
     "findings",
     "is_out_of_memory",
-    "ledger",
-    "ledgers",
     "load",
     "load_contrastive",
     "open_image",

@@ -17,9 +17,9 @@ def ledger(server: Backend, width: float, height: float) -> dict:
         whole(width, "The width", vlm.ImageError),
         whole(height, "The height", vlm.ImageError),
     )
-    [spent] = vlm.ledgers([(height, width)])  # is it a size?
+    [spent] = vlm.count_visual_tokens_at([(height, width)])  # is it a size?
     longest, sides = max(width, height), [64 * step for step in range(1, 33)]
-    curve = vlm.ledgers(
+    curve = vlm.count_visual_tokens_at(
         [
             (max(1, round(height * side / longest)), max(1, round(width * side / longest)))
             for side in sides

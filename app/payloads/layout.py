@@ -30,7 +30,7 @@ def token_colours(patches: vlm.Patches, tokens: vlm.VisualTokens) -> np.ndarray:
 
 def layout(trace: vlm.Trace) -> dict:
     """Where patches and tokens stand: on the board, and in the photos."""
-    patches, tokens, images = trace.patches, trace.visual_tokens, trace.sight.images
+    patches, tokens, images = trace.patches, trace.visual_tokens, trace.encoded_image.images
     laid, (together, lefts) = board.lay_out(patches, tokens), side_by_side(images)
     shown, kinds = board.picture(patches, laid), list(dict.fromkeys(tokens.kinds))
 
@@ -71,7 +71,7 @@ def layout(trace: vlm.Trace) -> dict:
         "token_kinds": packed(np.array([kinds.index(kind) for kind in tokens.kinds], np.uint8)),
         "token_photos": packed(tokens.photos.astype(np.uint8)),
         "boxes": packed(tokens.boxes + np.array(lefts)[tokens.photos][:, None] * [0, 1, 0, 1]),
-        "transform": describe_preprocessing(trace.sight, tokens),
+        "transform": describe_preprocessing(trace.encoded_image, tokens),
         "merge": describe_merging(patches, tokens),
         "patch_size": patches.size,
         "colours": packed(token_colours(patches, tokens)),

@@ -28,33 +28,38 @@ def rows(trace: vlm.Trace, patch: int, layer: int, attention=None, without: str 
     Args:
         attention: the encoder's; None below layer 1, and where it has none: `without` says why.
     """
-    sight = trace.sight
-    learned, turned = sight.position_embeddings, sight.rotation
+    encoded_image = trace.encoded_image
+    learned, turned = encoded_image.position_embeddings, encoded_image.rotation
     result = {
-        "pixels": packed(sight.patches.pixels[patch]),
-        "projection": None if sight.projections is None else packed(sight.projections[patch]),
+        "pixels": packed(encoded_image.patches.pixels[patch]),
+        "projection": None
+        if encoded_image.projections is None
+        else packed(encoded_image.projections[patch]),
         "position": None if learned is None else packed(learned[patch]),
         "position_cosine": None if learned is None else packed(cosines(learned, patch)),
         "rotation": None if turned is None else packed(turned[patch]),
         "rotation_cosine": (
             None if turned is None else packed(np.cos(turned - turned[patch]).mean(1))
         ),
-        "embedded": packed(sight.patch_features[0][patch]),
-        "cosine": packed(cosines(sight.patch_features[layer], patch)),
+        "embedded": packed(encoded_image.patch_features[0][patch]),
+        "cosine": packed(cosines(encoded_image.patch_features[layer], patch)),
         "without_attention": without,
     }
     if attention is not None:
         # nobody looks into another picture
-        mine = np.flatnonzero(sight.patches.places[:, 0] == sight.patches.places[patch, 0])
+        mine = np.flatnonzero(
+            encoded_image.patches.places[:, 0] == encoded_image.patches.places[patch, 0]
+        )
         looks, rollout = attention.row(layer, patch), attention.rollout(layer, patch)
         result |= {
             "among": (
                 [int(mine[0]), len(mine)]
                 if np.ptp(mine) + 1 == len(mine)
-                else [0, len(sight.patches.places)]
+                else [0, len(encoded_image.patches.places)]
             ),
             "elsewhere": round(float(attention.elsewhere(layer, patch)), 5),
-            "prefix": sight.prefix_features.shape[1] // len(sight.patches.pictures),  # a picture
+            "prefix": encoded_image.prefix_features.shape[1]
+            // len(encoded_image.patches.pictures),  # a picture
         }
         first, count = result["among"]
         result |= {

@@ -59,15 +59,15 @@ def at_the_edge(patches: vlm.Patches) -> np.ndarray:
     ).any(1)
 
 
-def describe_preprocessing(sight: vlm.Sight, tokens: vlm.VisualTokens) -> str:
+def describe_preprocessing(encoded_image: vlm.EncodedImage, tokens: vlm.VisualTokens) -> str:
     """What happened to the photos before the model saw them, and how patches became tokens."""
     return " ".join(
         [
             *(
-                describe_resizing(image, sight.patches, photo, len(sight.images))
-                for photo, image in enumerate(sight.images)
+                describe_resizing(image, encoded_image.patches, photo, len(encoded_image.images))
+                for photo, image in enumerate(encoded_image.images)
             ),
-            describe_merging(sight.patches, tokens),
+            describe_merging(encoded_image.patches, tokens),
         ]
     )
 

@@ -46,11 +46,14 @@ def colours(rows: np.ndarray, edge: np.ndarray | None = None) -> dict:
     return {"rgb": packed(record.rgb), "explained": [round(share, 4) for share in record.explained]}
 
 
-def positions_kind(sight: vlm.Sight) -> str:
+def positions_kind(encoded_image: vlm.EncodedImage) -> str:
     """How the encoder knows where a patch is."""
     kinds = [
         name
-        for name, there in (("learned", sight.position_embeddings), ("rotary", sight.rotation))
+        for name, there in (
+            ("learned", encoded_image.position_embeddings),
+            ("rotary", encoded_image.rotation),
+        )
         if there is not None
     ]
     return " and ".join(kinds) or "none"
@@ -88,32 +91,37 @@ def prompt(trace: vlm.Trace) -> list[str | int]:
 
 def record(key: str, trace: vlm.Trace) -> dict:
     """A run before its answer: all that its views draw without asking again."""
-    sight, patches, tokens, text = (
-        trace.sight,
+    encoded_image, patches, tokens, text = (
+        trace.encoded_image,
         trace.patches,
         trace.visual_tokens,
         trace.text_tokens,
     )
-    norms = np.linalg.norm(sight.patch_features, axis=2)
+    norms = np.linalg.norm(encoded_image.patch_features, axis=2)
     return layout(trace) | {
         "run": key,
         "question": trace.question,
         "stages": stages(trace),
-        "positions_kind": positions_kind(sight),
+        "positions_kind": positions_kind(encoded_image),
         "positions": None if tokens.positions is None else packed(tokens.positions),
         "numbers": {
             "x_p": vectors(patches.pixels),
-            "projection": None if sight.projections is None else vectors(sight.projections),
-            "X'": vectors(sight.encoder_output),
+            "projection": None
+            if encoded_image.projections is None
+            else vectors(encoded_image.projections),
+            "X'": vectors(encoded_image.encoder_output),
             "VT": vectors(tokens.embeddings),
             "VT + TT": {"shape": list(trace.inputs_embeds.shape)},
         },
         "layers": {
-            "read": list(sight.output_layers),
+            "read": list(encoded_image.output_layers),
             "norms": packed(norms),
             "limit": packed(OUTLIER * np.median(norms, axis=1)),
         },
-        "connector": {"before": colours(sight.encoder_output), "after": colours(tokens.embeddings)},
+        "connector": {
+            "before": colours(encoded_image.encoder_output),
+            "after": colours(tokens.embeddings),
+        },
         "text": {
             "strings": list(text.token_strings),
             "roles": [trace.roles[position] for position in text.positions],

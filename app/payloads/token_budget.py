@@ -12,9 +12,9 @@ from ..wire import packed
 def ledger(
     width: int,
     height: int,
-    spent: Sequence[vlm.Spending],
+    spent: Sequence[vlm.TokenBudget],
     sides: Sequence[int],
-    curve: Sequence[Sequence[vlm.Spending]],
+    curve: Sequence[Sequence[vlm.TokenBudget]],
 ) -> dict:
     """What each family spends on one size, and on every longest side of `sides`."""
     return {

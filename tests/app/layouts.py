@@ -117,7 +117,7 @@ def run(
 
     Args:
         sequence: the tokens stand in the sequence after two words; else beside it.
-        others: fields of `vlm.Sight` in place of those of an encoder with learned positions.
+        others: fields of `vlm.EncodedImage` in place of those of an encoder with learned positions.
     """
     chance, n, v = np.random.default_rng(1), len(of.places), len(made.sources)
     features = chance.normal(size=(LAYERS + 1, n, 8)).astype(np.float32)
@@ -130,7 +130,7 @@ def run(
         output_layers=(LAYERS,),
     )
     kept = dict(inputs={}, kept=None, processed={}, question="", input_ids=())
-    sight = vlm.Sight(
+    encoded_image = vlm.EncodedImage(
         **encoder | kept | others,
         images=tuple(images),
         patches=of,
@@ -151,5 +151,15 @@ def run(
         made.embeddings, made.boxes, made.sources, made.kinds, made.photos, places
     )
     return vlm.Trace(
-        sight, "What?", "user: What?", tokens_, text, np.arange(count + 4), fused, roles, (), (), {}
+        encoded_image,
+        "What?",
+        "user: What?",
+        tokens_,
+        text,
+        np.arange(count + 4),
+        fused,
+        roles,
+        (),
+        (),
+        {},
     )

@@ -56,7 +56,7 @@ def test_a_photo_that_fails_says_so_and_the_old_run_is_called_an_earlier_one(
         is_present(page)
         change_photo(page, pictures[0])  # before anything is asked about it
         is_earlier(page)
-        model.broken = "see"
+        model.broken = "encode_image"
         page.click("#run")
         expect(failed(page, "run")).to_contain_text("(AttributeError): try it again")
         is_earlier(page)
@@ -130,7 +130,7 @@ def test_whatever_fails_elsewhere_is_said_where_it_was_asked_for(
             ("experiment", "#experiments .go", (vlm.token_changes, "shuffle")),
             ("findings", "#facts .go", (vlm.findings, "check")),
             ("lab", "#compare", (contrastive, "readable")),
-            ("ledger", "#ledger-count", (vlm, "ledgers")),
+            ("ledger", "#ledger-count", (vlm, "count_visual_tokens_at")),
             ("check", "#check", (server.uploads, "open")),
             ("beside", "#run-beside", (server.models, "choose")),
             ("model", "#load", (server.models, "choose")),

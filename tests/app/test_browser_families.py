@@ -71,7 +71,9 @@ def shown(url, visit, family, tmp_path, monkeypatch):
             ask(page, paths[0], QUESTION)
             yield (
                 page,
-                model.ask(model.see([vlm.open_image(path) for path in paths], QUESTION), QUESTION),
+                model.ask(
+                    model.encode_image([vlm.open_image(path) for path in paths], QUESTION), QUESTION
+                ),
             )
 
     return window
@@ -161,7 +163,7 @@ def test_a_rotary_encoder_says_so_and_shows_the_rotation(shown):
         expect(page.locator("#view-positions .dials")).to_be_visible()
         np.testing.assert_allclose(
             page.evaluate("Array.from(VTE.store.state.rows.rotation)"),
-            trace.sight.rotation[6],
+            trace.encoded_image.rotation[6],
             atol=1e-6,
         )
         expect(page.locator("#view-positions .map:not([hidden])")).to_have_count(1)

@@ -36,7 +36,7 @@ def test_the_numbers_on_the_page_are_those_of_the_record(url, visit, picture, ti
         np.testing.assert_allclose(
             state["layers"], np.linalg.norm(trace.patch_features, axis=2).ravel(), rtol=1e-5
         )
-        prefix = trace.sight.prefix_features.shape[1]
+        prefix = trace.encoded_image.prefix_features.shape[1]
         np.testing.assert_allclose(
             state["attention"], attention.weights(2)[:, prefix + 5, prefix:].ravel(), atol=1e-6
         )
@@ -155,7 +155,9 @@ def test_the_ledger_counts_for_the_photo_and_for_any_size(url, visit, picture):
             row.locator("td").nth(0).inner_text(): row.locator("td").nth(1).inner_text()
             for row in page.locator("#ledger tbody tr").all()
         }
-        assert shown == {each.family: f"{each.tokens:,}" for each in vlm.ledger(1080, 1920)}
+        assert shown == {
+            each.family: f"{each.tokens:,}" for each in vlm.count_visual_tokens(1080, 1920)
+        }
 
 
 def test_an_experiment_answers_again_beside_the_old_answer(url, visit, picture, tiny_model):

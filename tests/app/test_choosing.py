@@ -313,7 +313,7 @@ def test_the_controls_begin_with_what_came_with_a_model_and_the_page_says_so(upl
     said = run(uploaded, choice=choice, settings=settings)[-2][2]["answer"]
     model = vlm.load(folder)
     trace = model.encode(vlm.open_image(uploaded), QUESTION)
-    inputs = model.on_device(model.inputs(trace.sight.images, QUESTION))
+    inputs = model.on_device(model.inputs(trace.encoded_image.images, QUESTION))
     tokens = model.network.generate(
         **inputs,
         do_sample=False,

@@ -46,14 +46,14 @@ def never(monkeypatch, *names: str) -> None:
 
 def test_another_decoding_reuses_the_prefill(uploaded, monkeypatch):
     before = answers(uploaded)[-1]["steps"]
-    never(monkeypatch, "see", "ask", "prefill")
+    never(monkeypatch, "encode_image", "ask", "prefill")
     run(uploaded, settings=(1.0, 5, 0.9, 1.2, 3, 4))
     assert answers(uploaded)[-1]["steps"] == before
 
 
 def test_another_question_reuses_the_encoder(uploaded, monkeypatch):
     run(uploaded)
-    never(monkeypatch, "see")
+    never(monkeypatch, "encode_image")
     assert answers(uploaded, question="Where is the cat?")[-1]["finished"]
 
 
@@ -96,7 +96,7 @@ def test_a_photo_scaled_down_for_a_comparison_stays_whole_elsewhere(upload, monk
 def test_another_layer_or_projection_does_not_run_the_model(uploaded, monkeypatch):
     key = run(uploaded)[0][0]["run"]
     server.rows([key, 3, 1])
-    never(monkeypatch, "see", "ask", "prefill", "decode")
+    never(monkeypatch, "encode_image", "ask", "prefill", "decode")
     monkeypatch.setattr(inspector, "encoder_attention", None)
     assert set(server.rows([key, 4, 3])) > {"attention", "cosine"}
     assert server.layer([key, 2])["rgb"]["rgb"]["shape"] == [16, 3]
@@ -132,7 +132,7 @@ def test_a_projection_that_is_not_to_be_had_is_refused(uploaded, layout):
 def test_a_patch_tells_its_rows_at_every_layer(uploaded, tiny_model):
     key = run(uploaded)[0][0]["run"]
     trace = tiny_model.encode(vlm.open_image(uploaded), QUESTION)
-    sight, attention = trace.sight, tiny_model.inspect(trace).encoder_attention()
+    encoded_image, attention = trace.encoded_image, tiny_model.inspect(trace).encoder_attention()
     rows = server.rows([key, 5, 2])
     np.testing.assert_allclose(unpacked(rows["attention"]), attention.row(2, 5), atol=1e-6)
     np.testing.assert_allclose(unpacked(rows["rollout"]), attention.rollout(2, 5), atol=1e-6)
@@ -144,7 +144,7 @@ def test_a_patch_tells_its_rows_at_every_layer(uploaded, tiny_model):
     )[5] == pytest.approx(1, abs=1e-5)
     np.testing.assert_allclose(
         unpacked(rows["projection"]) + unpacked(rows["position"]),
-        (sight.projections + sight.position_embeddings)[5],
+        (encoded_image.projections + encoded_image.position_embeddings)[5],
         atol=1e-5,
     )
     assert "attention" not in server.rows([key, 5, 0])

@@ -39,7 +39,10 @@ def test_one_run_more_leaves_nothing_more_in_memory(url, tmp_path, monkeypatch):
         gc.collect()
         kinds = Counter(type(each) for each in gc.get_objects())
         return Counter(
-            {kind: kinds[kind] for kind in (Panel, vlm.Trace, vlm.Sight, vlm.Step, vlm.Projection)}
+            {
+                kind: kinds[kind]
+                for kind in (Panel, vlm.Trace, vlm.EncodedImage, vlm.Step, vlm.Projection)
+            }
         )
 
     usual = server.budget.limit

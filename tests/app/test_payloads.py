@@ -99,7 +99,7 @@ def test_every_visual_token_has_a_box_a_position_and_numbers(trace, record):
     assert all(trace.roles[position] == "visual" for position in positions)
     arrays = {
         "x_p": trace.patches.pixels,
-        "projection": trace.sight.projections,
+        "projection": trace.encoded_image.projections,
         "X'": trace.encoder_output,
         "VT": trace.visual_tokens.embeddings,
     }
@@ -149,7 +149,7 @@ def test_lengths_and_limits_of_every_layer(trace, record):
     np.testing.assert_allclose(
         unpacked(record["layers"]["limit"]), 3 * np.median(norms, axis=1), rtol=1e-4
     )
-    assert record["layers"]["read"] == list(trace.sight.output_layers)
+    assert record["layers"]["read"] == list(trace.encoded_image.output_layers)
 
 
 def test_a_layers_colours_are_its_pca(trace):

@@ -15,10 +15,10 @@ def test_a_key_that_travels_as_text_comes_back_the_same(key):
 
 def test_an_answer_leads_to_its_run_and_a_run_to_what_the_encoder_saw():
     answer = RUN.decoded(vlm.Decoding())
-    assert answer.run == RUN and answer.sight == RUN.sight != RUN
+    assert answer.run == RUN and answer.encoded_image == RUN.encoded_image != RUN
     assert answer != RUN.decoded(vlm.Decoding(seed=1)) and answer.model == RUN.model
     other = RunKey.of(RUN.photos, RUN.model, "And what is this?")
-    assert other != RUN and other.sight == RUN.sight
+    assert other != RUN and other.encoded_image == RUN.encoded_image
     assert RunKey.of(RUN.photos, RUN.model, " What is it?\n") == RUN
 
 

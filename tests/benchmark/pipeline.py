@@ -255,7 +255,9 @@ def reuse(rounds: int, count: int) -> None:
         )
         timed(
             "the same answer, another question on the same photo (encoder reused)",
-            lambda: list(model.decode(model.ask(trace.sight, "What is in this image?"), long)),
+            lambda: list(
+                model.decode(model.ask(trace.encoded_image, "What is in this image?"), long)
+            ),
         )
         read = timed(
             "prompt read again (kept for the next decodings)", lambda: model.prefill(trace)

@@ -136,11 +136,13 @@ def test_a_pixel_changes_the_patches_whose_boxes_hold_it(model, image, trace):
     """What the encoder's own convolution makes of every patch: exactly those differ, where nothing
     is resampled; elsewhere only those near it.
     """
-    sight = trace.sight
-    if sight.projections is None:
-        places, shares = change_of_each_box(model, image, sight)
+    encoded_image = trace.encoded_image
+    if encoded_image.projections is None:
+        places, shares = change_of_each_box(model, image, encoded_image)
         for axis in (0, 1):  # the middle of all change moves with the box
-            assert np.corrcoef((shares @ places)[:, axis], middles(sight)[:, axis])[0, 1] > 0.9
+            assert (
+                np.corrcoef((shares @ places)[:, axis], middles(encoded_image)[:, axis])[0, 1] > 0.9
+            )
         return
     pixels = list(
         product(
@@ -151,13 +153,13 @@ def test_a_pixel_changes_the_patches_whose_boxes_hold_it(model, image, trace):
     for row, column in pixels:
         opposite = tuple(255 - value for value in image.getpixel((column, row)))
         painted.putpixel((column, row), opposite)
-    seen = model.see(painted, QUESTION)
-    changed = (seen.projections != sight.projections).any(1)
+    seen = model.encode_image(painted, QUESTION)
+    changed = (seen.projections != encoded_image.projections).any(1)
     exact = 0
-    for number in range(len(sight.patches.pictures)):
-        mine = sight.patches.places[:, 0] == number
-        top, left, bottom, right = sight.patches.boxes[mine][0]
-        scale = max(bottom - top, right - left) / sight.patches.size
+    for number in range(len(encoded_image.patches.pictures)):
+        mine = encoded_image.patches.places[:, 0] == number
+        top, left, bottom, right = encoded_image.patches.boxes[mine][0]
+        scale = max(bottom - top, right - left) / encoded_image.patches.size
         reach = 0 if scale == 1 else 2 * scale + 1  # bicubic
         near = np.array(
             [
@@ -166,7 +168,7 @@ def test_a_pixel_changes_the_patches_whose_boxes_hold_it(model, image, trace):
                     and box[1] - reach < column + 0.5 < box[3] + reach
                     for row, column in pixels
                 )
-                for box in sight.patches.boxes[mine]
+                for box in encoded_image.patches.boxes[mine]
             ]
         )
         assert not (changed[mine] & ~near).any()
@@ -178,21 +180,21 @@ def test_a_pixel_changes_the_patches_whose_boxes_hold_it(model, image, trace):
 CHOSEN = slice(0, None, 30)  # of the tokens, whose boxes are painted
 
 
-def middles(sight: vlm.Sight) -> np.ndarray:
+def middles(encoded_image: vlm.EncodedImage) -> np.ndarray:
     """Where the boxes of the chosen tokens are: rows, columns."""
-    boxes = sight.visual_tokens.boxes[CHOSEN]
+    boxes = encoded_image.visual_tokens.boxes[CHOSEN]
     return (boxes[:, :2] + boxes[:, 2:]) / 2
 
 
-def change_of_each_box(model, image, sight) -> tuple[np.ndarray, np.ndarray]:
+def change_of_each_box(model, image, encoded_image) -> tuple[np.ndarray, np.ndarray]:
     """The places of the encoder's output, and which share of all change is where when the box of a
     chosen token is painted: some places change with everything.
     """
     changes = []
-    for top, left, bottom, right in sight.visual_tokens.boxes[CHOSEN].round().astype(int):
+    for top, left, bottom, right in encoded_image.visual_tokens.boxes[CHOSEN].round().astype(int):
         painted = image.copy()
         painted.paste((255, 0, 255), (left, top, right, bottom))
-        seen = model.see(painted, QUESTION)
-        changes.append(np.linalg.norm(seen.encoder_output - sight.encoder_output, axis=1))
+        seen = model.encode_image(painted, QUESTION)
+        changes.append(np.linalg.norm(seen.encoder_output - encoded_image.encoder_output, axis=1))
     shares = np.array(changes) / np.mean(changes, axis=0)
-    return sight.patches.places[:, 1:], shares / shares.sum(1, keepdims=True)
+    return encoded_image.patches.places[:, 1:], shares / shares.sum(1, keepdims=True)

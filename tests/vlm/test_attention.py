@@ -13,7 +13,7 @@ import vlm
 from tests.attending import attending
 from tests.families import EXPLICIT, tiny_family
 from tests.tiny import photo
-from vlm.backends.attention import Scoring, recording
+from vlm.backends.attention import Scoring, record_attention
 from vlm.backends.device import to_numpy
 from vlm.inspect import self_check
 
@@ -24,21 +24,21 @@ def model(request, tiny_models):
 
 
 @pytest.fixture
-def sight(model, wide_photo):
-    return model.see(wide_photo)
+def encoded_image(model, wide_photo):
+    return model.encode_image(wide_photo)
 
 
-def inside(model, sight):
+def inside(model, encoded_image):
     """Who looks at whom in the encoder; what is asked about the photo does not matter."""
-    return model.inspect(model.ask(sight, "What is in this image?")).encoder_attention()
+    return model.inspect(model.ask(encoded_image, "What is in this image?")).encoder_attention()
 
 
-def test_the_encoders_weights_are_those_of_eager_attention(model, sight):
+def test_the_encoders_weights_are_those_of_eager_attention(model, encoded_image):
     with attending(model), torch.inference_mode():
         explicit = model.network.model.vision_tower(
-            model.on_device(sight.inputs)["pixel_values"], output_attentions=True
+            model.on_device(encoded_image.inputs)["pixel_values"], output_attentions=True
         ).attentions
-    recorded = inside(model, sight)
+    recorded = inside(model, encoded_image)
     assert len(recorded.layers) == len(explicit)
     for layer, weights in enumerate(explicit, start=1):
         np.testing.assert_allclose(recorded.weights(layer), to_numpy(weights[0]), atol=1e-5)
@@ -51,19 +51,21 @@ def test_the_language_models_weights_are_those_of_eager_attention(model, wide_ph
     with attending(model), torch.inference_mode():
         explicit = model.network(inputs_embeds=embeds, output_attentions=True).attentions
     seen = []
-    with recording(seen.append), torch.inference_mode():
+    with record_attention(seen.append), torch.inference_mode():
         model.network(inputs_embeds=embeds)
     assert len(seen) == len(explicit)
     for recorded, weights in zip(seen, explicit):
         torch.testing.assert_close(recorded(), weights[0], atol=1e-5, rtol=0)
 
 
-def test_rollout_is_the_product_of_the_layers(model, sight):
-    recorded = inside(model, sight)
-    prefix = sight.prefix_features.shape[1]
-    assert recorded.positions.tolist() == list(range(prefix, prefix + len(sight.projections)))
-    product = np.eye(prefix + len(sight.projections))
-    for layer in range(1, len(sight.patch_features)):
+def test_rollout_is_the_product_of_the_layers(model, encoded_image):
+    recorded = inside(model, encoded_image)
+    prefix = encoded_image.prefix_features.shape[1]
+    assert recorded.positions.tolist() == list(
+        range(prefix, prefix + len(encoded_image.projections))
+    )
+    product = np.eye(prefix + len(encoded_image.projections))
+    for layer in range(1, len(encoded_image.patch_features)):
         product = (recorded.weights(layer).mean(0) + np.eye(len(product))) / 2 @ product
         for patch in (0, 7):
             np.testing.assert_allclose(
@@ -71,8 +73,8 @@ def test_rollout_is_the_product_of_the_layers(model, sight):
             )
 
 
-def test_a_patchs_row_is_its_row_of_the_weights(model, sight):
-    recorded, prefix = inside(model, sight), sight.prefix_features.shape[1]
+def test_a_patchs_row_is_its_row_of_the_weights(model, encoded_image):
+    recorded, prefix = inside(model, encoded_image), encoded_image.prefix_features.shape[1]
     for layer in (1, 3):
         whole = recorded.weights(layer)[:, prefix + 5]
         np.testing.assert_allclose(recorded.row(layer, 5), whole[:, prefix:], atol=1e-6)
@@ -82,17 +84,17 @@ def test_a_patchs_row_is_its_row_of_the_weights(model, sight):
 
 
 def test_nobody_else_is_recorded(model):
-    seen, other = [], threading.Thread(target=lambda: model.see(photo(50, 60)))
-    with recording(seen.append):
+    seen, other = [], threading.Thread(target=lambda: model.encode_image(photo(50, 60)))
+    with record_attention(seen.append):
         other.start()
         other.join()
     assert seen == []
 
 
 @pytest.mark.parametrize("layer", [0, 4, -1])
-def test_a_layer_that_is_not_there_is_named(model, sight, layer):
+def test_a_layer_that_is_not_there_is_named(model, encoded_image, layer):
     with pytest.raises(vlm.ModelError, match=f"layers 1 to 3; {layer} is"):
-        inside(model, sight).weights(layer)
+        inside(model, encoded_image).weights(layer)
 
 
 @pytest.fixture
@@ -125,7 +127,7 @@ def test_capped_scores_and_sinks_are_in_every_weight_that_is_shown(name, tmp_pat
     """Of language models that transformers' fast attention cannot run."""
     model = vlm.load(tiny_family(tmp_path, name))
     trace = model.trace(wide_photo, "What is in this image?", vlm.Decoding(max_new_tokens=3))
-    inputs = model.on_device(model.inputs(trace.sight.images, trace.question))
+    inputs = model.on_device(model.inputs(trace.encoded_image.images, trace.question))
     length = len(trace.input_ids)
     with attending(model), torch.inference_mode():
         explicit = model.network(**inputs, output_attentions=True).attentions

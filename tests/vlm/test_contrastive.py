@@ -13,7 +13,7 @@ from PIL import Image
 import vlm
 from tests.tiny import photo, tiny_clip
 from vlm.backends.device import exact_placement, to_numpy
-from vlm.backends.hooks import passing
+from vlm.backends.hooks import capture_outputs
 from vlm.hub.catalogue import LISTED
 from vlm.inspect import self_check
 
@@ -336,7 +336,7 @@ def test_what_is_painted_into_a_patchs_box_changes_that_token_of_open_clips_towe
     projection = tower.conv1 if kind == "clip" else tower.trunk.patch_embed.proj
 
     def tokens(level: int, box) -> np.ndarray:
-        with passing(projection) as projected, torch.inference_mode():
+        with capture_outputs(projection) as projected, torch.inference_mode():
             tower(model.preprocess(self_check.filled(image, box, level))[None].to(model._weight))
         return to_numpy(projected[0][0].flatten(1).T)
 

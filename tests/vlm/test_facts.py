@@ -81,7 +81,7 @@ def stub(**parts) -> SimpleNamespace:
         "language_layers": 8,
         "prefill": lambda trace, hidden=False: SimpleNamespace(logits=torch.zeros(len(WORDS))),
         "decode": lambda trace, decoding=None, prefill=None: iter(steps("cat", "and", "sofa")),
-        "ask": lambda sight, question: None,
+        "ask": lambda encoded_image, question: None,
         "network": None,
     }
     return SimpleNamespace(**defaults | parts)
@@ -103,7 +103,9 @@ def unmasked(*interventions):
 
 def seen_with(trace: vlm.Trace, **parts) -> vlm.Trace:
     """The trace with other records of the photo."""
-    return dataclasses.replace(trace, sight=dataclasses.replace(trace.sight, **parts))
+    return dataclasses.replace(
+        trace, encoded_image=dataclasses.replace(trace.encoded_image, **parts)
+    )
 
 
 def favouring(word: str, by: float) -> SimpleNamespace:
@@ -167,7 +169,7 @@ def case_4(models, holds):
     if holds:
         layer, given = tower.encoder.layer[0], []
         handle = layer.mlp.register_forward_pre_hook(lambda module, inputs: given.append(inputs[0]))
-        model.see(photo(90, 90))
+        model.encode_image(photo(90, 90))
         handle.remove()
         reader, writer = (
             module for module in layer.mlp.modules() if isinstance(module, torch.nn.Linear)
@@ -211,7 +213,7 @@ def case_7(trace, holds):
         return favouring("yes", 5 - len(needed))
 
     return case_of(
-        stub(ask=lambda sight, question: trace, prefill=prefill),
+        stub(ask=lambda encoded_image, question: trace, prefill=prefill),
         trace,
         tokens=THING,
         words=("cat",),
@@ -270,7 +272,9 @@ def case_12(trace, holds):
         same = (changed.visual_tokens.embeddings[0] == first).all()
         return favouring("left", 2 if not holds or same else -2)
 
-    return case_of(stub(ask=lambda sight, question: trace, prefill=prefill), trace, words=("cat",))
+    return case_of(
+        stub(ask=lambda encoded_image, question: trace, prefill=prefill), trace, words=("cat",)
+    )
 
 
 def case_13(trace, holds, monkeypatch):
@@ -385,7 +389,7 @@ def case_23(trace, holds):
 
 
 def case_25(trace, holds):
-    places = trace.sight.patches.places[:, 1:].astype(np.float32)
+    places = trace.encoded_image.patches.places[:, 1:].astype(np.float32)
     waves = np.concatenate(
         [
             np.sin(places * each + shift)
@@ -400,7 +404,7 @@ def case_25(trace, holds):
 
 
 def case_26(trace, holds):
-    places = trace.sight.patches.places[:, 1:].astype(np.float32)
+    places = trace.encoded_image.patches.places[:, 1:].astype(np.float32)
     halves = np.stack(
         [
             places[:, 0] > 1,
@@ -453,7 +457,7 @@ def test_what_shows_nothing_either_way_is_no_evidence(trace, monkeypatch):
     assert (
         by_id[23].check(numb).verdict == CANNOT and "does without" in by_id[23].check(numb).sentence
     )
-    unsure = case_of(stub(ask=lambda sight, question: trace), trace, words=("cat",))
+    unsure = case_of(stub(ask=lambda encoded_image, question: trace), trace, words=("cat",))
     assert (
         by_id[12].check(unsure).verdict == CANNOT
         and "to begin with" in by_id[12].check(unsure).sentence
@@ -600,7 +604,7 @@ def test_a_folder_gives_rates(tiny_model, tiny_contrast, labelled):
 def test_the_thing_is_looked_for_off_the_border(trace):
     features = np.zeros((16, 8), np.float32)
     features[list(THING)] = 5
-    tokens = folder.foreground(seen_with(trace, encoder_output=features).sight)
+    tokens = folder.foreground(seen_with(trace, encoder_output=features).encoded_image)
     assert tokens.tolist() == list(THING)
 
 

@@ -21,7 +21,7 @@ from tests.tiny import photo
 from vlm.backends import architecture, attention, generation, text_model
 from vlm.backends.device import to_numpy
 from vlm.backends.families import FAMILIES as ROWS
-from vlm.backends.hooks import entering
+from vlm.backends.hooks import capture_inputs
 from vlm.inspect import self_check
 from vlm.pipeline.prompt import render_prompt
 from vlm.records.patches import grid_boxes
@@ -96,9 +96,13 @@ def test_a_photo_is_processed_and_encoded_once_a_run_as_the_processor_does_it(
     assert len(looks) == 1 and len(passes) == 1
     assert "question" in own.roles
     # the page hands such models the question when they see the photo
-    early = model.see(image, f" {QUESTION} ") if model.reads_question else model.see(image)
+    early = (
+        model.encode_image(image, f" {QUESTION} ")
+        if model.reads_question
+        else model.encode_image(image)
+    )
     assert model.ask(early, QUESTION).roles == own.roles
-    again = model.on_device(model.inputs([image], QUESTION, own.sight.processed))
+    again = model.on_device(model.inputs([image], QUESTION, own.encoded_image.processed))
     assert len(looks) == 2 and set(again) == set(inputs)
     assert all(torch.equal(again[name], inputs[name]) for name in inputs)
 
@@ -179,7 +183,7 @@ def test_as_many_visual_tokens_are_counted_as_are_made(model, shape):
     image = photo(*SHAPES[shape])
     if shape == "tiny" and architecture.family(model.network).least > 1:
         with pytest.raises(vlm.ModelError, match="14 x 9 pixels becomes too few"):
-            model.see(image)
+            model.encode_image(image)
         return
     trace = model.encode(image, QUESTION)
     visual, patches = trace.visual_tokens, trace.patches
@@ -202,12 +206,12 @@ def test_as_many_visual_tokens_are_counted_as_are_made(model, shape):
     assert (
         np.isfinite(visual.boxes).all(1).tolist() == placed == (visual.sources >= 0).any(1).tolist()
     )
-    assert trace.sight.stages[-1].shape == visual.embeddings.shape
+    assert trace.encoded_image.stages[-1].shape == visual.embeddings.shape
 
 
 def test_the_whole_photo_is_covered_or_what_is_lost_is_a_margin(model):
     """Boxes of one picture tile it; pictures lie inside the photo but for margins."""
-    patches = model.see(photo(90, 150)).patches
+    patches = model.encode_image(photo(90, 150)).patches
     for number, picture in enumerate(patches.pictures):
         boxes = patches.boxes[patches.places[:, 0] == number]
         areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
@@ -262,7 +266,7 @@ def paint_into_boxes(model) -> tuple[int, tuple[str, ...]]:
     How many were tried, and the kinds of all its tokens.
     """
     image = photo(170, 250)
-    before = model.see(image)
+    before = model.encode_image(image)
     visual = before.visual_tokens
     placed = np.array([token for token, kind in enumerate(visual.kinds) if kind == "patch"], int)
     # the same place can be in a tile and in the small copy of the whole
@@ -285,7 +289,7 @@ def paint_into_boxes(model) -> tuple[int, tuple[str, ...]]:
         painted = image.copy()
         painted.paste((255, 0, 255), inside)
         change = np.linalg.norm(
-            model.see(painted).visual_tokens.embeddings - visual.embeddings, axis=1
+            model.encode_image(painted).visual_tokens.embeddings - visual.embeddings, axis=1
         )
         mine = placed[pictures[placed] == pictures[token]]
         assert change[token] > 0 and mine[change[mine].argmax()] == token
@@ -331,7 +335,7 @@ def test_what_fills_no_patch_is_not_seen_and_boxes_are_where_the_pixels_are(rest
     )
     for index in within[np.linspace(0, len(within) - 1, 3).astype(int)]:
         white, black = (
-            model.see(self_check.filled(image, before.boxes[index], level)).patches
+            model.encode_image(self_check.filled(image, before.boxes[index], level)).patches
             for level in (255, 0)
         )
         # the same place can be in a tile and in the small copy of the whole
@@ -349,7 +353,7 @@ def test_what_fills_no_patch_is_not_seen_and_boxes_are_where_the_pixels_are(rest
     )
     for rim in ((bottom, 0, image.height, image.width), (0, right, image.height, image.width)):
         if rim[0] < rim[2] and rim[1] < rim[3]:
-            again = model.see(self_check.filled(image, np.array(rim), 255)).patches
+            again = model.encode_image(self_check.filled(image, np.array(rim), 255)).patches
             assert np.abs(again.pixels - before.pixels).max() < 1e-5
 
 
@@ -387,13 +391,15 @@ def test_where_convolutions_are_changed_follows_where_the_photo_is(near_sighted)
     model, image = near_sighted, photo(128, 192)
     if architecture.encoder_layers(model.network):
         pytest.skip("an encoder of patches: see the test before")
-    before = model.see(image)
+    before = model.encode_image(image)
     changes = []
     for top, left, bottom, right in before.visual_tokens.boxes.round().astype(int):
         painted = image.copy()
         painted.paste((255, 0, 255), (left, top, right, bottom))
         changes.append(
-            np.linalg.norm(model.see(painted).encoder_output - before.encoder_output, axis=1)
+            np.linalg.norm(
+                model.encode_image(painted).encoder_output - before.encoder_output, axis=1
+            )
         )
     shares = np.array(changes) / np.mean(changes, axis=0)  # some tokens change with everything
     shares /= shares.sum(1, keepdims=True)
@@ -425,7 +431,7 @@ def test_the_encoders_attention_is_that_of_its_own_queries_and_keys(model, trace
         return
     recorded = model.inspect(trace).encoder_attention()
     assert len(recorded.layers) == len(layers)
-    explicit = explicit_attention(model, trace.sight)
+    explicit = explicit_attention(model, trace.encoded_image)
     for layer in (1, len(layers)):
         for patch in (0, 5, len(trace.patches.places) - 1):
             row = recorded.row(layer, patch)
@@ -436,7 +442,7 @@ def test_the_encoders_attention_is_that_of_its_own_queries_and_keys(model, trace
             assert recorded.rollout(layer, patch).shape == (len(trace.patches.places),)
 
 
-def explicit_attention(model, sight) -> list[np.ndarray]:
+def explicit_attention(model, encoded_image) -> list[np.ndarray]:
     """For every layer heads x N x N, by transformers' own explicit attention function.
 
     The patches are where the encoder's positions are: found by what the first layer reads there.
@@ -457,14 +463,18 @@ def explicit_attention(model, sight) -> list[np.ndarray]:
             )[1]
         return attention.as_always(module, query, key, value, mask, **named)
 
-    with attention.replacing(attend), torch.inference_mode(), entering(layers[0]) as entered:
+    with (
+        attention.replace_attention(attend),
+        torch.inference_mode(),
+        capture_inputs(layers[0]) as entered,
+    ):
         # KOSMOS-2, whose own forward runs its encoder, is given what is meant for the text as well
         whole = architecture.family(model.network).given_as
         run = model.network if whole else model.network.get_image_features
-        run(**model.on_device(sight.inputs))
+        run(**model.on_device(encoded_image.inputs))
     read = to_numpy(entered[0][0].flatten(0, -2))
     order: list[int] = []
-    for patch in sight.patch_features[0]:  # two of a margin can be the same
+    for patch in encoded_image.patch_features[0]:  # two of a margin can be the same
         order.append(
             next(
                 place
@@ -531,14 +541,15 @@ def test_two_photos_in_one_question_stay_apart_or_are_refused(model):
         return
     both = model.encode([first, second], QUESTION)
     assert [check.difference for check in model.check(both)] == [0, 0]
-    photos, boxes = both.visual_tokens.photos, model.see(first).visual_tokens.boxes
+    photos, boxes = both.visual_tokens.photos, model.encode_image(first).visual_tokens.boxes
     if model.network.config.model_type == "llava_onevision":  # cuts a photo that comes alone
-        twice = model.see([first, first]).visual_tokens
+        twice = model.encode_image([first, first]).visual_tokens
         boxes = twice.boxes[twice.photos == 0]
     assert (photos == 0).sum() == len(boxes) and sorted(photos) == list(photos)
     np.testing.assert_allclose(both.visual_tokens.boxes[photos == 0], boxes)
     changed = (
-        model.see([first, other]).visual_tokens.embeddings != both.sight.visual_tokens.embeddings
+        model.encode_image([first, other]).visual_tokens.embeddings
+        != both.encoded_image.visual_tokens.embeddings
     )
     kinds = np.array(both.visual_tokens.kinds)
     assert changed.any(1).tolist() == ((photos == 1) & (kinds != "newline")).tolist()
@@ -592,6 +603,8 @@ def test_several_photos_are_read_as_the_models_own_forward_reads_them(model):
     for number in range(len(PHOTOS)):  # of the photo that changed, only its own patches change
         others = [*PHOTOS]
         others[number] = ImageOps.invert(PHOTOS[number])
-        changed = np.abs(model.see(others).patches.pixels - trace.patches.pixels).max(1) > 1e-5
+        changed = (
+            np.abs(model.encode_image(others).patches.pixels - trace.patches.pixels).max(1) > 1e-5
+        )
         photos = np.array([picture.photo for picture in trace.patches.pictures])
         assert set(photos[trace.patches.places[changed, 0]].tolist()) == {number}

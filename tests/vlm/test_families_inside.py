@@ -13,7 +13,7 @@ from tests.attending import attending
 from tests.families import FAMILIES, ON_OTHERS, tiny_family
 from tests.tiny import photo
 from vlm.backends import architecture
-from vlm.backends.attention import replacing
+from vlm.backends.attention import replace_attention
 from vlm.inspect.interventions import PATHS, Cut, Drop
 from vlm.inspect.knockout import FastV, HiddenKeys, Knockout, under
 
@@ -53,7 +53,9 @@ def test_what_looks_inside_the_language_model_holds(answered):
     np.testing.assert_allclose(swept.log_probability, trace.steps[last].log_probability, atol=1e-4)
     for row, path in enumerate(swept.paths):
         for column, window in enumerate(swept.windows):
-            with replacing(Knockout([HiddenKeys.between(trace, *PATHS[path], *window)], ())):
+            with replace_attention(
+                Knockout([HiddenKeys.between(trace, *PATHS[path], *window)], ())
+            ):
                 np.testing.assert_allclose(
                     swept.change[row, column],
                     model.score(trace, ids)[-1] - swept.log_probability,
@@ -85,7 +87,7 @@ def test_what_a_word_looked_at_beside_the_sequence_is_what_eager_cross_attention
         layer.register_forward_hook(lambda module, inputs, output: given.append(output[1]))
         for layer in layers
     ]
-    inputs = model.on_device(model.inputs(trace.sight.images, trace.question))
+    inputs = model.on_device(model.inputs(trace.encoded_image.images, trace.question))
     with attending(model):
         model.network.generate(**inputs, max_new_tokens=len(trace.steps), do_sample=False)
     for hook in hooks:
@@ -139,7 +141,7 @@ def whole_pass(model, trace, step):
             inputs = {
                 name: value.clone()
                 for name, value in model.on_device(
-                    model.inputs(trace.sight.images, trace.question)
+                    model.inputs(trace.encoded_image.images, trace.question)
                 ).items()
             }
             longer = torch.cat(
@@ -190,7 +192,7 @@ def through(maps, crossed, scale, used):
 def test_relevancy_and_rollout_go_into_a_picture_beside_the_sequence(beside, step):
     model, trace = beside
     weights, crossed, logits = whole_pass(model, trace, step)
-    used = trace.sight.inputs["aspect_ratio_mask"].flatten().bool().cpu().numpy()
+    used = trace.encoded_image.inputs["aspect_ratio_mask"].flatten().bool().cpu().numpy()
     assert sum(crossed) == 2 and not used.all()
     gradients = torch.autograd.grad(logits[trace.steps[step].token_id], weights)
     relevant = [
@@ -276,7 +278,7 @@ def test_the_sweep_of_a_picture_beside_the_sequence_is_the_score_under_each_cut(
     swept = model.inspect(trace).sweep(len(ids) - 1, windows)
     for row, path in enumerate(swept.paths):
         for column, window in enumerate(windows):
-            with replacing(
+            with replace_attention(
                 model.inspect(trace).masking(Cut.along(path, range(window[0], window[1] + 1)))()
             ):
                 np.testing.assert_allclose(
@@ -303,7 +305,7 @@ def test_half_of_a_picture_beside_the_sequence_is_dropped(beside):
             assert (step.beside[0] > 0).all() and set(
                 np.flatnonzero(step.beside[1] == 0).tolist()
             ) == least
-    places = architecture.places_beside(trace.language_inputs, trace.sight.inputs).tolist()
+    places = architecture.places_beside(trace.language_inputs, trace.encoded_image.inputs).tolist()
     assert {places.index(place) for place in half.dropped.tolist()} == least
 
     def fewer(module, arguments, named):

@@ -128,14 +128,14 @@ def controls(model, trace) -> Counter:
     return Counter(int(token) for token in trace.input_ids if int(token) in ids)
 
 
-def asked(model, sight, plain, question: str) -> bool:
+def asked(model, encoded_image, plain, question: str) -> bool:
     """Whether the question was taken.
 
     Then it is text and nothing else: the same turns, the same visual tokens, as the plain question
     has.
     """
     try:
-        trace = model.ask(sight, question)
+        trace = model.ask(encoded_image, question)
     except vlm.QuestionError as error:
         assert str(error).endswith((".", "?")) and "\n" not in str(error) and len(str(error)) < 250
         return False
@@ -154,25 +154,27 @@ def asked(model, sight, plain, question: str) -> bool:
 @pytest.mark.parametrize("name", ["llava", *FAMILIES, *CROSSED])
 def test_what_is_typed_is_text_to_every_family_or_refused(family, name):
     model = family(name)
-    sight = model.see(photo(60, 80))
-    plain = model.ask(sight, "plain words")
+    encoded_image = model.encode_image(photo(60, 80))
+    plain = model.ask(encoded_image, "plain words")
     own = set(architecture.control_tokens(model.processor)) - {model.processor.tokenizer.unk_token}
     assert own
     for typed in TYPED:
-        taken = asked(model, sight, plain, f"what {typed} is")
+        taken = asked(model, encoded_image, plain, f"what {typed} is")
         assert not taken or not any(mark in typed for mark in own), typed
         assert taken or typed in MARKS, typed  # letters and code are taken
-    assert not any(asked(model, sight, plain, f"what {mark} is") for mark in sorted(own)[:60])
+    assert not any(
+        asked(model, encoded_image, plain, f"what {mark} is") for mark in sorted(own)[:60]
+    )
     for half in HALVES:
         with pytest.raises(vlm.QuestionError, match="half a character"):
-            model.ask(sight, f"what {half} is")
+            model.ask(encoded_image, f"what {half} is")
 
 
 @pytest.fixture(scope="module")
 def seen(tiny_model):
     """A photo that the tiny model saw, and a plain question about it."""
-    sight = tiny_model.see(photo(30, 40))
-    return sight, tiny_model.ask(sight, "plain words")
+    encoded_image = tiny_model.encode_image(photo(30, 40))
+    return encoded_image, tiny_model.ask(encoded_image, "plain words")
 
 
 @settings(
@@ -207,12 +209,12 @@ def test_a_mark_in_another_spelling_is_refused_where_the_tokenizer_reads_it_as_t
         entry["normalized"] = True
     path.write_text(json.dumps(content))
     model = vlm.load(folder)
-    sight = model.see(photo(30, 40))
+    encoded_image = model.encode_image(photo(30, 40))
     for typed in ("\uff1cimage\uff1e", "\uff1c|im_end|\uff1e", "\uff1c|im_start|>"):
         assert typed not in architecture.control_tokens(model.processor)
         with pytest.raises(vlm.QuestionError, match="another spelling"):
-            model.ask(sight, f"what {typed} is")
-    assert model.ask(sight, "what \uff1c image \uff1e is")
+            model.ask(encoded_image, f"what {typed} is")
+    assert model.ask(encoded_image, "what \uff1c image \uff1e is")
 
 
 def test_a_question_of_ten_thousand_letters_is_answered_or_refused_with_the_lengths(family):

@@ -174,7 +174,7 @@ def test_what_is_held_goes_with_the_inspector_and_no_weight_is_counted(tiny_mode
 def test_several_inspectors_can_hold_in_one_place(tiny_model, trace):
     held = Held(2**30)
     first = Inspector(tiny_model, trace, held=held)
-    longer = tiny_model.trace(trace.sight.image, QUESTION, vlm.Decoding(max_new_tokens=7))
+    longer = tiny_model.trace(trace.encoded_image.image, QUESTION, vlm.Decoding(max_new_tokens=7))
     second = Inspector(tiny_model, longer, held=held)
     assert second.hidden_states() is first.hidden_states()  # the prompt is the same
     assert first.answer_attention().words == 5 and second.answer_attention().words == 7

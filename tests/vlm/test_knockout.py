@@ -11,7 +11,7 @@ import vlm
 from tests.attending import attending
 from tests.families import tiny_family
 from vlm.backends import attention, text_model
-from vlm.backends.attention import replacing
+from vlm.backends.attention import replace_attention
 from vlm.backends.device import to_numpy
 from vlm.inspect import knockout
 from vlm.inspect.interventions import PATHS, Cut
@@ -52,7 +52,7 @@ def nothing(trace):
 def test_a_cut_of_nothing_changes_nothing_bit_for_bit(tiny_model, trace, name):
     assert said(under(nothing(trace)[name], tiny_model.decode(trace, SHORT))) == said(trace.steps)
     ids = [step.token_id for step in trace.steps]
-    with replacing(nothing(trace)[name]):
+    with replace_attention(nothing(trace)[name]):
         np.testing.assert_array_equal(
             tiny_model.score(trace, ids), vlm_score(tiny_model, trace, ids)
         )
@@ -123,7 +123,7 @@ def test_cuts_and_drops_are_those_of_capped_scores_and_sinks(name, tmp_path, wid
         )
         np.testing.assert_allclose(step.log_probability, expected.max(), atol=1e-5)
         assert abs(expected.max() - trace.steps[0].log_probability) > 1e-3
-    inputs = model.on_device(model.inputs(trace.sight.images, QUESTION))
+    inputs = model.on_device(model.inputs(trace.encoded_image.images, QUESTION))
     with attending(model), torch.inference_mode():
         looked = model.network(**inputs, output_attentions=True).attentions[1][0, :, -1].mean(0)
     half = FastV(positions.tolist(), 2, 0.5, ())
@@ -147,7 +147,7 @@ def test_what_never_sees_the_picture_does_not_change_with_it(tiny_model, trace):
 def test_the_stream_and_the_score_are_cut_alike_and_what_is_recorded_shows_it(tiny_model, trace):
     cut = HiddenKeys.between(trace, *PATHS["picture → answer"], 2, 3)
     steps = list(under(Knockout([cut], ()), tiny_model.decode(trace, SHORT)))
-    with replacing(Knockout([cut], ())):
+    with replace_attention(Knockout([cut], ())):
         scores = tiny_model.score(trace, [step.token_id for step in steps])
     np.testing.assert_allclose(scores, [step.log_probability for step in steps], atol=1e-5)
     for step in steps:
@@ -179,7 +179,9 @@ def test_the_sweep_is_the_score_under_each_cut(tiny_model, trace):
         )
         for row, path in enumerate(swept.paths):
             for column, window in enumerate(windows):
-                with replacing(Knockout([HiddenKeys.between(trace, *PATHS[path], *window)], ())):
+                with replace_attention(
+                    Knockout([HiddenKeys.between(trace, *PATHS[path], *window)], ())
+                ):
                     expected = tiny_model.score(trace, ids)[-1] - swept.log_probability
                 np.testing.assert_allclose(swept.change[row, column], expected, atol=1e-5)
     assert fractions[-1] == 1 and fractions[: len(fractions) // 2] == sorted(

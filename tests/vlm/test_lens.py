@@ -12,7 +12,7 @@ import vlm
 from tests.families import ON_OTHERS, tiny_family
 from tests.tiny import photo
 from vlm.backends import text_model
-from vlm.backends.hooks import passing
+from vlm.backends.hooks import capture_outputs
 from vlm.backends.text_model import trunk_layers
 from vlm.inspect import lens
 
@@ -170,7 +170,7 @@ def test_every_cosine_of_the_embedding_lens_is_exact(read):
 
 def test_greedy_decoding_takes_the_tokens_of_generate_in_every_number_format(read):
     model, trace, _ = read
-    given = model.on_device(model.inputs(trace.sight.images, QUESTION))
+    given = model.on_device(model.inputs(trace.encoded_image.images, QUESTION))
     own = model.network.generate(**given, do_sample=False, max_new_tokens=3)
     said = own[0, given["input_ids"].shape[1] :].tolist()
     assert [step.token_id for step in trace.steps] == said
@@ -275,8 +275,8 @@ def test_norm_and_head_are_those_of_the_language_model_wherever_they_stand(name,
     network = model.network
     inputs = model.on_device(model.inputs([photo(90, 150)], "What is in this image?"))
     trunk = text_model.language_trunk(network)
-    with torch.inference_mode(), passing(trunk) as ended:
-        with passing(trunk_layers(network)[-1]) as last:
+    with torch.inference_mode(), capture_outputs(trunk) as ended:
+        with capture_outputs(trunk_layers(network)[-1]) as last:
             logits = network(**inputs).logits[0]
         states = last[-1] if torch.is_tensor(last[-1]) else last[-1][0]
         hidden = ended[-1].last_hidden_state

@@ -69,7 +69,7 @@ def test_capped_scores_and_sinks_are_in_relevancy(name, tmp_path, wide_photo, mo
     """Of language models that transformers' fast attention cannot run."""
     model = vlm.load(tiny_family(tmp_path, name))
     trace = model.trace(wide_photo, QUESTION, vlm.Decoding(max_new_tokens=1))
-    inputs = model.on_device(model.inputs(trace.sight.images, QUESTION))
+    inputs = model.on_device(model.inputs(trace.encoded_image.images, QUESTION))
     with attending(model), torch.enable_grad():
         given = architecture.language_inputs(model.network, inputs)
         embeds = given["inputs_embeds"].detach().requires_grad_()

@@ -24,10 +24,10 @@ def ids(steps) -> list[tuple[int, float]]:
 
 
 def test_a_new_question_needs_no_new_sight(model, wide_photo):
-    sight = model.see(wide_photo)
+    encoded_image = model.encode_image(wide_photo)
     for question in (QUESTION, "a dog?"):
-        again, anew = model.ask(sight, question), model.encode(wide_photo, question)
-        assert again.sight is sight
+        again, anew = model.ask(encoded_image, question), model.encode(wide_photo, question)
+        assert again.encoded_image is encoded_image
         np.testing.assert_array_equal(again.inputs_embeds, anew.inputs_embeds)
         assert again.roles == anew.roles
 
@@ -50,15 +50,15 @@ def test_one_prefill_serves_many_answers(model, wide_photo):
 def test_the_projection_is_the_patches_times_the_weights(model, wide_photo):
     from vlm.backends import architecture
 
-    sight = model.see(wide_photo)
+    encoded_image = model.encode_image(wide_photo)
     weight, bias = architecture.patch_projection(model.network)
-    expected = torch.from_numpy(sight.patches.pixels).to(weight.device) @ weight.T + (
+    expected = torch.from_numpy(encoded_image.patches.pixels).to(weight.device) @ weight.T + (
         0 if bias is None else bias
     )
-    np.testing.assert_allclose(sight.projections, to_numpy(expected), atol=1e-4)
+    np.testing.assert_allclose(encoded_image.projections, to_numpy(expected), atol=1e-4)
 
 
 def test_position_embeddings_do_not_depend_on_the_photo(model, wide_photo):
-    first, second = model.see(wide_photo), model.see(photo(80, 60, seed=5))
+    first, second = model.encode_image(wide_photo), model.encode_image(photo(80, 60, seed=5))
     np.testing.assert_allclose(first.position_embeddings, second.position_embeddings, atol=1e-5)
     assert np.abs(first.position_embeddings).max() > 1e-3

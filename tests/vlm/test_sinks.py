@@ -100,7 +100,7 @@ def test_patches_of_no_token_flag_nobody(visual):
 def test_the_tiny_models_states_go_in(tiny_model, wide_photo):
     trace = tiny_model.trace(wide_photo, "What is in this image?", vlm.Decoding(max_new_tokens=2))
     look = tiny_model.inspect(trace)
-    read = trace.patch_features[list(trace.sight.output_layers)]
+    read = trace.patch_features[list(trace.encoded_image.output_layers)]
     found = sinks.find(look.hidden_states(), trace.visual_tokens, read)
     assert look.sinks().positions == found.positions
     assert look.sinks().encoder_tokens == found.encoder_tokens

@@ -58,8 +58,8 @@ def test_objects_of_any_class_are_looked_into_and_circles_end():
 
 def test_a_trace_weighs_what_its_arrays_do(tiny_model, wide_photo):
     trace = tiny_model.trace(wide_photo, "What is it?", vlm.Decoding(max_new_tokens=3))
-    found, sight = vlm.storages(trace), vlm.storages(trace.sight)
-    assert sight.items() <= found.items()
+    found, encoded_image = vlm.storages(trace), vlm.storages(trace.encoded_image)
+    assert encoded_image.items() <= found.items()
     for array in (
         trace.inputs_embeds,
         trace.visual_tokens.embeddings,

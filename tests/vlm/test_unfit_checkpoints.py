@@ -125,13 +125,15 @@ def test_a_photo_of_any_shape_is_taken_or_told_which_shape_would_be(model, width
     def shape(side: int) -> tuple[int, int]:
         return (max(width, height), side) if width >= height else (side, max(width, height))
 
-    assert model.see(blank(*shape(least)))
-    assert f"at least {least:,}." in refusal(lambda: model.see(blank(*shape(least - 1))))
+    assert model.encode_image(blank(*shape(least)))
+    assert f"at least {least:,}." in refusal(lambda: model.encode_image(blank(*shape(least - 1))))
 
 
 def test_of_several_photos_the_one_that_is_not_taken_is_named(folders):
     model = vlm.load(folders("qwen2_vl"))
-    assert "Photo 2 has 900 x 3" in refusal(lambda: model.see([blank(60, 40), blank(900, 3)]))
+    assert "Photo 2 has 900 x 3" in refusal(
+        lambda: model.encode_image([blank(60, 40), blank(900, 3)])
+    )
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
@@ -176,7 +178,7 @@ def test_a_template_in_the_tokenizers_file_is_read(folders, tmp_path):
 
 def test_a_photo_that_is_not_rescaled_is_shown_as_the_model_receives_it(model, monkeypatch):
     monkeypatch.setattr(model.processor.image_processor, "do_rescale", False)
-    for picture in model.see(blank(120, 90)).patches.pictures:
+    for picture in model.encode_image(blank(120, 90)).patches.pictures:
         inside = picture.received[picture.received.any(2)]  # beside it a margin may be black
         assert np.abs(inside.astype(int) - (0, 128, 128)).max() <= 1
 
@@ -294,7 +296,7 @@ def test_too_little_memory_is_not_taken_for_a_setting(tiny_model, monkeypatch):
 
     monkeypatch.setattr(architecture.connector(tiny_model.network), "forward", full)
     with pytest.raises(torch.OutOfMemoryError):
-        tiny_model.see(photo(60, 90))
+        tiny_model.encode_image(photo(60, 90))
 
 
 GIVEN = {  # in place of a photo, and what is said of it
@@ -313,7 +315,7 @@ GIVEN = {  # in place of a photo, and what is said of it
 def test_what_is_no_photo_is_told_what_it_is(given, tiny_model, tiny_contrast):
     value, words = GIVEN[given]
     of_several = (
-        tiny_model.see,
+        tiny_model.encode_image,
         lambda images: tiny_model.encode(images, QUESTION),
         lambda images: tiny_model.trace(images, QUESTION),
         tiny_contrast.embed_images,

@@ -112,9 +112,11 @@ def test_a_row_that_counts_wrongly_is_not_proven(model):
 
 def test_attention_of_each_to_itself_lets_no_patch_look_at_another(model):
     first = photo(90, 150)
-    with infer_family.replacing(infer_family._alone):
-        before = model.see(first)
-        changed = model.see(infer_family.self_check.changed(first, before.patches.boxes[5]))
+    with infer_family.replace_attention(infer_family._alone):
+        before = model.encode_image(first)
+        changed = model.encode_image(
+            infer_family.self_check.changed(first, before.patches.boxes[5])
+        )
     different = (before.patch_features[-1] != changed.patch_features[-1]).any(1)
     # resizing mixes neighbours
     near = np.abs(before.patches.places[:, 1:] - before.patches.places[5, 1:]).max(1) <= 1

@@ -397,7 +397,7 @@ def tokens_beside(
     given: Mapping[str, object],
     inputs: Mapping[str, Tensor],
     tokens: Float[Tensor, "V D"],
-    deeper: Sequence[Float[Tensor, "V D"]],
+    deepstack: Sequence[Float[Tensor, "V D"]],
 ) -> dict[str, object]:
     """Those arguments of the language model that hold visual tokens beside `inputs_embeds`, with
     other tokens in their places.
@@ -405,7 +405,7 @@ def tokens_beside(
     Args:
         given, inputs: as for `crossed_tokens`. What stands in places without a tile stays: in
             transformers' forward positions before the photo's mark read those too.
-        deeper: what the language model adds to the tokens at its first layers.
+        deepstack: what the language model adds to the tokens at its first layers.
     """
     changed = {}
     if "cross_attention_states" in given:
@@ -413,7 +413,7 @@ def tokens_beside(
         states[used.to(states.device)] = tokens.reshape(len(used), *states.shape[1:])
         changed["cross_attention_states"] = states
     if "deepstack_visual_embeds" in given:
-        changed["deepstack_visual_embeds"] = list(deeper)
+        changed["deepstack_visual_embeds"] = list(deepstack)
     return changed
 
 

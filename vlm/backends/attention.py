@@ -46,7 +46,7 @@ _replacement: ContextVar[Attend | None] = ContextVar("replacement", default=None
 
 
 @contextmanager
-def recording(
+def record_attention(
     record: Record,
     last: bool = False,
     without: Collection[nn.Module] = (),
@@ -68,7 +68,7 @@ def recording(
 
 
 @contextmanager
-def replacing(attend: Attend) -> Iterator[None]:
+def replace_attention(attend: Attend) -> Iterator[None]:
     """Within this context (and thread) every attention is what `attend` makes of its arguments.
 
     `as_always` is the usual one.

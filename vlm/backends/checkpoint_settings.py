@@ -38,7 +38,7 @@ COUNTERS = (
 
 
 @contextmanager
-def explained(explain: Callable[[Exception], VLMError]) -> Iterator[None]:
+def explain_errors(explain: Callable[[Exception], VLMError]) -> Iterator[None]:
     """What transformers' own code raises in here becomes a sentence; too little memory does not.
 
     Raises:
@@ -64,7 +64,7 @@ def naming_settings(
         ModelError: the pictures that the processor made do not fit the model.
     """
     try:
-        with explained(
+        with explain_errors(
             lambda error: ModelError(
                 "The pictures that the processor made cannot be laid out"
                 f" ({type(error).__name__}: {first_line(error)})."

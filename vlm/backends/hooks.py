@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 @contextmanager
-def passing(module: nn.Module) -> Iterator[list[Tensor]]:
+def capture_outputs(module: nn.Module) -> Iterator[list[Tensor]]:
     """What the module gives in this thread, call by call."""
     seen, thread = [], threading.get_ident()
     handle = module.register_forward_hook(
@@ -25,7 +25,7 @@ def passing(module: nn.Module) -> Iterator[list[Tensor]]:
 
 
 @contextmanager
-def entering(
+def capture_inputs(
     module: nn.Module, clock: Callable[[], float] = lambda: 0.0
 ) -> Iterator[list[tuple[Tensor, float]]]:
     """What the module is given first in this thread, and when, call by call."""
@@ -43,7 +43,7 @@ def entering(
 
 
 @contextmanager
-def passing_in_order(
+def capture_outputs_in_order(
     modules: Iterable[nn.Module],
 ) -> Iterator[list[tuple[nn.Module, object, object]]]:
     """Which of these modules end in this thread, one after the other, with what each was given

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from vlm.backends.compat import ensure_torchvision
 from vlm.backends.device import to_numpy
-from vlm.backends.hooks import passing, passing_in_order
+from vlm.backends.hooks import capture_outputs, capture_outputs_in_order
 from vlm.errors import ModelError
 
 ensure_torchvision()
@@ -140,8 +140,8 @@ def final_norm(model: PreTrainedModel) -> nn.Module:
     parts = [part for part in trunk.children() if not isinstance(part, nn.ModuleList)]
     word = torch.zeros(1, 1, dtype=torch.long, device=model.device)
     with ExitStack() as stack:
-        passed = stack.enter_context(passing_in_order([*layers, *parts]))
-        ended = stack.enter_context(passing(trunk))
+        passed = stack.enter_context(capture_outputs_in_order([*layers, *parts]))
+        ended = stack.enter_context(capture_outputs(trunk))
         trunk(inputs_embeds=model.get_input_embeddings()(word), use_cache=False)
     last = max(place for place, (part, _, _) in enumerate(passed) if part in layers)
     state = _tensor(passed[last][2])

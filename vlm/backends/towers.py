@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vlm.backends.hooks import entering, passing
+from vlm.backends.hooks import capture_inputs, capture_outputs
 
 
 def normalised(tokens: Float[Tensor, "... F"], layers: int) -> Float[Tensor, "... F"]:
@@ -100,7 +100,7 @@ def look(tower: nn.Module, pixels: Float[Tensor, "B C H W"]) -> Looked:
         return Looked(tower.pool(tokens), *tower.shares(tokens), None, True)
     if is_clip(tower):
         last = tower.transformer.resblocks[-1]
-        with passing(tower.ln_post) as normed, entering(last) as entered:
+        with capture_outputs(tower.ln_post) as normed, capture_inputs(last) as entered:
             vectors = pooled(tower(pixels))
         [tokens], [(before, _)] = normed, entered
         itself = tower.ln_post(last(before, attn_mask=alone(before)))
@@ -117,7 +117,7 @@ def look(tower: nn.Module, pixels: Float[Tensor, "B C H W"]) -> Looked:
     ):
         vectors = pooled(tower(pixels))
         return Looked(vectors, torch.zeros_like(vectors), None, None, False)
-    with passing(trunk.norm) as normed, entering(trunk.blocks[-1]) as entered:
+    with capture_outputs(trunk.norm) as normed, capture_inputs(trunk.blocks[-1]) as entered:
         vectors = tower(pixels)
     [tokens], [(before, _)] = normed, entered
     itself = trunk.norm(trunk.blocks[-1](before, attn_mask=alone(before)))

@@ -15,7 +15,7 @@ from vlm.findings.finding import CANNOT, SEEN, Case, Fact, Finding
 from vlm.findings.table import FACTS
 from vlm.inspect.projection import components
 from vlm.pipeline.image import open_image
-from vlm.records.trace import Sight
+from vlm.records.trace import EncodedImage
 
 QUESTION = "What is in this image?"
 # words of other photos; photos of one group for what is about several
@@ -119,21 +119,21 @@ def read(folder: Path, most: int, seed: int = 0) -> list[Photo]:
     return random.Random(seed).sample(photos, min(most, len(photos)))
 
 
-def foreground(sight: Sight) -> np.ndarray:
+def foreground(encoded_image: EncodedImage) -> np.ndarray:
     """The visual tokens that most likely show the thing: the quarter that lies furthest along the
     patches' first principal component, on the side that is not the border's.
     """
-    places = sight.patches.places
+    places = encoded_image.patches.places
     edge = np.zeros(len(places), bool)
-    for number, picture in enumerate(sight.patches.pictures):
+    for number, picture in enumerate(encoded_image.patches.pictures):
         of = places[:, 0] == number
         edge |= of & (
             np.isin(places[:, 1], (0, picture.rows - 1))
             | np.isin(places[:, 2], (0, picture.columns - 1))
         )
-    along = components(sight.encoder_output, 1).points[:, 0]
+    along = components(encoded_image.encoder_output, 1).points[:, 0]
     along = along if (along[edge] > 0).mean() <= 0.5 else -along
-    sources = sight.visual_tokens.sources
+    sources = encoded_image.visual_tokens.sources
     made = sources >= 0
     mean = np.where(
         made.any(1), (along[sources] * made).sum(1) / np.maximum(made.sum(1), 1), -np.inf
@@ -194,7 +194,7 @@ def cases(model: Any, photos: Sequence[Photo], contrast: Any, seed: int = 0) -> 
         yield Case(
             model.inspect(trace),
             contrast,
-            tokens=tuple(foreground(trace.sight).tolist()) if photo.label else (),
+            tokens=tuple(foreground(trace.encoded_image).tolist()) if photo.label else (),
             words=(photo.label,) if photo.label else (),
             absent=tuple(chance.sample(others, min(ABSENT, len(others)))) if photo.label else (),
             pairs=tuple(group) if full else (),

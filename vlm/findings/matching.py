@@ -69,7 +69,7 @@ def temperature(case: Case) -> Outcome:
     sentences = [sentence for _, sentence in case.pairs] or [
         f"a photo of a {word}" for word in (*case.words, "cat", "dog")
     ]
-    record = model.similarity([case.trace.sight.image], sentences)
+    record = model.similarity([case.trace.encoded_image.image], sentences)
     share = float(1 / (1 + np.exp(-record.logit_scale * STEP)))
     logits = record.cosine[0].astype(np.float64) * record.logit_scale + record.logit_bias
     by_formula = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
@@ -101,7 +101,7 @@ def background_is_lit(case: Case) -> Outcome:
     With the correction it is not.
     """
     model, boxes = contrastive(case), case.trace.visual_tokens.boxes[list(case.chosen())]
-    scores = model.patch_scores(case.trace.sight.image, f"a photo of a {case.word()}")
+    scores = model.patch_scores(case.trace.encoded_image.image, f"a photo of a {case.word()}")
     centres = (scores.boxes[:, :2] + scores.boxes[:, 2:]) / 2
     inside = (
         ((centres[:, None] >= boxes[None, :, :2]) & (centres[:, None] < boxes[None, :, 2:]))

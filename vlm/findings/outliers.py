@@ -18,8 +18,8 @@ def register_neurons(case: Case) -> Outcome:
         raise Untestable(
             "There are no outlier patches in this photo (finding 3), so there is nothing to move."
         )
-    sight = case.trace.sight
-    norms = np.linalg.norm(sight.patch_features, axis=2)
+    encoded_image = case.trace.encoded_image
+    norms = np.linalg.norm(encoded_image.patch_features, axis=2)
     layer, _, _ = outlying(norms)
     outliers = norms[layer] > OUTLIER * np.median(norms[layer])
     moved = case.look.registers(outliers, layer)

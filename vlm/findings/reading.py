@@ -145,7 +145,8 @@ def bag_of_tokens(case: Case) -> Outcome:
     tokenizer, thing = case.model.processor.tokenizer, case.words[0] if case.words else "main thing"
     sides = [word_ids(tokenizer, side) for side in ("left", "right")]
     told, asked = (
-        case.model.ask(case.trace.sight, question) for question in (DESCRIBE, SIDE.format(thing))
+        case.model.ask(case.trace.encoded_image, question)
+        for question in (DESCRIBE, SIDE.format(thing))
     )
 
     def describe(trace: Trace) -> str:

@@ -44,7 +44,8 @@ def the_thing_is_needed(case: Case) -> Outcome:
     tokenizer = case.model.processor.tokenizer
     sides = [word_ids(tokenizer, side) for side in ("yes", "no")]
     asked = case.model.ask(
-        case.trace.sight, PRESENCE.format("an" if word[:1].lower() in "aeiou" else "a", word)
+        case.trace.encoded_image,
+        PRESENCE.format("an" if word[:1].lower() in "aeiou" else "a", word),
     )
 
     def sure(trace: Trace) -> float:

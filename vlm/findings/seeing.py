@@ -18,17 +18,18 @@ MOST = 2048  # patches whose places are compared with each other
 
 def one_token_a_patch(case: Case) -> Outcome:
     """Fact 1: V = N, CLS left out, and one place in the prompt for each."""
-    sight, trace = case.trace.sight, case.trace
+    encoded_image, trace = case.trace.encoded_image, case.trace
     case.require_positions()
-    size = sight.patches.size
+    size = encoded_image.patches.size
     cut = sum(
         (picture.received.shape[0] // size) * (picture.received.shape[1] // size)
-        for picture in sight.patches.pictures
+        for picture in encoded_image.patches.pictures
     )
     numbers = {
         "patches by size": cut,
-        "encoder positions": len(sight.patches.boxes) + sight.prefix_features.shape[1],
-        "of them no patches (CLS)": sight.prefix_features.shape[1],
+        "encoder positions": len(encoded_image.patches.boxes)
+        + encoded_image.prefix_features.shape[1],
+        "of them no patches (CLS)": encoded_image.prefix_features.shape[1],
         "visual tokens": len(trace.visual_tokens.embeddings),
         "places in the prompt": trace.roles.count("visual"),
     }
@@ -52,7 +53,7 @@ def square_of_patches(case: Case) -> Outcome:
     """Fact 2: every token is made of one square block of neighbouring patches, and no patch is used
     twice.
     """
-    patches, sources = case.trace.sight.patches, case.trace.visual_tokens.sources
+    patches, sources = case.trace.encoded_image.patches, case.trace.visual_tokens.sources
     made = sources[(sources >= 0).any(1)]
     if not len(made):
         raise Untestable(
@@ -120,7 +121,7 @@ def outlying(norms: Float[np.ndarray, "layers N"]) -> tuple[int, float, float]:
 
 def few_outliers(case: Case) -> Outcome:
     """Fact 3: a few patches of a far greater length in the deeper layers."""
-    features = case.trace.sight.patch_features
+    features = case.trace.encoded_image.patch_features
     if len(features) < 3:
         raise Untestable(
             "This encoder's layers do not keep one vector a patch, so their lengths cannot be"
@@ -142,16 +143,16 @@ def few_outliers(case: Case) -> Outcome:
 
 def places_are_neighbours(case: Case) -> Outcome:
     """Fact 25: the cosine of two position embeddings falls with the distance of their patches."""
-    sight = case.trace.sight
-    if sight.position_embeddings is None:
+    encoded_image = case.trace.encoded_image
+    if encoded_image.position_embeddings is None:
         raise Untestable(
             "This encoder learns no position embeddings; it turns queries and keys by an angle that"
             " is computed from the place."
         )
-    first = np.flatnonzero(sight.patches.places[:, 0] == 0)
+    first = np.flatnonzero(encoded_image.patches.places[:, 0] == 0)
     if len(first) > MOST:  # pairs of patches take memory with the square of their number
         first = np.sort(np.random.default_rng(0).choice(first, MOST, replace=False))
-    places, rows = sight.patches.places[first, 1:], sight.position_embeddings[first]
+    places, rows = encoded_image.patches.places[first, 1:], encoded_image.position_embeddings[first]
     unit = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
     distance = (
         np.linalg.norm((places[:, None] - places[None]).astype(float), axis=2).round().astype(int)
@@ -176,8 +177,8 @@ def places_are_neighbours(case: Case) -> Outcome:
 
 def colours_group(case: Case) -> Outcome:
     """Fact 26: neighbouring patches get similar PCA colours."""
-    sight = case.trace.sight
-    rows, places = sight.encoder_output, sight.patches.places
+    encoded_image = case.trace.encoded_image
+    rows, places = encoded_image.encoder_output, encoded_image.patches.places
     if len(rows) <= 4 or (rows == rows[0]).all():
         raise Untestable("There are too few different patches for three principal components.")
     found = components(rows, 3)

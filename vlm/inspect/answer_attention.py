@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vlm.backends import architecture, text_model
-from vlm.backends.attention import Scoring, as_always, replacing, weights
+from vlm.backends.attention import Scoring, as_always, replace_attention, weights
 from vlm.backends.compat import ensure_torchvision
 from vlm.backends.device import to_numpy
 from vlm.errors import ModelError
@@ -184,7 +184,7 @@ def word_attention(
         kept.append(Layer(module.layer_idx + 1, crosses, query, key, attention_mask, scoring))
         return as_always(module, query, key, value, attention_mask, **named)
 
-    with replacing(keep):
+    with replace_attention(keep):
         text_model.language_trunk(network)(**inputs, use_cache=False)
     layers = tuple(layer for layer in kept if layer.crosses == (beside is not None))
     return WordAttention(

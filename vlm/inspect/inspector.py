@@ -150,19 +150,23 @@ class Inspector:
         Raises:
             ModelError: the encoder has no attention between patches.
         """
-        sight = self.trace.sight
+        encoded_image = self.trace.encoded_image
 
         @torch.inference_mode()
         def make() -> EncoderAttention:
-            inputs = self.model.on_device(sight.inputs)
-            return encoder_attention(self.model.network, inputs, len(sight.patches.places))
+            inputs = self.model.on_device(encoded_image.inputs)
+            return encoder_attention(self.model.network, inputs, len(encoded_image.patches.places))
 
         return self._held.get(Key("encoder attention", of_photos=True), make)
 
     def sinks(self) -> Sinks:
         """Positions at which attention is parked, in the language model and in the encoder."""
         trace = self.trace
-        layers = [layer for layer in trace.sight.output_layers if layer < len(trace.patch_features)]
+        layers = [
+            layer
+            for layer in trace.encoded_image.output_layers
+            if layer < len(trace.patch_features)
+        ]
         return self._held.get(
             Key("sinks"),
             lambda: sinks.find(
@@ -402,7 +406,7 @@ class Inspector:
         Raises:
             ModelError: the encoder takes no extra token.
         """
-        return registers.move(self.model, self.trace.sight, outliers, layer, count)
+        return registers.move(self.model, self.trace.encoded_image, outliers, layer, count)
 
     # Interventions: what becomes of the answer if something is changed.
 
@@ -551,4 +555,4 @@ class Inspector:
     def _beside(self) -> Mapping[str, torch.Tensor] | None:
         """What the encoder was given, if the visual tokens stand beside the sequence."""
         positions = self.trace.visual_tokens.positions
-        return self.trace.sight.inputs if positions is None else None
+        return self.trace.encoded_image.inputs if positions is None else None

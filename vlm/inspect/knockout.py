@@ -33,7 +33,7 @@ from vlm.backends.attention import (
     as_always,
     causal_mask,
     last_row,
-    replacing,
+    replace_attention,
     weights,
 )
 from vlm.backends.compat import ensure_torchvision
@@ -312,7 +312,7 @@ def mask_attention(
             cuts.append(HiddenKeys.between(trace, each.source, each.target, *window))
     positions = trace.visual_tokens.positions
     if drops and positions is None:
-        positions = architecture.places_beside(trace.language_inputs, trace.sight.inputs)
+        positions = architecture.places_beside(trace.language_inputs, trace.encoded_image.inputs)
 
     def make() -> Masking:
         parts: list[Masking] = [Knockout(cuts, crossing)] if cuts else []
@@ -355,7 +355,7 @@ def masked(masking: Callable[[], Attend] | None) -> AbstractContextManager:
 
     None: attention as always.
     """
-    return replacing(masking()) if masking else nullcontext()
+    return replace_attention(masking()) if masking else nullcontext()
 
 
 def under(masking: Attend, steps: Iterator[Step]) -> Iterator[Step]:
@@ -363,7 +363,7 @@ def under(masking: Attend, steps: Iterator[Step]) -> Iterator[Step]:
     not in what is done between its words.
     """
     while True:
-        with replacing(masking):
+        with replace_attention(masking):
             step = next(steps, None)
         if step is None:
             return
@@ -461,7 +461,7 @@ def sweep(
                 else None
             )
             if cut.queries or cut.beyond is not None:
-                with replacing(Knockout([cut], crossing)):
+                with replace_attention(Knockout([cut], crossing)):
                     change[row, column] = last(**(rest or {**inputs, "use_cache": False})) - before
             if progress:
                 progress((row * len(over) + column + 1) / change.size)

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from vlm.backends import architecture
 from vlm.backends.device import to_numpy
-from vlm.backends.hooks import entering, passing
+from vlm.backends.hooks import capture_inputs, capture_outputs
 from vlm.errors import ModelError
-from vlm.records.trace import Sight
+from vlm.records.trace import EncodedImage
 
 NEURONS = 10  # of all layers up to the one where the outliers are
 SAME = 2e-2  # of the largest feature: the encoder called alone must give what it gave
@@ -44,7 +44,11 @@ class Registered:
 
 @torch.inference_mode()
 def move(
-    model: Any, sight: Sight, outliers: Bool[np.ndarray, " N"], layer: int, count: int = NEURONS
+    model: Any,
+    encoded_image: EncodedImage,
+    outliers: Bool[np.ndarray, " N"],
+    layer: int,
+    count: int = NEURONS,
 ) -> Registered:
     """Find the neurons that make these patches outliers after `layer`, and move what they do to an
     extra token.
@@ -60,29 +64,29 @@ def move(
     layers, embeddings, pictures = (
         architecture.encoder_layers(network),
         architecture.embedding_module(network),
-        len(sight.patches.pictures),
+        len(encoded_image.patches.pictures),
     )
     writers = [_writer(each) for each in layers]
-    pixels = sight.inputs.get("pixel_values")
+    pixels = encoded_image.inputs.get("pixel_values")
     if (
         embeddings is None
         or not layers
         or None in writers
         or pixels is None
         or pixels.ndim < 4
-        or len(sight.patches.boxes) % pictures
-        or architecture.tile_places(sight.inputs)
+        or len(encoded_image.patches.boxes) % pictures
+        or architecture.tile_places(encoded_image.inputs)
     ):
         raise ModelError(
             "The encoder of this model takes no extra token: it tells places by turning queries and"
             " keys, reads empty tiles too, or its layers are not a transformer's."
         )
     pixels = pixels.reshape(-1, *pixels.shape[-3:]).to(network.device, network.dtype)
-    patches = len(sight.patches.boxes) // pictures
+    patches = len(encoded_image.patches.boxes) // pictures
 
     def run(extra: int) -> list[Float[Tensor, "pictures positions width"]]:
         with ExitStack() as stack:
-            outputs = [stack.enter_context(passing(each)) for each in layers]
+            outputs = [stack.enter_context(capture_outputs(each)) for each in layers]
             tower(pixel_values=pixels)
         return [
             (output[0][0] if isinstance(output[0], tuple) else output[0])[:, : -extra or None]
@@ -90,13 +94,13 @@ def move(
         ]
 
     with ExitStack() as stack:
-        activations = [stack.enter_context(entering(writer)) for writer in writers]
+        activations = [stack.enter_context(capture_inputs(writer)) for writer in writers]
         before = run(0)
     prefix = before[0].shape[1] - patches
     whole = to_numpy(torch.stack([each[:, prefix:].flatten(0, 1) for each in before]))
     if (
-        whole.shape != sight.patch_features[1:].shape
-        or np.abs(whole - sight.patch_features[1:]).max() > SAME * np.abs(whole).max()
+        whole.shape != encoded_image.patch_features[1:].shape
+        or np.abs(whole - encoded_image.patch_features[1:]).max() > SAME * np.abs(whole).max()
     ):
         raise ModelError(
             "The encoder of this model cannot be run on its pictures alone, so no extra token can"

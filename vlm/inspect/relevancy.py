@@ -25,7 +25,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vlm.backends import architecture, text_model
-from vlm.backends.attention import Scoring, as_always, replacing, weights
+from vlm.backends.attention import Scoring, as_always, replace_attention, weights
 from vlm.backends.compat import ensure_torchvision
 from vlm.backends.device import to_numpy
 
@@ -107,7 +107,7 @@ def relevancy(
     with torch.inference_mode(False), torch.enable_grad():
         inputs = {name: _ordinary(value) for name, value in inputs.items()}
         embeds = inputs["inputs_embeds"].requires_grad_()
-        with replacing(attend):
+        with replace_attention(attend):
             hidden = text_model.language_trunk(network)(**inputs, use_cache=False).last_hidden_state
         word = torch.tensor([token_id], device=hidden.device)
         logit = text_model.head(network, hidden[0, -1], word)[0]

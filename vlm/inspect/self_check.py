@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from vlm.backends import architecture, text_model
-from vlm.backends.attention import Scoring, added_mask, as_always, own_attention, replacing
+from vlm.backends.attention import Scoring, added_mask, as_always, own_attention, replace_attention
 from vlm.backends.device import to_numpy
 from vlm.backends.text_model import adjustment_left_out
 from vlm.inspect import lens
@@ -129,7 +129,7 @@ def eager(
         called += 1
         return as_always(module, query, key, value, mask, **named)
 
-    with replacing(attend):
+    with replace_attention(attend):
         text_model.language_trunk(model.network)(**model.language_inputs(trace), use_cache=False)
     if not found:
         return Comparison(
@@ -156,16 +156,16 @@ def boxes(model: Any, trace: Trace) -> Iterator[Comparison]:
     The patches that a token is made of have to differ, to the pixel, and most; and then the token
     (of those that show the same place, any).
     """
-    names, visual, sight = (
+    names, visual, encoded_image = (
         ("boxes of the visual tokens", "visual tokens in their boxes"),
         trace.visual_tokens,
-        trace.sight,
+        trace.encoded_image,
     )
     inside = np.isfinite(visual.boxes).all(1) & (visual.photos == 0)
     inside &= (
         (visual.boxes >= 0).all(1)
-        & (visual.boxes[:, 2] <= sight.image.height + 1e-6)
-        & (visual.boxes[:, 3] <= sight.image.width + 1e-6)
+        & (visual.boxes[:, 2] <= encoded_image.image.height + 1e-6)
+        & (visual.boxes[:, 3] <= encoded_image.image.width + 1e-6)
     )
     if not inside.any():
         yield from (
@@ -183,12 +183,16 @@ def boxes(model: Any, trace: Trace) -> Iterator[Comparison]:
             np.linspace(0, inside.sum() - 1, TOKENS + 2).round().astype(int)[1:-1]
         ]
     )
-    own, patches, tokens = sight.visual_tokens.embeddings, 0, 0
+    own, patches, tokens = encoded_image.visual_tokens.embeddings, 0, 0
     lengths = np.maximum(np.linalg.norm(own, axis=1), 1e-9)
     for token in chosen.tolist():
         white, black = (
-            model.see(
-                [filled(sight.image, visual.boxes[token], level), *sight.images[1:]], trace.question
+            model.encode_image(
+                [
+                    filled(encoded_image.image, visual.boxes[token], level),
+                    *encoded_image.images[1:],
+                ],
+                trace.question,
             )
             for level in (255, 0)
         )
@@ -200,7 +204,9 @@ def boxes(model: Any, trace: Trace) -> Iterator[Comparison]:
         sources = visual.sources[token][visual.sources[token] >= 0]
         patches += not (
             any(
-                shows_the_same(sight.patches.boxes[patch], sight.patches.boxes[source])
+                shows_the_same(
+                    encoded_image.patches.boxes[patch], encoded_image.patches.boxes[source]
+                )
                 for source in sources
             )
             and fills_its_patches(white.patches, black.patches, sources, visual.boxes[token])

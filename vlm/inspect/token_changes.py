@@ -37,12 +37,12 @@ class Rerun:
 def with_tokens(
     trace: Trace,
     embeddings: Float[np.ndarray, "V D"],
-    deeper: Sequence[Float[np.ndarray, "V D"]] | None = None,
+    deepstack: Sequence[Float[np.ndarray, "V D"]] | None = None,
 ) -> Trace:
     """The trace with other visual tokens in the same places, before its answer.
 
     Args:
-        deeper: in the place of `visual_tokens.deeper`; None leaves those.
+        deepstack: in the place of `visual_tokens.deepstack`; None leaves those.
 
     Raises:
         ModelError: there are not as many of them, or not as wide.
@@ -58,7 +58,9 @@ def with_tokens(
         fused[visual.positions] = embeddings
     stages = tuple(stage for stage in trace.stages if stage.symbol != "answer")
     changed = replace(
-        visual, embeddings=embeddings, deeper=visual.deeper if deeper is None else tuple(deeper)
+        visual,
+        embeddings=embeddings,
+        deepstack=visual.deepstack if deepstack is None else tuple(deepstack),
     )
     return replace(trace, visual_tokens=changed, inputs_embeds=fused, steps=(), stages=stages)
 
@@ -68,7 +70,9 @@ def _changed(
 ) -> Trace:
     """The same change of the visual tokens and of what is added to them later."""
     visual = trace.visual_tokens
-    return with_tokens(trace, change(visual.embeddings), [change(rows) for rows in visual.deeper])
+    return with_tokens(
+        trace, change(visual.embeddings), [change(rows) for rows in visual.deepstack]
+    )
 
 
 def remove(trace: Trace, tokens: Sequence[int], how: str = "mean", seed: int = 0) -> Trace:
@@ -144,8 +148,8 @@ def paste(trace: Trace, tokens: Sequence[int], other: Trace) -> Trace:
         ModelError: the other photo's tokens are of another model, or there is no such token.
     """
     mine, theirs = trace.visual_tokens, other.visual_tokens
-    if theirs.embeddings.shape[1] != mine.embeddings.shape[1] or len(theirs.deeper) != len(
-        mine.deeper
+    if theirs.embeddings.shape[1] != mine.embeddings.shape[1] or len(theirs.deepstack) != len(
+        mine.deepstack
     ):
         raise ModelError(
             f"The other photo's visual tokens have {theirs.embeddings.shape[1]} numbers and this"
@@ -169,7 +173,9 @@ def paste(trace: Trace, tokens: Sequence[int], other: Trace) -> Trace:
         else:
             taken.append(alike[np.linalg.norm(sources[alike] - targets[token], axis=1).argmin()])
     pasted = []
-    for rows, others in zip((mine.embeddings, *mine.deeper), (theirs.embeddings, *theirs.deeper)):
+    for rows, others in zip(
+        (mine.embeddings, *mine.deepstack), (theirs.embeddings, *theirs.deepstack)
+    ):
         pasted.append(rows.copy())
         pasted[-1][chosen] = others[taken]
     return with_tokens(trace, pasted[0], pasted[1:])
@@ -195,7 +201,7 @@ def _centres(trace: Trace) -> Float[np.ndarray, "V 2"]:
     place.
     """
     visual = trace.visual_tokens
-    sizes = np.array([(image.height, image.width) for image in trace.sight.images], float)[
+    sizes = np.array([(image.height, image.width) for image in trace.encoded_image.images], float)[
         visual.photos
     ]
     return (visual.boxes[:, :2] + visual.boxes[:, 2:]) / 2 / sizes
@@ -210,8 +216,8 @@ def _distances(
     visual, centres = trace.visual_tokens, _centres(trace)
     size = np.array(
         [
-            trace.sight.images[visual.photos[token]].height,
-            trace.sight.images[visual.photos[token]].width,
+            trace.encoded_image.images[visual.photos[token]].height,
+            trace.encoded_image.images[visual.photos[token]].width,
         ]
     )
     apart = np.linalg.norm((centres[tokens] - centres[token]) * size, axis=1)

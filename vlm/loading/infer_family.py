@@ -18,9 +18,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from vlm.backends import architecture, text_model
-from vlm.backends.attention import replacing
+from vlm.backends.attention import replace_attention
 from vlm.backends.families import FAMILIES, LAYER_1, TOWERS, Family, Tower
-from vlm.backends.hooks import entering, passing
+from vlm.backends.hooks import capture_inputs, capture_outputs
 from vlm.errors import ModelError, VLMError
 from vlm.inspect import self_check
 
@@ -108,9 +108,9 @@ def _found(model: Any) -> tuple[Family, Tower]:
     parts = [part for part in parts if part not in {*around, text_model.language_trunk(network)}]
     vision = architecture.vision_inputs(network, inputs)
     with ExitStack() as stack:
-        gave = {part: stack.enter_context(passing(part)) for part in parts}
-        given = {part: stack.enter_context(entering(part)) for part in parts}
-        patched = stack.enter_context(passing(architecture.patch_convolution(network)))
+        gave = {part: stack.enter_context(capture_outputs(part)) for part in parts}
+        given = {part: stack.enter_context(capture_inputs(part)) for part in parts}
+        patched = stack.enter_context(capture_outputs(architecture.patch_convolution(network)))
         features = network.get_image_features(**vision, return_dict=True).pooler_output
     tokens = torch.cat(
         [each.flatten(0, -2) for each in ([features] if torch.is_tensor(features) else features)]
@@ -192,10 +192,10 @@ def _tower(network: nn.Module, inputs: dict, other: dict) -> Tower:
     for given in (inputs, other):
         with ExitStack() as stack:
             heard = {
-                name: stack.enter_context(passing(named[name]))
+                name: stack.enter_context(capture_outputs(named[name]))
                 for name in [cuts[0], *around, *turning]
             }
-            first = stack.enter_context(entering(named[lists[0]][0]))
+            first = stack.enter_context(capture_inputs(named[lists[0]][0]))
             network.get_image_features(
                 **architecture.vision_inputs(network, given), return_dict=True
             )
@@ -281,15 +281,15 @@ def _prove(model: Any, image: Image.Image) -> None:
                 f"its stages do not give what its own forward gives ({check.name} differ by"
                 f" {check.difference:.2g})"
             )
-    with replacing(_alone):
-        before = model.see(image).visual_tokens
+    with replace_attention(_alone):
+        before = model.encode_image(image).visual_tokens
         sides = np.array([0, 0, image.height, image.width]) * [1, 1, -1, -1]
         # without those that show a margin
         [whole] = np.nonzero((before.boxes * [1, 1, -1, -1] >= sides - 1e-6).all(1))
         if not len(whole):
             raise ModelError("no visual token has a place in the photo")
         for token in whole[np.unique(np.linspace(0, len(whole) - 1, BOXES).astype(int))]:
-            again = model.see(self_check.changed(image, before.boxes[token])).visual_tokens
+            again = model.encode_image(self_check.changed(image, before.boxes[token])).visual_tokens
             change = np.linalg.norm(again.embeddings - before.embeddings, axis=1)
             if not change[token] or not self_check.shows_the_same(
                 before.boxes[int(change.argmax())], before.boxes[token]

@@ -17,11 +17,11 @@ from PIL import Image
 from torch import Tensor
 
 from vlm.backends import architecture, generation, text_model
-from vlm.backends.attention import at_their_places, recording
+from vlm.backends.attention import at_their_places, record_attention
 from vlm.backends.checkpoint_settings import (
     explain_encoder,
+    explain_errors,
     explain_places,
-    explained,
     naming_settings,
 )
 from vlm.backends.compat import ensure_torchvision
@@ -39,7 +39,7 @@ from vlm.pipeline.photo_shapes import explain_refusal
 from vlm.pipeline.prompt import explain_marks, find_template, render_prompt
 from vlm.pipeline.vision_encoder import encode_image
 from vlm.records.text_tokens import TextTokens, check_question, token_string
-from vlm.records.trace import Decoding, Sight, Stage, Step, Trace
+from vlm.records.trace import Decoding, EncodedImage, Stage, Step, Trace
 from vlm.records.visual_tokens import VisualTokens, boxes_around
 
 ensure_torchvision()
@@ -137,19 +137,19 @@ class VisionLanguageModel:
         return question
 
     @torch.inference_mode()
-    def see(
+    def encode_image(
         self,
         image: GivenPhotos,
         question: str = STAND_INS[0],
         processed: dict[str, Any] | None = None,
-    ) -> Sight:
+    ) -> EncodedImage:
         """Every stage that depends on the photo (or photos) alone: X -> x_p -> X' -> VT, with one
         encoder pass.
 
         Args:
             question: matters only to connectors that read the question too (`reads_question`).
-            processed: from an earlier `Sight` of the same photos, which are then not processed
-                again.
+            processed: from an earlier `EncodedImage` of the same photos, which are then not
+                processed again.
 
         Raises:
             ImageError: there is no photo, or one of a shape that this model does not take.
@@ -195,7 +195,9 @@ class VisionLanguageModel:
                 f" {size * architecture.merge_size(self.network)} pixels on a side."
             )
         cut = time.perf_counter()
-        with explained(lambda error: explain_encoder(self.network, self.processor, inputs, error)):
+        with explain_errors(
+            lambda error: explain_encoder(self.network, self.processor, inputs, error)
+        ):
             encoded = encode_image(
                 self.network, self.on_device(inputs), torch.from_numpy(patches.places)
             )
@@ -218,7 +220,7 @@ class VisionLanguageModel:
             ("VT", tuple(encoded.visual_tokens.shape), ("V", "D")),
         )
         seconds = (ready - start, cut - ready, encoded.encoder_seconds, encoded.connector_seconds)
-        return Sight(
+        return EncodedImage(
             images=images,
             patches=patches,
             projections=None if encoded.projections is None else to_numpy(encoded.projections),
@@ -241,7 +243,7 @@ class VisionLanguageModel:
         )
 
     @torch.inference_mode()
-    def ask(self, sight: Sight | object, question: str | object) -> Trace:
+    def ask(self, encoded_image: EncodedImage | object, question: str | object) -> Trace:
         """A question about a photo that was seen: the prompt's tokens TT, and VT + TT.
 
         The encoder does not run again.
@@ -253,10 +255,11 @@ class VisionLanguageModel:
             ModelError: the checkpoint's processor is of a kind this version does not follow, or
                 does not leave one place in the prompt for each visual token.
         """
-        if not isinstance(sight, Sight):
+        if not isinstance(encoded_image, EncodedImage):
             raise ImageError(
-                f"A {type(sight).__name__} was given in place of a photo that was seen; give what"
-                " model.see(image) returns, or call model.trace(image, question)."
+                f"A {type(encoded_image).__name__} was given in place of a photo that was seen;"
+                " give what model.encode_image(image) returns, or call"
+                " model.trace(image, question)."
             )
         start = time.perf_counter()
         tokenizer = self.processor.tokenizer
@@ -268,13 +271,17 @@ class VisionLanguageModel:
             and mark.encode()[-1] != question.encode()[-1]
         )
         stand_in_ids = (
-            sight.input_ids
-            if stand_in == sight.question
-            else self.inputs(sight.images, stand_in, sight.processed)["input_ids"][0].tolist()
+            encoded_image.input_ids
+            if stand_in == encoded_image.question
+            else self.inputs(encoded_image.images, stand_in, encoded_image.processed)["input_ids"][
+                0
+            ].tolist()
         )
-        if self.reads_question and sight.question != question:
-            sight = self.see(sight.images, question, sight.processed)
-        given = self.inputs(sight.images, question, sight.processed)
+        if self.reads_question and encoded_image.question != question:
+            encoded_image = self.encode_image(
+                encoded_image.images, question, encoded_image.processed
+            )
+        given = self.inputs(encoded_image.images, question, encoded_image.processed)
         input_ids = given["input_ids"][0]
         if len(input_ids) >= architecture.context_length(self.network):
             raise QuestionError(
@@ -285,13 +292,13 @@ class VisionLanguageModel:
             architecture.visual_positions(self.network, given),
             architecture.family(self.network).crossed,
         )
-        if int(is_visual.sum()) != len(sight.visual_tokens.embeddings) and not crossed:
+        if int(is_visual.sum()) != len(encoded_image.visual_tokens.embeddings) and not crossed:
             raise explain_places(
                 self.network,
                 self.processor,
                 given,
                 int(is_visual.sum()),
-                len(sight.visual_tokens.embeddings),
+                len(encoded_image.visual_tokens.embeddings),
             )
         # pixel_values are in the encoder's outputs already
         language_inputs = architecture.language_inputs(
@@ -299,7 +306,7 @@ class VisionLanguageModel:
             self.on_device(
                 {name: value for name, value in given.items() if name != "pixel_values"}
             ),
-            sight.kept,
+            encoded_image.kept,
         )
         fused = to_numpy(language_inputs.pop("inputs_embeds")[0])
         text_positions = (~is_visual).nonzero()[:, 0].numpy()
@@ -313,13 +320,16 @@ class VisionLanguageModel:
         )
         positions = is_visual.nonzero()[:, 0].numpy()
         if crossed:
-            visual_tokens = sight.visual_tokens
+            visual_tokens = encoded_image.visual_tokens
         else:
-            deeper = tuple(
+            deepstack = tuple(
                 to_numpy(each) for each in language_inputs.get("deepstack_visual_embeds", ())
             )
             visual_tokens = replace(
-                sight.visual_tokens, embeddings=fused[positions], positions=positions, deeper=deeper
+                encoded_image.visual_tokens,
+                embeddings=fused[positions],
+                positions=positions,
+                deepstack=deepstack,
             )
         stage = Stage(
             "VT + TT",
@@ -328,16 +338,16 @@ class VisionLanguageModel:
             1000 * (time.perf_counter() - start),
         )
         return Trace(
-            sight=sight,
+            encoded_image=encoded_image,
             question=question,
-            prompt=render_prompt(self.network, self.processor, question, len(sight.images)),
+            prompt=render_prompt(self.network, self.processor, question, len(encoded_image.images)),
             visual_tokens=visual_tokens,
             text_tokens=text_tokens,
             input_ids=input_ids.numpy(),
             inputs_embeds=fused,
             roles=self._roles(input_ids.tolist(), stand_in_ids, is_visual.tolist()),
             steps=(),
-            stages=(*sight.stages, stage),
+            stages=(*encoded_image.stages, stage),
             language_inputs=language_inputs,
         )
 
@@ -353,14 +363,16 @@ class VisionLanguageModel:
         return Inspector(self, trace, limit, held)
 
     def encode(self, image: GivenPhotos, question: str | object) -> Trace:
-        """Every stage before the answer: `see`, then `ask`.
+        """Every stage before the answer: `encode_image`, then `ask`.
 
         Raises:
             QuestionError, ModelError: as these.
         """
         question = self.check_question(question)
-        sight = self.see(image, question) if self.reads_question else self.see(image)
-        return self.ask(sight, question)
+        encoded_image = (
+            self.encode_image(image, question) if self.reads_question else self.encode_image(image)
+        )
+        return self.ask(encoded_image, question)
 
     @torch.inference_mode()
     def language_inputs(self, trace: Trace, said: Sequence[int] = ()) -> dict[str, Any]:
@@ -374,12 +386,12 @@ class VisionLanguageModel:
         def there(rows: np.ndarray) -> Tensor:
             return torch.from_numpy(rows).to(self.network.device, self.network.dtype)
 
-        tokens, deeper = (
+        tokens, deepstack = (
             there(trace.visual_tokens.embeddings),
-            [there(rows) for rows in trace.visual_tokens.deeper],
+            [there(rows) for rows in trace.visual_tokens.deepstack],
         )
         beside = architecture.tokens_beside(
-            trace.language_inputs, trace.sight.inputs, tokens, deeper
+            trace.language_inputs, trace.encoded_image.inputs, tokens, deepstack
         )
         inputs = {
             **trace.language_inputs,
@@ -501,7 +513,7 @@ class VisionLanguageModel:
         is recorded) and beside it; and what the positions became, if that is to be kept.
         """
         rows, beside, more = [], [], {"output_hidden_states": True} if keep else {}
-        with recording(
+        with record_attention(
             lambda weights: rows.append(weights()[:, -1].mean(0)),
             True,
             architecture.crossing(self.network),
@@ -511,7 +523,7 @@ class VisionLanguageModel:
                 **inputs, **text_model.reading_on(self.network, cache), **more
             )
         crossed = (
-            to_numpy(architecture.weights_beside(torch.stack(beside), trace.sight.inputs))
+            to_numpy(architecture.weights_beside(torch.stack(beside), trace.encoded_image.inputs))
             if beside
             else None
         )
@@ -545,7 +557,7 @@ class VisionLanguageModel:
         """Run the model's own forward on the photo and the prompt and compare: stages with stages,
         logits with logits.
         """
-        inputs = self.on_device(self.inputs(trace.sight.images, trace.question))
+        inputs = self.on_device(self.inputs(trace.encoded_image.images, trace.question))
         given, positions = (
             architecture.language_inputs(self.network, inputs),
             trace.visual_tokens.positions,
@@ -579,8 +591,8 @@ class VisionLanguageModel:
         """All that the model's own forward takes, by the processor and the chat template.
 
         Args:
-            processed: `Sight.processed` of these photos, or empty and filled here: then their
-                pixels are not processed again.
+            processed: `EncodedImage.processed` of these photos, or empty and filled here: then
+                their pixels are not processed again.
 
         Raises:
             ImageError: a photo has a shape that the processor does not take.
@@ -621,7 +633,7 @@ class VisionLanguageModel:
                 lambda image: process(self.processor, [image], single), images, error
             )
 
-        with explained(refusal):
+        with explain_errors(refusal):
             given = process(processor, images, prompt)
         return {name: value for name, value in given.items() if name != "labels"}
 

@@ -15,10 +15,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vlm.backends import architecture
-from vlm.backends.attention import Scoring, as_always, replacing, weights
+from vlm.backends.attention import Scoring, as_always, replace_attention, weights
 from vlm.backends.compat import ensure_torchvision
 from vlm.backends.device import to_numpy
-from vlm.backends.hooks import entering, passing
+from vlm.backends.hooks import capture_inputs, capture_outputs
 from vlm.errors import ModelError
 
 ensure_torchvision()
@@ -83,14 +83,14 @@ def encode_image(
     }
     with ExitStack() as stack:
         heard = {
-            name: stack.enter_context(passing(module))
+            name: stack.enter_context(capture_outputs(module))
             for name, module in listened.items()
             if module is not None
         }
-        first = stack.enter_context(entering(layers[0])) if layers else []
-        outputs = [stack.enter_context(passing(layer)) for layer in layers]
-        towered = stack.enter_context(passing(tower))
-        entered = stack.enter_context(entering(connector, lambda: _now(model)))
+        first = stack.enter_context(capture_inputs(layers[0])) if layers else []
+        outputs = [stack.enter_context(capture_outputs(layer)) for layer in layers]
+        towered = stack.enter_context(capture_outputs(tower))
+        entered = stack.enter_context(capture_inputs(connector, lambda: _now(model)))
         start = _now(model)
         visual_tokens, kept = _run(model, inputs)
         end = _now(model)
@@ -358,7 +358,7 @@ def encoder_attention(
             calls[of[module]].append(Attended(query, key, mask, scoring))
         return as_always(module, query, key, value, mask, **named)
 
-    with replacing(attend):
+    with replace_attention(attend):
         _run(model, inputs)
     if not all(calls):
         raise ModelError(

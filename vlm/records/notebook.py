@@ -29,7 +29,7 @@ def thumbnail(image: Image.Image) -> str:
 
 def html(trace: "Trace") -> str:
     """All that a model, a file or a person said is escaped."""
-    photos = " ".join(thumbnail(image) for image in trace.sight.images)
+    photos = " ".join(thumbnail(image) for image in trace.encoded_image.images)
     stages = "".join(
         f'<tr><th style="{CELL}">{escape(stage.symbol)}</th><td'
         f' style="{CELL}">{" × ".join(f"{size:,}" for size in stage.shape)}</td><td'

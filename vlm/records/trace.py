@@ -159,7 +159,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Sight:
+class EncodedImage:
     """What depends on the photos alone: X to VT.
 
     Everything is what the model computed, as numpy arrays in float32 on the CPU.
@@ -216,12 +216,12 @@ class Sight:
 
 @dataclass(frozen=True)
 class Trace:
-    """One run of the pipeline: what was seen (`sight`, whose fields can be read here too), the
-    prompt, and the answer. Data alone, which pickles: what looks inside it is
+    """One run of the pipeline: what was seen (`encoded_image`, whose fields can be read here too),
+    the prompt, and the answer. Data alone, which pickles: what looks inside it is
     `model.inspect(trace)`.
 
     Attributes:
-        sight: X to VT.
+        encoded_image: X to VT.
         question: as asked.
         prompt: the text around the image as the model's chat template renders it, image placeholder
             included.
@@ -238,7 +238,7 @@ class Trace:
             `inputs_embeds`: positions, masks, further features.
     """
 
-    sight: Sight
+    encoded_image: EncodedImage
     question: str
     prompt: str
     visual_tokens: VisualTokens
@@ -253,27 +253,27 @@ class Trace:
     @property
     def image(self) -> Image.Image:
         """Give X, the first photo: H x W pixels."""
-        return self.sight.image
+        return self.encoded_image.image
 
     @property
     def patches(self) -> Patches:
         """Give x_p, the flattened patches and where they are from."""
-        return self.sight.patches
+        return self.encoded_image.patches
 
     @property
     def patch_features(self) -> Float[np.ndarray, "layers N width"]:
         """Give the encoder's states of the patches, layer by layer: layers x N x width."""
-        return self.sight.patch_features
+        return self.encoded_image.patch_features
 
     @property
     def prefix_features(self) -> Float[np.ndarray, "layers prefix width"]:
         """Give the encoder's states of CLS and registers: layers x prefix x width."""
-        return self.sight.prefix_features
+        return self.encoded_image.prefix_features
 
     @property
     def encoder_output(self) -> Float[np.ndarray, "N F"]:
         """Give X', the encoder's output: N x F."""
-        return self.sight.encoder_output
+        return self.encoded_image.encoder_output
 
     @property
     def answer(self) -> str:

@@ -26,8 +26,8 @@ class VisualTokens:
         photos: which of the photos of the question each belongs to; 0 is the first.
         positions: where each stands in the fused sequence; None before there is one, and in models
             that read visual tokens by cross-attention instead.
-        deeper: what the language model adds to the tokens at its first layers (DeepStack), layer by
-            layer; none in most models.
+        deepstack: what the language model adds to the tokens at its first layers (DeepStack), layer
+            by layer; none in most models.
     """
 
     embeddings: Float[np.ndarray, "V D"]
@@ -36,7 +36,7 @@ class VisualTokens:
     kinds: tuple[str, ...]
     photos: Int[np.ndarray, "V"]
     positions: Int[np.ndarray, "V"] | None = None
-    deeper: tuple[Float[np.ndarray, "V D"], ...] = ()
+    deepstack: tuple[Float[np.ndarray, "V D"], ...] = ()
 
 
 def boxes_around(

@@ -123,7 +123,7 @@ def save_run(trace: Trace, folder: Path, model: VisionLanguageModel, decoding: D
     try:
         folder.mkdir(parents=True, exist_ok=True)
         photos = []
-        for number, image in enumerate(trace.sight.images, start=1):
+        for number, image in enumerate(trace.encoded_image.images, start=1):
             path = folder / f"photo-{number}.png"
             image.save(path)
             if path.stat().st_size > MAX_BYTES:

@@ -52,7 +52,7 @@ class Family:
 
 
 @dataclass(frozen=True)
-class Spending:
+class TokenBudget:
     """What one family spends on one photo: visual tokens (0: it takes no such photo), and why; and
     whether it is one of the four that are often drawn together.
     """
@@ -64,17 +64,17 @@ class Spending:
     compared: bool
 
 
-def ledger(height: int, width: int) -> tuple[Spending, ...]:
+def count_visual_tokens(height: int, width: int) -> tuple[TokenBudget, ...]:
     """Every family's visual tokens for a photo of height x width pixels.
 
     Raises:
         ImageError: there are no such photos.
     """
-    [spent] = ledgers([(height, width)])
+    [spent] = count_visual_tokens_at([(height, width)])
     return spent
 
 
-def ledgers(sizes: Sequence[tuple[int, int]]) -> tuple[tuple[Spending, ...], ...]:
+def count_visual_tokens_at(sizes: Sequence[tuple[int, int]]) -> tuple[tuple[TokenBudget, ...], ...]:
     """The same of several sizes (height, width), for each of them.
 
     Every processor is asked once.
@@ -88,11 +88,11 @@ def ledgers(sizes: Sequence[tuple[int, int]]) -> tuple[tuple[Spending, ...], ...
     return tuple(zip(*(_spend(family, sizes) for family in FAMILIES)))
 
 
-def _spend(family: Family, sizes: Sequence[tuple[int, int]]) -> list[Spending]:
+def _spend(family: Family, sizes: Sequence[tuple[int, int]]) -> list[TokenBudget]:
     processor = _processor(family.name)
 
-    def spending(tokens: int, why: str) -> Spending:
-        return Spending(family.name, family.checkpoint, tokens, why, family.compared)
+    def spending(tokens: int, why: str) -> TokenBudget:
+        return TokenBudget(family.name, family.checkpoint, tokens, why, family.compared)
 
     try:
         counts = zip(sizes, _visual_tokens(processor, family, sizes), strict=True)
