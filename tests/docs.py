@@ -16,6 +16,7 @@ from pathlib import Path
 import app.settings
 import vlm
 import vlm.settings
+from vlm.backends.family_words import DESCRIBED
 
 ROOT = Path(__file__).parents[1]
 NAME_WIDTH = 28  # of a path in the file tree
@@ -77,6 +78,21 @@ def pairs() -> str:
             (f"`{each.name}/{each.pretrained}`", str(each.parameters), each.licence)
             for each in vlm.LISTED
         ),
+    )
+
+
+def families() -> str:
+    """List every family of models, in words."""
+    return table(
+        (
+            "system",
+            "kind",
+            "how its picture is made",
+            "what its connector does",
+            "places, in f_v",
+            "exact",
+        ),
+        (each._replace(kind=each.kind and f"`{each.kind}`") for each in DESCRIBED),
     )
 
 
@@ -181,6 +197,7 @@ TABLES: dict[tuple[str, str], Callable[[], str]] = {
     ("assets/docs/serving.md", "settings"): settings,
     ("assets/docs/models.md", "models"): models,
     ("assets/docs/models.md", "pairs"): pairs,
+    ("assets/docs/models.md", "families"): families,
     ("assets/docs/findings.md", "findings"): findings,
     ("assets/docs/views.md", "pictures"): pictures,
     ("assets/docs/api.md", "endpoints"): endpoints,

@@ -4,8 +4,6 @@ box is where its pixels are.
 
 import copy
 import dataclasses
-from contextlib import nullcontext
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +19,7 @@ from tests.tiny import photo
 from vlm.backends import architecture, attention, generation, text_model
 from vlm.backends.device import to_numpy
 from vlm.backends.families import FAMILIES as ROWS
+from vlm.backends.family_words import DESCRIBED
 from vlm.backends.hooks import capture_inputs
 from vlm.inspect import self_check
 from vlm.pipeline.prompt import render_prompt
@@ -556,21 +555,16 @@ def test_two_photos_in_one_question_stay_apart_or_are_refused(model):
 
 
 def test_the_table_of_families_has_every_family():
-    lines = (Path(__file__).parents[2] / "assets" / "docs" / "models.md").read_text().splitlines()
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in lines
-        if line.startswith("| ")
-    ]
-    told = {row[1].strip("`"): row for row in rows if len(row) == 6 and row[1].startswith("`")}
+    told = {each.kind: each for each in DESCRIBED if each.kind}
     assert set(told) == set(ROWS)
     for kind, row in ROWS.items():
-        assert told[kind][5].startswith("tested")
-        assert ("no token has a place" in told[kind][3] or "Q-Former" in told[kind][3]) == (
+        words = told[kind]
+        assert words.exact.startswith("tested")
+        assert ("no token has a place" in words.connector or "Q-Former" in words.connector) == (
             row.tokens == "queries"
         )
-        assert ("cross-attention" in told[kind][3]) == row.crossed
-        assert ("one photo" in told[kind][5]) == (row.prompt is not None)
+        assert ("cross-attention" in words.connector) == row.crossed
+        assert ("one photo" in words.exact) == (row.prompt is not None)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

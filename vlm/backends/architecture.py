@@ -1,4 +1,4 @@
-"""What knows the inside of transformers' models and processors, with `language_model` for g_phi.
+"""What knows the inside of transformers' models and processors, with `text_model` for g_phi.
 
 It answers questions about a loaded checkpoint (where is the connector, which part of the photo does
 the processor keep) and refuses, in one sentence, what it cannot answer truthfully.
