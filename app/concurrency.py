@@ -7,6 +7,7 @@ that answers others.
 """
 
 import functools
+import inspect
 from collections.abc import Callable
 
 from anyio import CapacityLimiter, to_thread
@@ -32,6 +33,8 @@ def limit_concurrency(length: str, *handlers: Callable) -> list[Callable]:
             limiters[length].set(limiter)
             return await to_thread.run_sync(handler, arguments, limiter=limiter)
 
+        # Gradio gives as many arguments as it finds here: that of the bound method, not its function's
+        call.__signature__ = inspect.signature(handler)
         return call
 
     return [waits(handler) for handler in handlers]

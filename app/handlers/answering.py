@@ -65,7 +65,7 @@ def run(server: Backend, *controls) -> Iterator[tuple]:
     answer = payloads.answer(steps, True, longest, done.trace, str(done.key)) | name
     yield gr.skip(), gr.skip(), answer, gr.skip()
     server.models.answered.set()
-    nearest = done.look.embedding_lens(count=payloads.WORDS)
+    nearest = model.inspect(trace).embedding_lens(count=payloads.WORDS)
     yield (
         gr.skip(),
         gr.skip() if request.plane == first else project(asked_run, request.plane),

@@ -16,7 +16,7 @@ from tests.app.browsing import ask, expect, expect_selected, open_view, press_pa
 from tests.app.conftest import unpacked
 from tests.families import tiny_family, with_rest
 from tests.tiny import photo
-from vlm import lens
+from vlm.inspect import lens
 
 QUESTION = "What is in this image?"
 # each its own photo: nothing is known of it yet

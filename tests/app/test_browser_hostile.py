@@ -245,9 +245,9 @@ SETTINGS = {
 GOOD = {"example": "chelsea.jpg", "question": "What is this?", **SETTINGS}
 
 
-def test_a_link_of_a_stranger_runs_nothing(url, visit, monkeypatch):
+def test_a_link_of_a_stranger_runs_nothing(url, visit, configure):
     """Nor does it bring a model: of what is not in memory the name is told, as text."""
-    monkeypatch.setenv("VISUAL_TOKEN_EXPLORER_HUB", "1")
+    configure(hub="1")
     with visit(f"{url}#{urlencode(GOOD | {'model': CODE[0]})}") as page:
         expect(page.locator(".toast-body").first).to_contain_text(CODE[0])
         untouched(page)

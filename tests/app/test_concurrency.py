@@ -1,6 +1,7 @@
 """What the page's script asks for is computed a few at a time; nobody waits for more than that."""
 
 import asyncio
+import inspect
 import threading
 
 from app.concurrency import AT_ONCE, limit_concurrency
@@ -55,3 +56,5 @@ def test_the_page_asks_by_the_handlers_own_names():
         "ablation",
     ]
     assert all(each.__wrapped__ == getattr(server, name) for each, name in zip(handlers, names))
+    # what Gradio gives them is one list
+    assert all([*inspect.signature(each).parameters] == ["arguments"] for each in handlers)

@@ -17,6 +17,7 @@ from app import models
 from app.handlers import errors, resources
 from app.handlers.loading import follow
 from app.run_request import RunRequest
+from app.server import Server
 from tests.app.asking import QUESTION, answers, run, sentence, server
 from tests.app.browsing import ask
 from tests.load import Page, Visitor, alone, mistaken, served
@@ -235,16 +236,16 @@ def test_a_folder_of_the_server_is_told_to_its_log_and_not_to_visitors(elsewhere
         job.get()
     *_, last = follow((job,))
 
-    def handler(sentence: str) -> None:
+    def handler(server: Server, sentence: str) -> None:
         failing(sentence)
 
     with caplog.at_level(logging.WARNING):
         with pytest.raises(gr.Error) as notice:
-            errors.shows_errors(handler)(elsewhere)
+            errors.shows_errors(handler)(server, elsewhere)
         said = [
             last["jobs"][0]["message"],
             sentence(notice),
-            errors.asked_by_script(handler)([elsewhere])["error"],
+            errors.asked_by_script(handler)(server, [elsewhere])["error"],
         ]
     assert said == [resources.IN_THE_LOG] * 3
     assert elsewhere in caplog.text

@@ -95,7 +95,7 @@ def test_a_photo_scaled_down_for_a_comparison_stays_whole_elsewhere(upload, monk
 def test_another_layer_or_projection_does_not_run_the_model(uploaded, monkeypatch):
     key = run(uploaded)[0][0]["run"]
     server.rows([key, 3, 1])
-    never(monkeypatch, "encode_image", "ask", "prefill", "decode", "encoder_attention")
+    never(monkeypatch, "encode_image", "ask", "prefill", "decode", "inspect")
     assert set(server.rows([key, 4, 3])) > {"attention", "cosine"}
     assert server.layer([key, 2])["rgb"]["rgb"]["shape"] == [16, 3]
     assert (

@@ -80,8 +80,8 @@ def test_a_template_makes_labels(uploaded, tiny_contrast):
         compare(uploaded, template="a photo")
 
 
-def test_two_models_stand_side_by_side(uploaded, tmp_path, monkeypatch):
-    monkeypatch.setenv("VISUAL_TOKEN_EXPLORER_MODELS", str(tmp_path))
+def test_two_models_stand_side_by_side(uploaded, tmp_path, configure):
+    configure(models=str(tmp_path))
     folder = tiny_clip(tmp_path / "sigmoid", seed=1, logit_bias=-10.0)
     first, second = compare(uploaded, beside=str(folder))
     assert (

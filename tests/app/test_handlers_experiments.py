@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 import vlm
+from app.run_key import RunKey
 from tests.app.asking import QUESTION, run, sentence, server
 from tests.tiny import photo
 from vlm.inspect.interventions import Cut, Drop, Paste
 
+OF_ANOTHER_MODEL = str(RunKey.of(["0" * 32], "f" * 12, "What?"))
 pytestmark = pytest.mark.usefixtures("tiny_page")
 ASKED = {
     "tokens": [],
@@ -160,7 +162,8 @@ def test_a_chosen_word_is_told_before_and_after(answered, tiny_model):
         ("sweep", {"step": 99}, "no word 99"),
         ("sweep", {"step": None}, "no word None"),
         ("paste", {"tokens": [1]}, "no other photo"),
-        ("paste", {"tokens": [1], "other": "ab.cd-ef"}, "another model's"),
+        ("paste", {"tokens": [1], "other": OF_ANOTHER_MODEL}, "another model's"),
+        ("paste", {"tokens": [1], "other": "ab.cd-ef"}, "no longer kept"),
         ("shuffle", {"word": "two words"}, "is not one word"),
         ("shuffle", {"word": 7}, "is not one word"),
     ],

@@ -129,7 +129,7 @@ def test_findings_about_nothing_are_refused_in_a_sentence(asked, given, reason):
 
 
 def test_every_example_has_a_sentence_for_the_findings():
-    from app.server.findings import SENTENCES
+    from app.handlers.findings import SENTENCES
 
     assert {path.name for path in EXAMPLES.glob("*.jpg")} == set(SENTENCES)
 

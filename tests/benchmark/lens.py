@@ -13,7 +13,7 @@ from playwright.sync_api import sync_playwright
 
 import vlm
 from tests.benchmark.page import asked, served
-from vlm import lens
+from vlm.inspect import lens
 from vlm.inspect.inspector import BLOCK, WORDS
 
 # not the one that the page opens with, of which all is there

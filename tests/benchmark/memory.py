@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import vlm
-from vlm import lens
+from vlm.inspect import lens
 from vlm.inspect.interventions import Remove
 
 MB = 1e6

@@ -1,4 +1,4 @@
-// What Python sends, after `unpack`: the types of app/payloads and the handlers.
+// What Python sends, after `unpack`: the types of app/payloads and of the handlers.
 import type { Bytes, Floats, Integers } from './wire';
 
 /** [top, left, bottom, right] in pixels of the photos side by side. */
