@@ -33,7 +33,7 @@ def limit_concurrency(length: str, *handlers: Callable) -> list[Callable]:
             limiters[length].set(limiter)
             return await to_thread.run_sync(handler, arguments, limiter=limiter)
 
-        # Gradio gives as many arguments as it finds here: that of the bound method, not its function's
+        # Gradio gives as many arguments as it finds here: the bound method's, not its function's
         call.__signature__ = inspect.signature(handler)
         return call
 
