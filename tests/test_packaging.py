@@ -169,12 +169,12 @@ def visit(demo):
     client = Client(demo.local_url, verbose=False)
     said = client.predict(handle_file(photo), "What?", max_new_tokens=3, api_name="/answer")
     decoding = vlm.Decoding(max_new_tokens=3)
-    trace = models.language.get().trace(vlm.open_image(photo), "What?", decoding)
+    trace = demo.backend.models.language.get().trace(vlm.open_image(photo), "What?", decoding)
     assert said == trace.answer and trace.steps
     demo.close()
 
 gradio.Blocks.block_thread = visit  # where the command would wait for visitors
-models.start = models.language.start  # the one model that is asked
+models.Models.start = lambda every: every.language.start()  # the one model that is asked
 assert program.main(["serve", "--host", "127.0.0.1"]) == 0
 assert vlm.__file__.startswith(sys.argv[1]) and str(vlm.assets()).startswith(sys.argv[1])
 assert not {name for name in sys.modules if name.split(".")[0] == "app"}

@@ -151,7 +151,7 @@ def test_what_the_script_is_not_answered_is_said_too(url, visit, tmp_path, model
     with visit(url) as page:
         ask(page, path, "What is in this image?")
         page.locator("#view-tabs [data-view=patches]").click()
-        model.broken = "encoder_attention"
+        model.broken = "inspect"
         page.evaluate("VTE.store.set({ selected: [3], layer: 1 })")
         expect(page.locator("#view-patches .hint")).to_contain_text("(AttributeError)")
         page.route("**/component_server/**", lambda route: route.abort())

@@ -388,10 +388,12 @@ def test_tokens_beside_the_sequence_are_shown_beside_it(shown):
 def test_the_lens_table_shows_what_is_in_sight_whatever_is_on_its_way(shown):
     """136 rows: those in sight do not wait for others; the next run's table begins at its top."""
     hold = """() => {
-      const call = VTE.store.call, box = document.querySelector('#view-lens .window');
+      const ask = window.fetch, box = document.querySelector('#view-lens .window');
       window.held = []; window.most = 0;
       let flying = 0;
-      VTE.store.call = (name, about) => {
+      window.fetch = (url, options) => {
+        if (!String(url).includes('component_server')) return ask(url, options);
+        const { fn_name: name, data: about } = JSON.parse(options.body);
         const block = about[1] - about[1] % BLOCK;
         const height = box.querySelector('tbody tr[data-token]').clientHeight;
         const below = block * height > box.scrollTop + box.clientHeight;
@@ -400,7 +402,7 @@ def test_the_lens_table_shows_what_is_in_sight_whatever_is_on_its_way(shown):
         window.most = Math.max(window.most, ++flying);
         return away
           ? (window.held.push(block), new Promise(() => {}))
-          : call(name, about).finally(() => flying--);
+          : ask(url, options).finally(() => flying--);
       };
     }"""
     filled = (

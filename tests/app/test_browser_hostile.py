@@ -145,17 +145,21 @@ class Speaking:
                 alternatives=alternatives,
             )
 
-    def embedding_lens(self, rows, count):
-        return tuple(
-            tuple((self.words[(row + number) % len(self.words)], 0.5) for number in range(count))
-            for row in range(len(rows))
-        )
+    def inspect(self, trace, **held):
+        look = self.model.inspect(trace, **held)
+        look.model = self
 
-    def logit_lens(self, hidden, position, count=5):
-        return tuple(
-            tuple((self.words[(layer + number) % len(self.words)], 0.1) for number in range(count))
-            for layer in range(len(hidden))
+        def read(rows: int, count: int, share: float):
+            return tuple(
+                tuple((self.words[(row + each) % len(self.words)], share) for each in range(count))
+                for row in range(rows)
+            )
+
+        look.embedding_lens = lambda tokens=None, count=5: read(
+            len(trace.visual_tokens.embeddings if tokens is None else tokens), count, 0.5
         )
+        look.logit_lens = lambda token, count=5: read(len(look.hidden_states()), count, 0.1)
+        return look
 
     def token_string(self, token_id: int) -> str:
         return self.words[token_id % len(self.words)]

@@ -149,6 +149,8 @@ def test_the_program_may_come_after_the_panels(url, visit, picture):
     """Gradio does not wait for it: what is asked of it meanwhile waits."""
     waiting = []
     with visit(url) as page:
+        # the browser has it already, and would not ask
+        page.context.new_cdp_session(page).send("Network.setCacheDisabled", {"cacheDisabled": True})
         page.route("**/dist/page-*.js", lambda route: waiting.append(route))
         page.reload(wait_until="commit")
         page.wait_for_function("window.VTE && VTE.waiting && VTE.waiting.length > 20")

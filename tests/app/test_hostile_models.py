@@ -108,12 +108,8 @@ def test_no_name_of_a_model_leaves_the_folder_that_is_open(
         True,
     ):
         for check in (permissions.check_model, permissions.check_contrastive):
-            assert is_refused(lambda check=check, name=name: check(name)) or name == str(
-                open_folder / ".."
-            ), (
-                check.__name__,
-                name,
-            )
+            refused = is_refused(lambda check=check, name=name: check(server.settings, name))
+            assert refused or name == str(open_folder / ".."), (check.__name__, name)
         assert is_refused(lambda name=name: list(server.choose(name, False)))
         assert is_refused(lambda name=name: list(server.bring(name)))
         if name:

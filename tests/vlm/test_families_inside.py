@@ -340,7 +340,7 @@ def test_a_window_that_slides_past_the_picture_leaves_its_tokens_at_their_places
 
     The other layers of the same model still read them.
     """
-    from app import payloads
+    from app.payloads.answer import seen, shares
 
     model = vlm.load(tiny_family(tmp_path, name))
     trace = model.trace(photo(90, 150), "What is in this image? " + "Say it again. " * 12, SHORT)
@@ -349,7 +349,7 @@ def test_a_window_that_slides_past_the_picture_leaves_its_tokens_at_their_places
     for step in trace.steps:
         np.testing.assert_allclose(looked.weights(step.index).mean(1), step.attention, atol=1e-5)
         np.testing.assert_allclose(
-            payloads.seen(trace, step), looked.weights(step.index).mean(1)[:, visual], atol=1e-5
+            seen(trace, step), looked.weights(step.index).mean(1)[:, visual], atol=1e-5
         )
-        np.testing.assert_allclose(payloads.shares(trace, step).sum(0), 1, atol=1e-5)
+        np.testing.assert_allclose(shares(trace, step).sum(0), 1, atol=1e-5)
     assert not trace.steps[-1].attention[0, visual.min()]

@@ -11,6 +11,7 @@ import vlm
 from tests.tiny import photo, tiny_llava
 from tests.vocabularies import KINDS
 from vlm.backends.device import to_numpy
+from vlm.pipeline.model import VisionLanguageModel
 from vlm.records.text_tokens import first_token, token_string, word_ids
 
 QUESTIONS = [
@@ -250,7 +251,7 @@ def test_the_map_of_a_word_is_its_own_with_a_tokenizer_of_llama_2(tiny_model):
     processor = copy.copy(tiny_model.processor)
     trace = tiny_model.encode(photo(90, 150), "a cat")
     processor.tokenizer = tokenizer
-    model = vlm.model.VisionLanguageModel(tiny_model.name, tiny_model.network, processor)
+    model = VisionLanguageModel(tiny_model.name, tiny_model.network, processor)
     look, maps = model.inspect(trace), {}
     for word in ("cat", "dog", "giraffe"):
         [number] = cut_out(tokenizer, word, f"a {word} here")

@@ -1,5 +1,6 @@
 // The page's program: what runs in the browser before any panel is there.
 import type { Ahead } from './ahead';
+import { focusPatch } from './core/board';
 import { openGlossary } from './core/glossary';
 import { receive } from './core/inbox';
 import { live } from './core/live';
@@ -26,6 +27,7 @@ const page = {
   store: { ...store, receive, unpack },
   mount,
   live,
+  focusPatch,
   link: { address, came },
   sight,
   begin,
