@@ -123,12 +123,12 @@ class Recent(Generic[T]):
         return len(self._values)
 
     @property
-    def keys(self) -> list[Hashable]:
+    def keys(self) -> list[Any]:
         """The keys of all values, the least recently used first."""
         with self._budget.lock:
             return list(self._values)
 
-    def clear(self, which: Callable[[Hashable], bool] = lambda key: True) -> None:
+    def clear(self, which: Callable[[Any], bool] = lambda key: True) -> None:
         """Let go of the values under some keys, or under all."""
         with self._budget.lock:
             for key in [key for key in self._values if which(key)]:

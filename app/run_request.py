@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import vlm
 
@@ -32,13 +33,11 @@ class Plane:
         Raises:
             vlm.VLMError: one is not to be had.
         """
-        for name, value, least, most in (
-            ("seed", seed, 0, 2**31 - 1),
-            ("neighbours", neighbours, 2, 200),
-        ):
-            if not least <= whole(value, name) <= most:
+        numbers = {"seed": whole(seed, "seed"), "neighbours": whole(neighbours, "neighbours")}
+        for name, (least, most) in {"seed": (0, 2**31 - 1), "neighbours": (2, 200)}.items():
+            if not least <= numbers[name] <= most:
                 raise vlm.VLMError(
-                    f"{name} is {value!r}; give a whole number from {least} to {most}."
+                    f"{name} is {numbers[name]}; give a whole number from {least} to {most}."
                 )
         if (
             method not in ("pca", "umap", "tsne")
@@ -52,7 +51,7 @@ class Plane:
         return (
             cls("pca", int(dimensions))
             if method == "pca"
-            else cls(method, int(dimensions), int(seed), int(neighbours), metric)
+            else cls(method, int(dimensions), metric=metric, **numbers)
         )
 
     @property
@@ -88,16 +87,15 @@ def decoding(
     Raises:
         vlm.DecodingError: a value is outside its range.
     """
-    counted = {"top_k": top_k, "seed": seed, "max_new_tokens": max_new_tokens}
-    measured = {
-        "temperature": temperature,
-        "top_p": top_p,
-        "repetition_penalty": repetition_penalty,
-    }
-    numbers = {name: whole(value, name, vlm.DecodingError) for name, value in counted.items()} | {
-        name: plain(value, name, vlm.DecodingError) for name, value in measured.items()
-    }
-    return vlm.Decoding(**numbers)
+    refusal = vlm.DecodingError
+    return vlm.Decoding(
+        top_k=whole(top_k, "top_k", refusal),
+        seed=whole(seed, "seed", refusal),
+        max_new_tokens=whole(max_new_tokens, "max_new_tokens", refusal),
+        temperature=plain(temperature, "temperature", refusal),
+        top_p=plain(top_p, "top_p", refusal),
+        repetition_penalty=plain(repetition_penalty, "repetition_penalty", refusal),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +120,7 @@ class RunRequest:
         also: Sequence[str] | None,
         question: str,
         choice: Choice,
-        *controls: object,
+        *controls: Any,
     ) -> "RunRequest":
         """The controls' values, in the order in which the page has them: after photo, other photos,
         question and model those of `PLANE`, then those of `SETTINGS`, or none of them.

@@ -19,21 +19,28 @@ from ..runs import Runs
 from .errors import said, shows_errors
 
 
-def number(asked: dict, name: str, least: float, most: float, whole: bool = True) -> float:
+def number(asked: dict, name: str, least: float, most: float) -> float:
     """A number that a browser sent.
 
     Raises:
         vlm.VLMError: it is none, or out of its range.
     """
     value = asked.get(name)
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int if whole else (int, float))
-        or not least <= value <= most
-    ):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+        raise vlm.VLMError(f"The {name} is {value!r:.40}; give a number from {least} to {most}.")
+    return value
+
+
+def whole(asked: dict, name: str, least: int, most: int) -> int:
+    """A whole number that a browser sent.
+
+    Raises:
+        vlm.VLMError: it is none, or out of its range.
+    """
+    value = asked.get(name)
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise vlm.VLMError(
-            f"The {name} is {value!r:.40}; give a {'whole ' if whole else ''}number from {least} to"
-            f" {most}."
+            f"The {name} is {value!r:.40}; give a whole number from {least} to {most}."
         )
     return value
 
@@ -45,7 +52,7 @@ def name(asked: dict, what: str) -> str:
 
 def seed(asked: dict) -> int:
     """Read the seed of chance that was asked for, 0 to 2**31 - 1."""
-    return number(asked, "seed", 0, 2**31 - 1)
+    return whole(asked, "seed", 0, 2**31 - 1)
 
 
 def selected(asked: dict, trace: vlm.Trace) -> list[int]:
@@ -90,15 +97,15 @@ CHANGES = {
     ),
     "paste": lambda asked, trace, runs: vlm.Paste(selected(asked, trace), other(runs, asked)),
     "shuffle": lambda asked, trace, runs: vlm.Shuffle(seed(asked)),
-    "rescale": lambda asked, trace, runs: vlm.Rescale(number(asked, "factor", 0, 10, whole=False)),
+    "rescale": lambda asked, trace, runs: vlm.Rescale(number(asked, "factor", 0, 10)),
 }
 CUTS = {  # "way": Gradio takes anything called a path for a file
     "knockout": lambda asked, layers: vlm.Cut.along(
         name(asked, "way"),
-        range(number(asked, "first", 1, layers), number(asked, "last", 1, layers) + 1),
+        range(whole(asked, "first", 1, layers), whole(asked, "last", 1, layers) + 1),
     ),
     "fastv": lambda asked, layers: vlm.Drop(
-        number(asked, "layer", 1, layers), number(asked, "share", 0, 1, whole=False)
+        whole(asked, "layer", 1, layers), number(asked, "share", 0, 1)
     ),
 }
 
