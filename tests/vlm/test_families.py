@@ -4,6 +4,7 @@ box is where its pixels are.
 
 import copy
 import dataclasses
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
