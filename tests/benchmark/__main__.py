@@ -9,6 +9,7 @@ import contextlib
 import datetime
 import io
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable
@@ -48,7 +49,8 @@ def measure(name: str, part: Callable[[], object], command: str) -> str:
     with contextlib.redirect_stdout(Both()) as said:
         part()
     today = datetime.date.today().isoformat()
-    return f"`{command}`, {today}, {describe_machine()}:\n\n{said.getvalue().strip()}"
+    figures = re.sub(r"(?m)^Closing server.*\n+", "", said.getvalue()).strip()  # Gradio's own words
+    return f"`{command}`, {today}, {describe_machine()}:\n\n{figures}"
 
 
 def main() -> None:
