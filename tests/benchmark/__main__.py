@@ -49,7 +49,7 @@ def measure(name: str, part: Callable[[], object], command: str) -> str:
     with contextlib.redirect_stdout(Both()) as said:
         part()
     today = datetime.date.today().isoformat()
-    figures = re.sub(r"(?m)^Closing server.*\n+", "", said.getvalue()).strip()  # Gradio's own words
+    figures = re.sub(r"(?m)^Closing server.*\n", "", said.getvalue()).strip()  # Gradio's own words
     return f"`{command}`, {today}, {describe_machine()}:\n\n{figures}"
 
 
